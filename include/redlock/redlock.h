@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * redlock.h - distributed locks on Redis and Valkey.
+ *
+ * Read this file from top to bottom: it is the manual.
+ *
+ *     redlock_client *client;
+ *     if (redlock_open("redis://localhost:6379", NULL, &client) != REDLOCK_OK) return 1;
+ *
+ *     redlock_lock *lock;
+ *     redlock_status st = redlock_acquire(client, "invoice:42",
+ *                                         REDLOCK_OPTIONS(.ttl_ms = 10000, .wait_ms = 5000), &lock);
+ *     if (st == REDLOCK_OK) {
+ *         pay(redlock_fence(lock));
+ *         st = redlock_release(lock);
+ *     }
+ *     redlock_close(client);
+ *
+ * Five rules hold everywhere:
+ *
+ * Time.      Durations are milliseconds in int64_t. They are measured on CLOCK_BOOTTIME, which is
+ *            monotonic and counts while the machine sleeps. A lease counts from before its request
+ *            was sent, less an allowance for clock drift (1 % and 2 ms), so the holder always
+ *            stops believing before the server does.
+ * Zero.      Zero means "the default" for every field of every options structure.
+ * Threads.   A client may be used by any number of threads at once. A lock handle may be read
+ *            (redlock_is_held, redlock_fence, ...) by any thread, and must be released once.
+ * Ownership. What a function hands out, the caller gives back with the function that the comment
+ *            names. Strings and structures that are passed in are copied before the call returns.
+ * Fork.      A client belongs to the process that opened it. In a child of fork() every call
+ *            returns REDLOCK_ERR_FORKED and writes nothing on the parent's sockets; open a client
+ *            of its own there.
+ *
+ * The library never prints (but see redlock_log_fn), never exits, and raises no signal.
+ */
+#ifndef REDLOCK_REDLOCK_H
+#define REDLOCK_REDLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REDLOCK_VERSION_MAJOR 0
+#define REDLOCK_VERSION_MINOR 1
+#define REDLOCK_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define REDLOCK_API __attribute__((visibility("default")))
+#define REDLOCK_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define REDLOCK_API
+#define REDLOCK_MUST_CHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status -----------------------------------------------------------------------------------
+ *
+ * The sign tells the kind: zero is done, a positive status is an ordinary "no", a negative one a
+ * failure. Each line is (name, value, what redlock_strerror says).
+ */
+#define REDLOCK_STATUSES(X)                                                                        \
+    X(OK, 0, "done")                                                                               \
+    X(BUSY, 1, "the lock is held by another owner")                                                \
+    X(TIMED_OUT, 2, "the wait ended before the lock became free")                                  \
+    X(CANCELLED, 3, "the wait was cancelled")                                                      \
+    X(LOST, 4, "the lease ended or was taken away before the release")                             \
+    X(ERR_ARGUMENT, -1, "an argument or option is out of range")                                   \
+    X(ERR_NAME, -2, "a lock name has 1 to 65536 bytes")                                            \
+    X(ERR_TTL, -3, "a time to live is 1 ms to 30 days")                                            \
+    X(ERR_URI, -4, "the URI is malformed")                                                         \
+    X(ERR_MEMORY, -5, "out of memory")                                                             \
+    X(ERR_SYSTEM, -6, "the operating system refused a thread, a descriptor or randomness")         \
+    X(ERR_RESOLVE, -7, "the server's name does not resolve")                                       \
+    X(ERR_CONNECT, -8, "the server cannot be reached or the connection was lost")                  \
+    X(ERR_TIMEOUT, -9, "the server did not answer in time; the outcome is unknown")                \
+    X(ERR_TLS, -10, "the TLS handshake or the certificate check failed")                           \
+    X(ERR_TLS_UNAVAILABLE, -11, "this library was built without TLS")                              \
+    X(ERR_DENIED, -12, "the server refused the credentials or a command (ACL)")                    \
+    X(ERR_UNAVAILABLE, -13, "the server is up but cannot serve writes now")                        \
+    X(ERR_SERVER, -14, "the server answered with an unexpected error")                             \
+    X(ERR_PROTOCOL, -15, "the server's answer is not one this library understands")                \
+    X(ERR_WRONG_TYPE, -16, "the key of this lock holds something that is not a lock")              \
+    X(ERR_QUEUE_FULL, -17, "too many waiters queue for this lock")                                 \
+    X(ERR_CLOSED, -18, "the client was closed")                                                    \
+    X(ERR_FORKED, -19, "the client belongs to the parent process")                                 \
+    X(ERR_IN_CALLBACK, -20, "a blocking call is not allowed inside a callback")
+
+typedef enum redlock_status {
+#define REDLOCK_STATUS_ENUM(name, value, text) REDLOCK_##name = (value),
+    REDLOCK_STATUSES(REDLOCK_STATUS_ENUM)
+#undef REDLOCK_STATUS_ENUM
+} redlock_status;
+
+/* What a status says, in one sentence: a static string, never NULL, for any value. */
+REDLOCK_API const char *redlock_strerror(redlock_status status);
+
+/* The status's own name, such as "REDLOCK_BUSY": a static string, never NULL. */
+REDLOCK_API const char *redlock_status_name(redlock_status status);
+
+/* Where a status needs more words (the server's own error text, the offending part of a URI), they
+ * are written here by the calls that take one; empty when there is nothing to add. Text from
+ * outside is escaped; no password is ever in it. */
+typedef struct redlock_detail {
+    char text[256];
+} redlock_detail;
+
+/* ---- Log --------------------------------------------------------------------------------------*/
+
+typedef enum redlock_level {
+    REDLOCK_LOG_ERROR = 1,
+    REDLOCK_LOG_WARNING = 2,
+    REDLOCK_LOG_INFO = 3,
+    REDLOCK_LOG_DEBUG = 4,
+    REDLOCK_LOG_SILENT = 5 /* as log_level: nothing is logged */
+} redlock_level;
+
+/* Receives one line without its newline. Called from any thread that uses the client and from the
+ * keeper, one call at a time, with no lock of the library held; it must not call the library. The default, when no
+ * function is given, writes warnings and errors to stderr. */
+typedef void redlock_log_fn(void *arg, redlock_level level, const char *line);
+
+/* ---- Client -----------------------------------------------------------------------------------*/
+
+typedef struct redlock_client redlock_client;
+
+/* Where the client's memory comes from. All three are given, or none (malloc and free). They are
+ * called from any thread. What hiredis and OpenSSL allocate inside is theirs. */
+typedef struct redlock_allocator {
+    void *(*allocate)(void *arg, size_t size);
+    void (*release)(void *arg, void *memory);
+    void *arg;
+} redlock_allocator;
+
+typedef struct redlock_client_options {
+    size_t struct_size;         /* stamped by REDLOCK_CLIENT_OPTIONS */
+    const char *name;           /* shown to people who look who holds a lock; default: none */
+    const char *key_prefix;     /* default "redlock:"; no braces, no control characters */
+    const char *user;           /* ACL user; overrides the URI's */
+    const char *password;       /* overrides the URI's */
+    int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
+    int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
+    int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: not at all */
+    bool connect_now;           /* redlock_open connects, and fails if that fails; default: at first use */
+    const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
+    const char *tls_ca_directory;
+    const char *tls_certificate_file; /* client certificate, PEM, with ... */
+    const char *tls_key_file;         /* ... its key */
+    const char *tls_server_name;      /* for SNI and verification; default: the URI's host */
+    bool tls_skip_verification;       /* accept any certificate: for experiments only */
+    redlock_log_fn *log;              /* default: warnings and errors to stderr */
+    void *log_arg;
+    redlock_level log_level;    /* the most detailed level that is logged; default REDLOCK_LOG_WARNING */
+    redlock_allocator allocator;
+    redlock_detail *detail;     /* where redlock_open explains a failure; may be NULL */
+} redlock_client_options;
+
+#define REDLOCK_CLIENT_OPTIONS(...)                                                                \
+    (&(const redlock_client_options){.struct_size = sizeof(redlock_client_options), __VA_ARGS__})
+
+/* Opens a client for one server:
+ *
+ *     redis://[[user]:password@]host[:port][/db]      TCP; the port is 6379 unless given
+ *     rediss://...                                    the same over TLS 1.2 or newer
+ *     unix://[[user]:password@]/path/to/socket[?db=n]
+ *
+ * User and password are percent-decoded; an IPv6 address stands in brackets. Nothing is sent before
+ * the first use unless connect_now is set. `options` may be NULL. On REDLOCK_OK, *client is to be
+ * closed with redlock_close; otherwise it is set to NULL.
+ *
+ * REDLOCK_ERR_URI, _ERR_ARGUMENT, _ERR_MEMORY, _ERR_SYSTEM, _ERR_TLS, _ERR_TLS_UNAVAILABLE; with
+ * connect_now also _ERR_RESOLVE, _ERR_CONNECT, _ERR_TIMEOUT, _ERR_DENIED. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_open(const char *uri,
+                                                           const redlock_client_options *options,
+                                                           redlock_client **client);
+
+/* Ends every wait with REDLOCK_ERR_CLOSED, releases every lock that is still held (in at most
+ * timeout_ms; what cannot be released expires), stops the keeper, and gives the memory back. Lock
+ * handles that the caller still has stay valid to read and to release, and answer
+ * REDLOCK_ERR_CLOSED. No other call of this client may begin after redlock_close did; calls in
+ * progress are waited for. Inside a callback it is refused: REDLOCK_ERR_IN_CALLBACK, and the client
+ * stays open. NULL is allowed. */
+REDLOCK_API redlock_status redlock_close(redlock_client *client);
+
+/* ---- Cancelling a wait ------------------------------------------------------------------------
+ *
+ * A canceller ends the waits that were started with it, from any thread, as often as wanted:
+ * once cancelled it stays so until it is reset, and a wait that starts meanwhile ends at once. */
+typedef struct redlock_canceller redlock_canceller;
+
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_canceller_open(redlock_canceller **canceller);
+/* Async-signal-safe: a signal handler may call it. */
+REDLOCK_API void redlock_cancel(redlock_canceller *canceller);
+REDLOCK_API void redlock_canceller_reset(redlock_canceller *canceller);
+/* No wait may be using it any more. NULL is allowed. */
+REDLOCK_API void redlock_canceller_close(redlock_canceller *canceller);
+
+/* ---- Acquire and release ----------------------------------------------------------------------*/
+
+typedef struct redlock_lock redlock_lock;
+
+/* Told once that a lock is no longer ours, no later than the end of its validity, even when the
+ * network is silent. Runs on the keeper's thread with no lock of the library held: be brief, do not
+ * block. It may read the lock; a blocking call of this client answers REDLOCK_ERR_IN_CALLBACK.
+ * It is never called after redlock_release returned (release waits for a call that is running). */
+typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
+
+#define REDLOCK_WAIT_FOREVER ((int64_t)-1)
+
+typedef struct redlock_options {
+    size_t struct_size;  /* stamped by REDLOCK_OPTIONS */
+    int64_t ttl_ms;      /* the lease: how long the server keeps the lock for a holder it does not
+                            hear of; default 30000; 1 to 30 days */
+    int64_t wait_ms;     /* 0: try once; > 0: wait at most so long; REDLOCK_WAIT_FOREVER */
+    bool auto_renew;     /* the keeper renews every ttl/3 until release */
+    int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never */
+    int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
+                            waiter that froze delays the others by no more; default: the smaller of ttl_ms and 2000 */
+    redlock_lost_fn *on_lost; /* may be NULL */
+    void *on_lost_arg;
+    redlock_canceller *canceller; /* may be NULL; lives until the call returns */
+    redlock_detail *detail;       /* where a failure is explained; may be NULL */
+} redlock_options;
+
+#define REDLOCK_OPTIONS(...)                                                                       \
+    (&(const redlock_options){.struct_size = sizeof(redlock_options), __VA_ARGS__})
+
+/* Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
+ * lock is handed to the next one by the release itself. `options` may be NULL (try once, 30 s).
+ *
+ * On REDLOCK_OK, *lock is held and is to be given back with redlock_release; otherwise it is NULL
+ * and nothing is held: a request whose answer never came is undone in the background.
+ *
+ * REDLOCK_BUSY        wait_ms was 0 and somebody else holds the lock
+ * REDLOCK_TIMED_OUT   wait_ms passed
+ * REDLOCK_CANCELLED   the canceller was used
+ * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT, _ERR_MEMORY: nothing was sent
+ * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_UNAVAILABLE, ...: the server could not be asked. A wait
+ *                     goes on through such failures until wait_ms, and reports the last one; only
+ *                     _ERR_DENIED, _ERR_WRONG_TYPE and _ERR_PROTOCOL end it at once. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire(redlock_client *client,
+                                                              const char *name,
+                                                              const redlock_options *options,
+                                                              redlock_lock **lock);
+
+/* The same for a name of any bytes, NUL included. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_client *client,
+                                                                    const void *name,
+                                                                    size_t name_length,
+                                                                    const redlock_options *options,
+                                                                    redlock_lock **lock);
+
+/* Gives the lock back, to the next waiter if there is one, and frees the handle, whatever it
+ * returns. NULL is allowed and answers REDLOCK_OK.
+ *
+ * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
+ *                     overlapped with another holder's
+ * REDLOCK_ERR_...     the server could not be told (within timeout_ms); the keeper goes on trying until the
+ *                     lease ends by itself */
+REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
+
+/* Makes the lease last `ttl_ms` from now, if that is longer than it lasts already.
+ * REDLOCK_OK, REDLOCK_LOST, REDLOCK_ERR_TTL, or why the server could not be asked. */
+REDLOCK_API redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms);
+
+/* Is the lock surely ours at this moment? One clock read; any thread; no I/O. */
+REDLOCK_API bool redlock_is_held(const redlock_lock *lock);
+
+/* How long it surely stays ours without another renewal, in ms; 0 when it is not. */
+REDLOCK_API int64_t redlock_remaining_ms(const redlock_lock *lock);
+
+/* The fencing token: higher than that of every earlier holder of this name. Pass it to the resource
+ * that the lock protects, which refuses a lower one than it has seen (Kleppmann 2016). */
+REDLOCK_API uint64_t redlock_fence(const redlock_lock *lock);
+
+/* The lock's name and, if length is not NULL, its length. Lives as long as the handle. */
+REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
+
+/* ---- Scoped locks -----------------------------------------------------------------------------
+ *
+ * A block that runs while a lock is held:
+ *
+ *     int transfer(redlock_client *client)
+ *     {
+ *         int err = 0;
+ *         redlock_status st;
+ *         REDLOCK_WITH (client, "acct:7", &st, &err, .ttl_ms = 5000, .auto_renew = true) {
+ *             err = move_money();
+ *         }
+ *         return err ? err : (int)st;
+ *     }
+ *
+ * The body does not run unless the lock was acquired; then `st` says why. However the body is left
+ * (end, break, continue, return, goto; the first three leave the block, not a loop around it), the
+ * lock is released, and the results stay apart:
+ *
+ *     the body's error     `err`, never touched by the library
+ *     the release          `st`: REDLOCK_OK, or REDLOCK_LOST, or why the server could not be told
+ *     both failed          `err` is what counts, so the failed release is also logged, once, as a warning
+ *
+ * `err` may be a null pointer (int *): then only the release counts. A `return` inside the body has
+ * evaluated its expression before the release: return `st` after the block, not inside it. */
+#define REDLOCK_WITH(client, name, status, error, ...)                                             \
+    REDLOCK_WITH_SCOPE_(REDLOCK_UNIQUE_(redlock_scope_), client, name, status, error, __VA_ARGS__)
+
+/* The same, and `lock` names the handle inside the body (for redlock_fence and its like). */
+#define REDLOCK_WITH_LOCK(lock, client, name, status, error, ...)                                  \
+    REDLOCK_WITH_LOCK_(lock, REDLOCK_UNIQUE_(redlock_scope_), client, name, status, error,         \
+                       __VA_ARGS__)
+
+/* A declaration attribute: the lock is released on every way out of the variable's scope.
+ *
+ *     REDLOCK_AUTO redlock_lock *lock = NULL;
+ *     if (redlock_acquire(client, "r", NULL, &lock) != REDLOCK_OK) return -1;
+ *
+ * A failed release has no other place to go, so it is logged as a warning. To see the result,
+ * release by hand: st = redlock_release_and_clear(&lock). */
+#define REDLOCK_AUTO __attribute__((cleanup(redlock_auto_release)))
+
+/* redlock_release(*lock), and *lock becomes NULL. */
+REDLOCK_API redlock_status redlock_release_and_clear(redlock_lock **lock);
+REDLOCK_API void redlock_auto_release(redlock_lock **lock);
+
+/* What the macros are made of. */
+typedef struct redlock_scope {
+    redlock_lock *lock;
+    redlock_status *status;
+    int *error;
+    bool has_run;
+} redlock_scope;
+
+REDLOCK_API redlock_scope redlock_scope_begin(redlock_client *client, const char *name,
+                                              const redlock_options *options,
+                                              redlock_status *status, int *error);
+REDLOCK_API void redlock_scope_end(redlock_scope *scope);
+
+/* True once, if the lock is held. */
+static inline bool redlock_scope_enter(redlock_scope *scope)
+{
+    if (scope->has_run || scope->lock == NULL) return false;
+    scope->has_run = true;
+    return true;
+}
+
+#define REDLOCK_PASTE2_(a, b) a##b
+#define REDLOCK_PASTE_(a, b) REDLOCK_PASTE2_(a, b)
+#define REDLOCK_UNIQUE_(stem) REDLOCK_PASTE_(stem, __LINE__)
+#define REDLOCK_WITH_SCOPE_(scope, client, name, status, error, ...)                               \
+    for (__attribute__((cleanup(redlock_scope_end))) redlock_scope scope = redlock_scope_begin(    \
+             (client), (name), REDLOCK_OPTIONS(__VA_ARGS__), (status), (error));                   \
+         redlock_scope_enter(&scope);)
+#define REDLOCK_WITH_LOCK_(lock_, scope_, client, name, status, error, ...)                        \
+    REDLOCK_WITH_SCOPE_(scope_, client, name, status, error, __VA_ARGS__)                          \
+    for (redlock_lock *lock_ = scope_.lock; lock_ != NULL; lock_ = NULL)
+
+/* ---- Looking ----------------------------------------------------------------------------------*/
+
+/* A holder or a waiter, as the server has it now. */
+typedef struct redlock_party {
+    bool is_holder;      /* else it waits; waiters come in the order in which they are served */
+    int64_t lease_ms;    /* holders: how long the server keeps it, unless renewed */
+    int64_t waited_ms;   /* waiters: since when */
+    const char *who;     /* "host:pid:name", printable */
+    const char *hold_id; /* unique to this one acquisition, printable */
+} redlock_party;
+
+typedef struct redlock_inspection {
+    uint64_t fence;      /* the last fence that was given out; 0: none is remembered */
+    size_t holders;
+    size_t waiters;      /* all of them, though at most 1000 parties are listed */
+    size_t party_count;
+    const redlock_party *parties;
+} redlock_inspection;
+
+/* Who holds the lock `name`, and who waits? On REDLOCK_OK, *inspection is to be given back with
+ * redlock_inspection_free. `detail` may be NULL. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_inspect(redlock_client *client,
+                                                              const void *name, size_t name_length,
+                                                              redlock_inspection **inspection,
+                                                              redlock_detail *detail);
+REDLOCK_API void redlock_inspection_free(redlock_inspection *inspection);
+
+/* ---- Statistics -------------------------------------------------------------------------------*/
+
+/* bucket[i] counts durations of 2^i to 2^(i+1) microseconds (bucket[0] also what is shorter, the
+ * last also what is longer). */
+#define REDLOCK_HISTOGRAM_BUCKETS 32
+typedef struct redlock_histogram {
+    uint64_t count;
+    uint64_t sum_us;
+    uint64_t bucket[REDLOCK_HISTOGRAM_BUCKETS];
+} redlock_histogram;
+
+/* Counters since redlock_open. They only rise. */
+typedef struct redlock_stats {
+    uint64_t acquired;         /* locks that were obtained ... */
+    uint64_t handed_over;      /* ... of which by a handover, after a wait */
+    uint64_t busy;
+    uint64_t timed_out;
+    uint64_t cancelled;
+    uint64_t failed;           /* acquisitions that ended in a negative status */
+    uint64_t released;
+    uint64_t release_failed;
+    uint64_t lost;
+    uint64_t renewed;
+    uint64_t renewal_retried;  /* renewals that got no good answer and were tried again */
+    uint64_t undone;           /* requests whose answer never came, undone in the background */
+    uint64_t commands;         /* commands sent, connection set-up included */
+    uint64_t writes;           /* system calls that sent them */
+    uint64_t rechecks;         /* commands of waiters while they waited */
+    uint64_t connections;      /* connections made, the first ones included */
+    uint64_t connections_lost;
+    redlock_histogram wait;       /* from the call of acquire to its success */
+    redlock_histogram hold;       /* from success to release */
+    redlock_histogram round_trip; /* of single requests */
+} redlock_stats;
+
+/* Copies the counters, each read atomically, into *stats; `struct_size` is sizeof *stats. */
+REDLOCK_API void redlock_stats_read(const redlock_client *client, redlock_stats *stats,
+                                    size_t struct_size);
+
+/* The version of the library that runs, such as "0.1.0". */
+REDLOCK_API const char *redlock_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
