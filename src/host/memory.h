@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * The client's memory: every allocation of the library goes through these functions. */
+#ifndef REDLOCK_HOST_MEMORY_H
+#define REDLOCK_HOST_MEMORY_H
+
+#include <redlock/redlock.h>
+
+/* Either the user's functions or malloc and free; copied by value into whatever allocates. */
+typedef struct redlock_allocator memory;
+
+/* The given hooks, or malloc and free when none are given. */
+memory memory_from(const redlock_allocator *hooks);
+
+/* Zeroed; NULL when out of memory. */
+void *memory_new(const memory *from, size_t size);
+
+/* A copy that ends in NUL, or NULL when out of memory. */
+char *memory_copy(const memory *from, const void *bytes, size_t length);
+
+/* A block of `size` bytes that begins with the old block's `kept` bytes; the old one is freed.
+ * NULL, and the old one stays, when out of memory. */
+void *memory_regrow(const memory *from, void *old, size_t kept, size_t size);
+
+void memory_free(const memory *from, void *block);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ * A reply judged: what it means for the request that asked. The rule: nothing that a server sent is
+ * taken for granted, and what is not recognised is an error, never a "no". Pure. */
+#include "wire/answer.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "wire/decimal.h"
+#include "wire/identity.h"
+#include "wire/text.h"
+
+typedef struct error_code {
+    const char *text;
+    enum answer_kind kind;
+} error_code;
+
+/* What an error may begin with, inside a script's error too. Servers say "The user ..." and
+ * "ERR invalid password" (Redis 5) where they have no code for it. */
+static const error_code codes[] = {
+    {"WRONGTYPE", ANSWER_WRONG_TYPE},
+    {"LOADING", ANSWER_TRANSIENT},
+    {"BUSY", ANSWER_TRANSIENT},
+    {"READONLY", ANSWER_TRANSIENT},
+    {"MASTERDOWN", ANSWER_TRANSIENT},
+    {"CLUSTERDOWN", ANSWER_TRANSIENT},
+    {"TRYAGAIN", ANSWER_TRANSIENT},
+    {"MISCONF", ANSWER_TRANSIENT},
+    {"OOM", ANSWER_TRANSIENT},
+    {"NOREPLICAS", ANSWER_TRANSIENT},
+    {"NOAUTH", ANSWER_DENIED},
+    {"WRONGPASS", ANSWER_DENIED},
+    {"NOPERM", ANSWER_DENIED},
+    {"DENIED", ANSWER_DENIED}, /* protected mode */
+    {"The user executing the script", ANSWER_DENIED},
+};
+
+/* What is said to a request as a whole, never by a command inside a script. */
+static const error_code outer_codes[] = {
+    {"NOSCRIPT", ANSWER_NOSCRIPT},
+    {"MOVED", ANSWER_REDIRECT},
+    {"ASK", ANSWER_REDIRECT},
+    {"ERR invalid password", ANSWER_DENIED},
+    {"ERR The user executing the script", ANSWER_DENIED},
+};
+
+static bool begins_with(const char *text, size_t length, const char *start)
+{
+    size_t size = strlen(start);
+
+    if (length < size || memcmp(text, start, size) != 0) return false;
+    return length == size || text[size] == ' ';
+}
+
+/* ANSWER_ERROR when none of the table fits. */
+static enum answer_kind look_up(const error_code *table, size_t count, const char *text, size_t length)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (begins_with(text, length, table[i].text)) return table[i].kind;
+    }
+    return ANSWER_ERROR;
+}
+
+static enum answer_kind look_up_code(const char *text, size_t length)
+{
+    return look_up(codes, sizeof codes / sizeof *codes, text, length);
+}
+
+/* Could an inner error begin here? Up to Redis 6 a script's error is a chain of places and then the error,
+ * "ERR Error running script (call to f_...): @user_script:1: -OOM command not allowed", in which some
+ * errors have their '-' and some do not. */
+static bool is_inner_start(const char *text, size_t at)
+{
+    if (text[at - 1] == '-') return text[at - 2] == ' ';
+    return text[at - 1] == ' ' && text[at - 2] == ':';
+}
+
+static enum answer_kind inner_kind(const char *text, size_t length)
+{
+    for (size_t at = 2; at < length; at++) {
+        if (!is_inner_start(text, at)) continue;
+
+        enum answer_kind kind = look_up_code(text + at, length - at);
+
+        if (kind != ANSWER_ERROR) return kind;
+    }
+    return ANSWER_ERROR;
+}
+
+enum answer_kind answer_error_kind(const char *text, size_t length)
+{
+    enum answer_kind kind = look_up(outer_codes, sizeof outer_codes / sizeof *outer_codes, text, length);
+
+    if (kind == ANSWER_ERROR) kind = look_up_code(text, length);
+    if (kind == ANSWER_ERROR && begins_with(text, length, "ERR")) kind = inner_kind(text, length);
+    return kind;
+}
+
+static bool is_integer(const reply *from, size_t at)
+{
+    return at < from->count && from->items[at].kind == REPLY_INTEGER;
+}
+
+static void read_integers(answer *out, const reply *from)
+{
+    if (!is_integer(from, 0) || !is_integer(from, 1)) return;
+    out->kind = ANSWER_CODE;
+    out->code = from->items[0].integer;
+    out->nonce = from->items[1].integer;
+    for (size_t i = 0; i < ANSWER_VALUES && is_integer(from, i + 2); i++) {
+        out->value[i] = from->items[i + 2].integer;
+    }
+}
+
+void answer_read(answer *out, const reply *from)
+{
+    *out = (answer){.kind = ANSWER_MALFORMED};
+    if (from->kind == REPLY_ARRAY) {
+        read_integers(out, from);
+    } else if (from->kind == REPLY_ERROR) {
+        out->kind = answer_error_kind(from->text, from->length);
+        text_escape(out->text, sizeof out->text, from->text, from->length);
+    }
+}
+
+typedef struct rest {
+    const char *at;
+    size_t left;
+} rest;
+
+/* Takes what stands before the next space, or before the end, off the front together with that space. */
+static size_t take_word(rest *from, const char **word)
+{
+    const char *space = from->left > 0 ? memchr(from->at, ' ', from->left) : NULL;
+    size_t length = space == NULL ? from->left : (size_t)(space - from->at);
+    size_t taken = space == NULL ? length : length + 1;
+
+    *word = from->at;
+    from->at += taken;
+    from->left -= taken;
+    return length;
+}
+
+static bool take_number(rest *from, uint64_t *number, uint64_t max)
+{
+    const char *word;
+    size_t length = take_word(from, &word);
+
+    return decimal_read(number, word, length, max);
+}
+
+static bool is_hold_id(const char *word, size_t length)
+{
+    if (length == 0 || length >= HOLD_ID_SIZE) return false;
+    for (size_t i = 0; i < length; i++) {
+        if (word[i] <= ' ' || word[i] > '~') return false;
+    }
+    return true;
+}
+
+_Bool grant_read(grant *out, const char *payload, size_t length)
+{
+    rest from = {payload, length};
+    const char *verb;
+    uint64_t fence, lease_ms, server_us;
+
+    *out = (grant){0};
+    /* The last number has no space after it, nor does anything else follow. */
+    if (length == 0 || payload[length - 1] == ' ') return false;
+    if (take_word(&from, &verb) != 5 || memcmp(verb, "grant", 5) != 0) return false;
+
+    out->hold_id_length = take_word(&from, &out->hold_id);
+    if (!is_hold_id(out->hold_id, out->hold_id_length)) return false;
+    if (!take_number(&from, &fence, UINT64_MAX) || fence == 0) return false;
+    if (!take_number(&from, &lease_ms, INT64_MAX) || lease_ms == 0) return false;
+    if (!take_number(&from, &server_us, INT64_MAX) || from.left > 0) return false;
+    out->fence = fence;
+    out->lease_ms = (int64_t)lease_ms;
+    out->server_us = (int64_t)server_us;
+    return true;
+}

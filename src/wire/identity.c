@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ * Who a client is, and the members that it writes. The rule: no field but the last contains a
+ * space, whatever was handed in. Pure: randomness and the host's name are handed in. */
+#include "wire/identity.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/decimal.h"
+
+enum { HOST_MAX = 16, NAME_MAX_LENGTH = 64 };
+
+static void write_base64url(char *out, const uint8_t *bytes, size_t length)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    /* The length is a multiple of three, so nothing is padded. */
+    for (size_t i = 0; i + 2 < length; i += 3) {
+        unsigned group = (unsigned)bytes[i] << 16 | (unsigned)bytes[i + 1] << 8 | bytes[i + 2];
+
+        for (int shift = 18; shift >= 0; shift -= 6) *out++ = digits[group >> shift & 63];
+    }
+    *out = '\0';
+}
+
+/* A part of `who`, at most `max` bytes of it: what would look like another field, or like nothing, becomes '_'. */
+static void write_part(char *out, size_t max, const char *text)
+{
+    size_t length = text == NULL ? 0 : strnlen(text, max);
+
+    for (size_t i = 0; i < length; i++) {
+        bool is_fit = text[i] > ' ' && text[i] <= '~' && text[i] != ':';
+
+        out[i] = is_fit ? text[i] : '_';
+    }
+    out[length] = '\0';
+}
+
+void identity_make(identity *self, const uint8_t random[IDENTITY_RANDOM_BYTES], const char *host, long pid,
+                   const char *name)
+{
+    char shown_host[HOST_MAX + 1];
+    char shown_name[NAME_MAX_LENGTH + 1];
+
+    write_part(shown_host, HOST_MAX, host);
+    write_part(shown_name, NAME_MAX_LENGTH, name);
+    write_base64url(self->id, random, IDENTITY_RANDOM_BYTES);
+    snprintf(self->who, sizeof self->who, "%s:%ld:%s", shown_host, pid, shown_name);
+}
+
+void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t counter)
+{
+    char digits[14]; /* 2^64 - 1 has 13 in base 36 */
+    size_t at = sizeof digits - 1;
+
+    digits[at] = '\0';
+    do {
+        digits[--at] = "0123456789abcdefghijklmnopqrstuvwxyz"[counter % 36];
+        counter /= 36;
+    } while (counter > 0);
+    snprintf(out, HOLD_ID_SIZE, "%s.%s", self->id, digits + at);
+}
+
+/* What snprintf wrote, as opposed to what it would have written. */
+static size_t written(int length, size_t size)
+{
+    if (length < 0) return 0;
+    return (size_t)length < size ? (size_t)length : size - 1;
+}
+
+size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self, unsigned number)
+{
+    int length = snprintf(out, CHANNEL_SIZE, "%sinbox:%s.%u", prefix, self->id, number);
+
+    /* A prefix may contain spaces; the channel is a field of the waiter's member and may not. */
+    for (char *at = out; *at != '\0'; at++) {
+        if (*at == ' ') *at = '_';
+    }
+    return written(length, CHANNEL_SIZE);
+}
+
+size_t holder_write(char out[HOLDER_SIZE], char mode, const char *hold_id, const char *who)
+{
+    return written(snprintf(out, HOLDER_SIZE, "%c %s %s", mode, hold_id, who), HOLDER_SIZE);
+}
+
+size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder)
+{
+    return written(snprintf(out, WAITER_SIZE, "%" PRId64 " %s %s", claim_ms, channel, holder), WAITER_SIZE);
+}
+
+/* Takes one field and the space that ends it off the front; false when it is empty or has no end. */
+static bool take_field(const char **at, size_t *left, const char **field, size_t *length)
+{
+    const char *space = *left > 0 ? memchr(*at, ' ', *left) : NULL;
+
+    if (space == NULL || space == *at) return false;
+    *field = *at;
+    *length = (size_t)(space - *at);
+    *left -= *length + 1;
+    *at = space + 1;
+    return true;
+}
+
+static bool is_letter(char byte) { return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z'); }
+
+_Bool holder_read(member_parts *parts, const char *member, size_t length)
+{
+    const char *mode;
+    size_t mode_length;
+
+    *parts = (member_parts){0};
+    if (!take_field(&member, &length, &mode, &mode_length)) return false;
+    if (mode_length != 1 || !is_letter(mode[0])) return false;
+    if (!take_field(&member, &length, &parts->hold_id, &parts->hold_id_length)) return false;
+    if (length == 0) return false;
+    parts->mode = mode[0];
+    parts->who = member;
+    parts->who_length = length;
+    return true;
+}
+
+_Bool waiter_read(member_parts *parts, const char *member, size_t length)
+{
+    const char *claim, *channel;
+    size_t claim_length, channel_length;
+    uint64_t claim_ms;
+
+    *parts = (member_parts){0};
+    if (!take_field(&member, &length, &claim, &claim_length)) return false;
+    if (!decimal_read(&claim_ms, claim, claim_length, INT64_MAX) || claim_ms == 0) return false;
+    if (!take_field(&member, &length, &channel, &channel_length)) return false;
+    if (!holder_read(parts, member, length)) return false;
+    parts->claim_ms = (int64_t)claim_ms;
+    parts->channel = channel;
+    parts->channel_length = channel_length;
+    return true;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * Who a client is, and the members that it writes (docs/protocol.md, "The key"). Pure: randomness
+ * and the host's name are handed in. */
+#ifndef REDLOCK_WIRE_IDENTITY_H
+#define REDLOCK_WIRE_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    IDENTITY_RANDOM_BYTES = 12, /* 96 bits: 16 characters of base64url */
+    IDENTITY_ID_SIZE = 17,
+    HOLD_ID_SIZE = 32,    /* client id, '.', counter in base 36, NUL */
+    WHO_SIZE = 100,       /* host (16), ':', pid, ':', name (64), NUL */
+    CHANNEL_SIZE = 300,   /* key prefix, "inbox:", client id, '.', inbox number, NUL */
+    HOLDER_SIZE = HOLD_ID_SIZE + WHO_SIZE + 4,
+    WAITER_SIZE = HOLDER_SIZE + CHANNEL_SIZE + 24
+};
+
+typedef struct identity {
+    char id[IDENTITY_ID_SIZE]; /* unique to this client: random, never from pid or pointers */
+    char who[WHO_SIZE];        /* "host:pid:name"; what is not printable ASCII, and the space, is '_' */
+} identity;
+
+/* `name` may be NULL. */
+void identity_make(identity *self, const uint8_t random[IDENTITY_RANDOM_BYTES], const char *host,
+                   long pid, const char *name);
+
+/* "<client id>.<counter in base 36>" */
+void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t counter);
+
+/* "<prefix>inbox:<client id>.<number>"; returns the length. */
+size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self, unsigned number);
+
+/* "<mode> <hold id> <who>"; returns the length. */
+size_t holder_write(char out[HOLDER_SIZE], char mode, const char *hold_id, const char *who);
+
+/* "<claim ms> <channel> <holder>"; returns the length. */
+size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder);
+
+/* The parts of a member as read back from a server. The pointers go into the member. */
+typedef struct member_parts {
+    int64_t claim_ms; /* waiters */
+    const char *channel;
+    size_t channel_length; /* waiters; 0 for a holder */
+    char mode;
+    const char *hold_id;
+    size_t hold_id_length;
+    const char *who;
+    size_t who_length;
+} member_parts;
+
+/* False when the bytes are not a member of the kind. */
+_Bool holder_read(member_parts *parts, const char *member, size_t length);
+_Bool waiter_read(member_parts *parts, const char *member, size_t length);
+
+#endif

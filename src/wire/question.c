@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ * Questions to commands. Pure. */
+#include "wire/question.h"
+
+void question_command(command *out, const question *from, bool by_source)
+{
+    command_begin_script(out, from->script, by_source, from->key, from->key_length);
+    if (from->script == SCRIPT_INSPECT) {
+        command_add_number(out, from->first_ms);
+        command_add_number(out, from->nonce);
+        return;
+    }
+    command_add(out, from->holder, from->holder_length);
+    command_add_number(out, from->first_ms);
+    command_add_number(out, from->grace_ms);
+    command_add_number(out, from->nonce);
+    if (from->script == SCRIPT_ACQUIRE || from->script == SCRIPT_CANCEL)
+        command_add(out, from->waiter_length > 0 ? from->waiter : "", from->waiter_length);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * What a script is asked, before it becomes a command. Pure: it points into its owner's bytes. */
+#ifndef REDLOCK_WIRE_QUESTION_H
+#define REDLOCK_WIRE_QUESTION_H
+
+#include <stdbool.h>
+
+#include "wire/command.h"
+
+typedef struct question {
+    enum script_id script;
+    const char *key;
+    size_t key_length;
+    const char *holder; /* NULL for inspect */
+    size_t holder_length;
+    int64_t first_ms;   /* acquire, renew: ttl; release, cancel: linger; inspect: the most members to list */
+    int64_t grace_ms;   /* not for inspect */
+    int64_t nonce;
+    const char *waiter; /* acquire, cancel: the waiter's member; length 0 for none */
+    size_t waiter_length;
+} question;
+
+/* The command of docs/protocol.md, "Scripts". It points into the question's owner's bytes and must not be copied. */
+void question_command(command *out, const question *from, bool by_source);
+
+#endif
