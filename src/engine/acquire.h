@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ * One acquisition, from the first try to the grant or the end of the wait. Pure: no clock, no
+ * socket, no allocation; a driver sends what `asks` wants sent and tells what happened.
+ *
+ *             granted
+ *   TRYING -------------------------------------------------------------+
+ *      | busy, and may wait                                             |
+ *      v                  inbox open               granted              v
+ *   SUBSCRIBING ----------------------> ASKING ----------------------> DONE
+ *      ^      ^                         |    ^                          ^
+ *      |      +------ inbox lost ---+   |    | recheck                  |
+ *      |                            |   v    |                          |
+ *      +--------------------------- WAITING -+--------------------------+
+ *                                              a grant's message; the deadline; cancel; close
+ *
+ * TRYING asks without queueing, and is skipped by a waiter whose inbox is open already. ASKING
+ * queues, or finds itself queued or granted; WAITING sends nothing. The
+ * deadline, cancel and close end every state.
+ *
+ * Invariant: when DONE without the lock, is_owed tells whether the server may still hold or queue
+ * us, and then the driver must undo it (script cancel). It completes exactly once. */
+#ifndef REDLOCK_ENGINE_ACQUIRE_H
+#define REDLOCK_ENGINE_ACQUIRE_H
+
+#include "engine/lease.h"
+#include "engine/request.h"
+#include "wire/answer.h"
+
+enum acquire_state {
+    ACQUIRE_TRYING,
+    ACQUIRE_SUBSCRIBING,
+    ACQUIRE_ASKING,
+    ACQUIRE_WAITING,
+    ACQUIRE_DONE
+};
+
+typedef struct acquire_terms {
+    const char *hold_id; /* as in the message of a grant; outlives the operation */
+    size_t hold_id_length;
+    int64_t ttl_ms;
+    int64_t claim_ms;
+    int64_t deadline_us; /* of the whole operation; NEVER: wait for ever */
+    int64_t timeout_us;  /* of one request */
+    bool may_wait;
+    uint32_t seed;
+} acquire_terms;
+
+typedef struct acquire {
+    enum acquire_state state;
+    acquire_terms terms;
+    request asks;           /* the question of TRYING (no waiter's member) and ASKING (with it) */
+    bool inbox_is_open;
+    bool is_queued;         /* the last answer said so */
+    bool is_owed;
+    bool must_ask_again;    /* the inbox opened anew while a question was under way */
+    int64_t recheck_us;     /* WAITING: when to ask again */
+    server_instant known;   /* from the last answer "queued" */
+    bool has_early_grant;   /* a grant's message overtook the answer that is under way: kept until it is there */
+    grant early_grant;
+    int64_t early_grant_us; /* when it was received */
+    redlock_status at_deadline; /* what the end of the wait will say */
+    char text[ANSWER_TEXT];     /* more words for it, or "" */
+    unsigned rechecks;
+    uint32_t jitter;
+    /* DONE */
+    redlock_status status;
+    bool was_handed_over;   /* granted by a message or after queueing: the lease is only a claim */
+    uint64_t fence;
+    int64_t lease_ms;
+    int64_t valid_until_us;
+} acquire;
+
+void acquire_begin(acquire *self, const acquire_terms *terms, bool inbox_is_open, int64_t now_us);
+
+/* Does the question in `asks` queue if the lock is taken? */
+bool acquire_queues(const acquire *self);
+
+/* Is the inbox to be opened, or kept open? */
+bool acquire_wants_inbox(const acquire *self);
+
+/* Is a message awaited, and no answer? */
+bool acquire_is_waiting(const acquire *self);
+
+/* The question was moved on by its connection: call after every event of `asks`. */
+void acquire_asked(acquire *self, int64_t now_us);
+
+void acquire_inbox_opened(acquire *self, int64_t now_us);
+/* It was lost, or cannot be had for the reason `why`. */
+void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int64_t now_us);
+void acquire_granted(acquire *self, const grant *from, int64_t now_us);
+/* The caller gives up: REDLOCK_CANCELLED or REDLOCK_ERR_CLOSED. */
+void acquire_stop(acquire *self, redlock_status why, int64_t now_us);
+void acquire_tick(acquire *self, int64_t now_us);
+int64_t acquire_wake_us(const acquire *self);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * The schedule of one held lock. Pure: no clock, no socket. */
+#include "engine/hold.h"
+
+#include "engine/lease.h"
+
+enum { RETRY_FIRST_US = 5000, RETRY_LAST_US = 1000000, SLACK_MOST_US = 50000 };
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A third of the lease, up to a tenth of that earlier, so that locks taken together drift apart. */
+static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
+{
+    int64_t third = lease_ms * US_PER_MS / 3;
+    int64_t most = least(third / 10, INT32_MAX);
+    return from_us + third - (int64_t)jitter_below(&self->jitter, (uint32_t)most);
+}
+
+void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us, bool auto_renew,
+                int64_t max_hold_ms, int64_t now_us, uint32_t seed)
+{
+    *self = (hold){.ttl_ms = ttl_ms,
+                   .end_us = max_hold_ms > 0 ? now_us + max_hold_ms * US_PER_MS : NEVER,
+                   .renew_at_us = NEVER,
+                   .jitter = seed,
+                   .auto_renew = auto_renew};
+    atomic_store_explicit(&self->valid_until_us, valid_until_us, memory_order_relaxed);
+    if (!auto_renew) self->end_us = least(self->end_us, now_us + ttl_ms * US_PER_MS);
+    if (auto_renew || lease_ms < ttl_ms) self->renew_at_us = next_renewal_us(self, now_us, lease_ms);
+}
+
+static int64_t valid_until(const hold *self)
+{
+    return atomic_load_explicit(&self->valid_until_us, memory_order_relaxed);
+}
+
+enum hold_due hold_due(const hold *self, int64_t now_us)
+{
+    if (now_us >= valid_until(self)) return HOLD_IS_OVER;
+    bool renews = self->renew_at_us != NEVER && now_us >= self->renew_at_us - hold_slack_us(self);
+    return renews ? HOLD_RENEWS : HOLD_RESTS;
+}
+
+int64_t hold_wake_us(const hold *self)
+{
+    /* Past the maximum hold nothing is left to renew: only the end is waited for. */
+    if (self->renew_at_us >= self->end_us) return valid_until(self);
+    return least(self->renew_at_us, valid_until(self));
+}
+
+int64_t hold_slack_us(const hold *self)
+{
+    if (self->renew_at_us == NEVER) return 0;
+    return least(SLACK_MOST_US, self->ttl_ms * US_PER_MS / 24);
+}
+
+int64_t hold_renew(hold *self, int64_t now_us)
+{
+    self->renew_at_us = NEVER;
+    int64_t left_ms = self->end_us == NEVER ? self->ttl_ms : (self->end_us - now_us) / US_PER_MS;
+    return least(self->ttl_ms, left_ms);
+}
+
+void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
+{
+    int64_t until_us = lease_valid_until(sent_us, lease_ms);
+    self->failures = 0;
+    if (until_us > valid_until(self))
+        atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
+    self->renew_at_us = self->auto_renew ? next_renewal_us(self, sent_us, lease_ms) : NEVER;
+}
+
+void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms)
+{
+    int64_t end_us = sent_us + lease_ms * US_PER_MS;
+    if (self->end_us < end_us) self->end_us = end_us;
+    hold_renewed(self, sent_us, lease_ms);
+}
+
+void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
+{
+    unsigned n = self->failures < 8 ? self->failures : 8;
+    int64_t span = least((int64_t)RETRY_FIRST_US << n, least(RETRY_LAST_US, self->ttl_ms * US_PER_MS / 8));
+    if (self->failures < UINT16_MAX) self->failures++;
+    int64_t at_us = now_us + span / 2 + (int64_t)jitter_below(&self->jitter, (uint32_t)span);
+    self->renew_at_us = at_us > not_before_us ? at_us : not_before_us;
+}

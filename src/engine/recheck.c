@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ * The re-check schedule of waiters. Pure: no clock, no socket.
+ *
+ * The stagger is 2 ms a place for the first 32 places, so that a live waiter behind a few dead ones acts within
+ * 64 ms, and 0.125 ms a place behind them, so that ten thousand waiters make eight commands a ms and no more. */
+#include "engine/recheck.h"
+
+#include "engine/lease.h"
+#include "engine/request.h"
+
+enum { NEAR_PLACES = 32, NEAR_STEP_US = 2000, FAR_STEP_US = 125, CAP_PLACES = 256 };
+static const int64_t cap_least_us = 100000, cap_most_us = 30000000;
+
+static int64_t stagger_us(int64_t position)
+{
+    int64_t ahead = position > 0 ? position - 1 : 0;
+    if (ahead <= NEAR_PLACES) return ahead * NEAR_STEP_US;
+    return (int64_t)NEAR_PLACES * NEAR_STEP_US + (ahead - NEAR_PLACES) * FAR_STEP_US;
+}
+
+static int64_t cap_us(int64_t position, int64_t claim_ms, uint32_t *jitter)
+{
+    int64_t cap = claim_ms * US_PER_MS;
+    if (position > CAP_PLACES) cap = cap / CAP_PLACES * position;
+    if (cap < cap_least_us) cap = cap_least_us;
+    if (cap > cap_most_us) cap = cap_most_us;
+    return cap - (int64_t)jitter_below(jitter, (uint32_t)(cap / 8));
+}
+
+int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms, uint32_t *jitter)
+{
+    /* The server counts whole milliseconds: one more, and the lease has surely ended. */
+    int64_t at_end = (lease_left_ms + 1) * US_PER_MS + stagger_us(position);
+    int64_t at_cap = cap_us(position, claim_ms, jitter);
+    return at_end < at_cap ? at_end : at_cap;
+}
