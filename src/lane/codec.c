@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ * RESP by hiredis, within our limits: replies are trees of `struct reply` in memory that is used
+ * again for each reply. Owns no socket. */
+#include "lane/codec.h"
+
+#include <hiredis/hiredis.h>
+#include <limits.h>
+#include <stdalign.h>
+#include <string.h>
+
+/* ---- The byte queue --------------------------------------------------------------------------- */
+
+enum { BUFFER_SIZE_MIN = 512 };
+
+static void compact(buffer *self)
+{
+    if (self->start == 0) return;
+    size_t length = buffer_length(self);
+    if (length > 0) memmove(self->bytes, self->bytes + self->start, length);
+    self->start = 0;
+    self->end = length;
+}
+
+bool buffer_reserve(buffer *self, const memory *from, size_t size)
+{
+    if (self->size - self->end >= size) return true;
+    compact(self);
+    if (self->size - self->end >= size) return true;
+    if (size > SIZE_MAX / 4 || self->end > SIZE_MAX / 4) return false;
+
+    size_t grown = self->size < BUFFER_SIZE_MIN ? BUFFER_SIZE_MIN : self->size;
+    while (grown - self->end < size) grown *= 2;
+    char *bytes = memory_regrow(from, self->bytes, self->end, grown);
+    if (bytes == NULL) return false;
+    self->bytes = bytes;
+    self->size = grown;
+    return true;
+}
+
+void buffer_free(buffer *self, const memory *from)
+{
+    memory_free(from, self->bytes);
+    *self = (buffer){0};
+}
+
+bool codec_write(buffer *out, const memory *from, const command *cmd)
+{
+    char *bytes = NULL;
+    long long length = redisFormatCommandArgv(&bytes, cmd->argc, (const char **)cmd->argv, cmd->length);
+    if (length < 0) return false;
+
+    bool has_room = buffer_reserve(out, from, (size_t)length);
+    if (has_room) {
+        memcpy(out->bytes + out->end, bytes, (size_t)length);
+        out->end += (size_t)length;
+    }
+    redisFreeCommand(bytes);
+    return has_room;
+}
+
+/* ---- The memory of a reply -------------------------------------------------------------------- *
+ *
+ *     first                current
+ *     [ 4 KiB, kept ] ---> [ larger ] ---> ...      freed when the next reply begins
+ *
+ * Blocks never move, so that nodes can point to each other; an ordinary reply fits the first chunk. */
+
+typedef struct chunk chunk;
+struct chunk {
+    chunk *next;
+    size_t size, used;
+    alignas(max_align_t) char bytes[];
+};
+
+enum { CHUNK_SIZE = 4096 - (int)sizeof(chunk) };
+
+struct codec_reader {
+    memory from;
+    redisReader *parser;
+    chunk *first, *current;
+    size_t unfinished; /* bytes that were fed and belong to no finished reply */
+    size_t elements;   /* of all arrays of the reply in hand, together */
+    bool is_between;   /* the next byte begins a reply */
+    bool is_refused;
+};
+
+static chunk *chunk_new(const memory *from, size_t size)
+{
+    chunk *self = memory_new(from, sizeof(chunk) + size);
+    if (self != NULL) self->size = size;
+    return self;
+}
+
+static void free_chunks(codec_reader *reader, chunk *from)
+{
+    while (from != NULL) {
+        chunk *next = from->next;
+        memory_free(&reader->from, from);
+        from = next;
+    }
+}
+
+static void begin_reply(codec_reader *reader)
+{
+    free_chunks(reader, reader->first->next);
+    reader->first->next = NULL;
+    reader->first->used = 0;
+    reader->current = reader->first;
+    reader->elements = 0;
+    reader->is_between = false;
+}
+
+static bool add_chunk(codec_reader *reader, size_t size)
+{
+    chunk *added = chunk_new(&reader->from, size > CHUNK_SIZE ? size : CHUNK_SIZE);
+    if (added == NULL) return false;
+    reader->current->next = added;
+    reader->current = added;
+    return true;
+}
+
+/* Bytes that live until the next reply begins; NULL when out of memory. */
+static void *take(codec_reader *reader, size_t size)
+{
+    enum { ALIGNMENT = alignof(reply) };
+    if (size > SIZE_MAX / 2) return NULL;
+    size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (reader->current->size - reader->current->used < rounded && !add_chunk(reader, rounded)) return NULL;
+    void *taken = reader->current->bytes + reader->current->used;
+    reader->current->used += rounded;
+    return taken;
+}
+
+/* ---- hiredis's builders ----------------------------------------------------------------------- *
+ *
+ * A task's parent is an array that we built, whose items exist already: the node's place follows
+ * from its index. NULL from a builder makes hiredis refuse the stream for good. */
+
+static reply *place_node(const redisReadTask *task, enum reply_kind kind)
+{
+    codec_reader *reader = task->privdata;
+    reply *node;
+    if (task->parent == NULL) {
+        node = take(reader, sizeof *node);
+    } else {
+        const reply *parent = task->parent->obj;
+        node = (reply *)parent->items + task->idx;
+    }
+    if (node != NULL) *node = (reply){.kind = kind};
+    return node;
+}
+
+static void *build_string(const redisReadTask *task, char *bytes, size_t length)
+{
+    enum reply_kind kind;
+    switch (task->type) {
+    case REDIS_REPLY_STRING: kind = REPLY_STRING; break;
+    case REDIS_REPLY_STATUS: kind = REPLY_STATUS; break;
+    case REDIS_REPLY_ERROR: kind = REPLY_ERROR; break;
+    default: return NULL; /* of RESP3, which was not asked for */
+    }
+    reply *node = place_node(task, kind);
+    char *text = take(task->privdata, length + 1);
+    if (node == NULL || text == NULL) return NULL;
+    memcpy(text, bytes, length);
+    text[length] = '\0';
+    node->text = text;
+    node->length = length;
+    return node;
+}
+
+static size_t depth(const redisReadTask *task)
+{
+    size_t arrays = 0;
+    for (; task != NULL; task = task->parent) arrays++;
+    return arrays;
+}
+
+static void *build_items(const redisReadTask *task, size_t count)
+{
+    codec_reader *reader = task->privdata;
+    if (task->type != REDIS_REPLY_ARRAY || depth(task) > CODEC_DEPTH_MAX) return NULL;
+    /* The limit is for all arrays together: else a few bytes could ask for the limit many times. */
+    if (count > CODEC_ELEMENTS_MAX - reader->elements) return NULL;
+    reader->elements += count;
+
+    reply *node = place_node(task, REPLY_ARRAY);
+    reply *items = take(reader, count * sizeof *items);
+    if (node == NULL || items == NULL) return NULL;
+    node->items = items;
+    node->count = count;
+    return node;
+}
+
+static void *build_integer(const redisReadTask *task, long long integer)
+{
+    reply *node = place_node(task, REPLY_INTEGER);
+    if (node != NULL) node->integer = integer;
+    return node;
+}
+
+static void *build_nil(const redisReadTask *task)
+{
+    return place_node(task, REPLY_NIL);
+}
+
+/* The nodes belong to the reader's chunks. */
+static void free_nothing(void *node)
+{
+    (void)node;
+}
+
+#if HIREDIS_MAJOR >= 1
+static void *build_array(const redisReadTask *task, size_t count)
+{
+    return build_items(task, count);
+}
+
+static void *refuse_double(const redisReadTask *task, double number, char *bytes, size_t length)
+{
+    (void)task, (void)number, (void)bytes, (void)length;
+    return NULL;
+}
+
+static void *refuse_bool(const redisReadTask *task, int is_true)
+{
+    (void)task, (void)is_true;
+    return NULL;
+}
+#else
+static void *build_array(const redisReadTask *task, int count)
+{
+    return count < 0 ? NULL : build_items(task, (size_t)count);
+}
+#endif
+
+/* Never written; hiredis wants it without const. */
+static redisReplyObjectFunctions builders = {
+    .createString = build_string,
+    .createArray = build_array,
+    .createInteger = build_integer,
+    .createNil = build_nil,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = refuse_double,
+    .createBool = refuse_bool,
+#endif
+    .freeObject = free_nothing,
+};
+
+/* ---- The reader ------------------------------------------------------------------------------- */
+
+codec_reader *codec_reader_new(const memory *from)
+{
+    codec_reader *reader = memory_new(from, sizeof *reader);
+    if (reader == NULL) return NULL;
+    reader->from = *from;
+    reader->first = chunk_new(from, CHUNK_SIZE);
+    if (reader->first != NULL && codec_reader_reset(reader)) return reader;
+    codec_reader_free(reader);
+    return NULL;
+}
+
+void codec_reader_free(codec_reader *reader)
+{
+    if (reader == NULL) return;
+    if (reader->parser != NULL) redisReaderFree(reader->parser);
+    free_chunks(reader, reader->first);
+    memory from = reader->from;
+    memory_free(&from, reader);
+}
+
+bool codec_reader_reset(codec_reader *reader)
+{
+    if (reader->parser != NULL) redisReaderFree(reader->parser);
+    begin_reply(reader);
+    reader->unfinished = 0;
+    reader->is_between = true;
+    reader->parser = redisReaderCreateWithFunctions(&builders);
+    reader->is_refused = reader->parser == NULL;
+    if (reader->is_refused) return false;
+    reader->parser->privdata = reader;
+    return true;
+}
+
+bool codec_feed(codec_reader *reader, const char *bytes, size_t length)
+{
+    if (reader->is_refused) return false;
+    if (redisReaderFeed(reader->parser, bytes, length) != REDIS_OK) reader->is_refused = true;
+    reader->unfinished += length;
+    return !reader->is_refused;
+}
+
+enum codec_result codec_next(codec_reader *reader, const reply **out)
+{
+    *out = NULL;
+    if (reader->is_refused) return CODEC_REFUSED;
+    if (reader->is_between) begin_reply(reader);
+
+    void *root = NULL;
+    if (redisReaderGetReply(reader->parser, &root) != REDIS_OK) {
+        reader->is_refused = true;
+        return CODEC_REFUSED;
+    }
+    if (root == NULL) {
+        reader->is_refused = reader->unfinished > CODEC_REPLY_BYTES_MAX;
+        return reader->is_refused ? CODEC_REFUSED : CODEC_MORE;
+    }
+    reader->unfinished = reader->parser->len - reader->parser->pos;
+    reader->is_between = true;
+    *out = root;
+    return CODEC_REPLY;
+}

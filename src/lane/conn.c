@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT
+ * The life of a connection and of its calls. The state is changed by conn_move alone, and every way
+ * to CLOSED is conn_close. */
+#include "lane/conn.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lane/conn_internal.h"
+#include "wire/text.h"
+
+enum {
+    BACKOFF_FIRST_US = 50 * 1000,
+    BACKOFF_MOST_US = 2000 * 1000,
+    BACKOFF_DOUBLINGS = 6, /* beyond it the most is reached */
+    REOPEN_SPREAD_US = 10 * 1000
+};
+
+/* ---- States ----------------------------------------------------------------------------------- */
+
+#define TO(state) (1u << CONN_##state)
+
+static const unsigned moves[] = {
+    [CONN_CLOSED] = TO(RESOLVING) | TO(CONNECTING),
+    [CONN_RESOLVING] = TO(CONNECTING) | TO(CLOSED),
+    [CONN_CONNECTING] = TO(SECURING) | TO(GREETING) | TO(OPEN) | TO(CLOSED),
+    [CONN_SECURING] = TO(GREETING) | TO(OPEN) | TO(CLOSED),
+    [CONN_GREETING] = TO(OPEN) | TO(CLOSED),
+    [CONN_OPEN] = TO(CLOSED),
+};
+
+static const char *const state_names[] = {
+    [CONN_CLOSED] = "closed",     [CONN_RESOLVING] = "resolving", [CONN_CONNECTING] = "connecting",
+    [CONN_SECURING] = "securing", [CONN_GREETING] = "greeting",   [CONN_OPEN] = "open",
+};
+
+static void trace(const conn *self, enum conn_state to)
+{
+    const event_log *log = self->config->log;
+    if (log->level != REDLOCK_LOG_DEBUG) return;
+    const endpoint *server = self->config->server;
+    char host[128];
+    text_escape(host, sizeof host, server->host, strlen(server->host));
+    const char *why = to == CONN_CLOSED ? self->failure_detail.text : "";
+    log_line(log, REDLOCK_LOG_DEBUG, "connection to %s port %u: %s, was %s%s%s", host,
+             server->is_unix ? 0u : (unsigned)server->port, state_names[to], state_names[self->state],
+             why[0] != '\0' ? ": " : "", why);
+}
+
+void conn_move(conn *self, enum conn_state to)
+{
+    assert((moves[self->state] & (1u << to)) != 0);
+    trace(self, to);
+    self->state = to;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------- */
+
+void conn_init(conn *self, const conn_config *config)
+{
+    *self = (conn){.config = config, .fd = -1};
+    /* Connections that share a configuration must not share their jitter. */
+    uint64_t mixed = (config->jitter_seed + (uint64_t)(uintptr_t)self) * UINT64_C(0x9e3779b97f4a7c15);
+    self->jitter = (uint32_t)(mixed >> 32) | 1u;
+}
+
+void conn_destroy(conn *self)
+{
+    conn_close(self, REDLOCK_OK, NULL, 0);
+    codec_reader_free(self->reader);
+    buffer_free(&self->greeting, self->config->memory);
+    buffer_free(&self->out, self->config->memory);
+    self->reader = NULL;
+}
+
+void conn_open(conn *self, int64_t now_us)
+{
+    if (self->state != CONN_CLOSED) return;
+    self->state_deadline_us = now_us + self->config->connect_timeout_us;
+    self->address_index = 0;
+    self->tls_wants_write = false;
+    self->has_received = false;
+    self->has_answered = false;
+    self->greeting_due = 0;
+    conn_start_connecting(self, now_us);
+}
+
+void conn_opened(conn *self, int64_t now_us)
+{
+    conn_move(self, CONN_OPEN);
+    if (self->config->counters != NULL) conn_count(&self->config->counters->connections);
+    conn_flush(self, now_us);
+}
+
+/* Uniform in [0, bound), by xorshift. */
+static int64_t jitter_below(conn *self, int64_t bound)
+{
+    uint32_t x = self->jitter;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    self->jitter = x;
+    return (int64_t)(((uint64_t)x * (uint64_t)bound) >> 32);
+}
+
+/* A connection that served us is opened again at once, but for a spread, since its server's other clients lost
+ * theirs at the same instant. One that did not, even if it was accepted, backs off. */
+static void schedule_retry(conn *self, int64_t now_us)
+{
+    if (self->has_answered) {
+        self->retry_at_us = now_us + jitter_below(self, REOPEN_SPREAD_US);
+        return;
+    }
+    unsigned doublings = self->failures < BACKOFF_DOUBLINGS ? self->failures : BACKOFF_DOUBLINGS;
+    int64_t bound = (int64_t)BACKOFF_FIRST_US << doublings;
+    if (bound > BACKOFF_MOST_US) bound = BACKOFF_MOST_US;
+    self->retry_at_us = now_us + jitter_below(self, bound);
+    self->failures++;
+}
+
+static void give_socket_back(conn *self)
+{
+    lookup_end(self->lookup);
+    self->lookup = NULL;
+    tls_session_free(self->tls);
+    self->tls = NULL;
+    if (self->fd >= 0) close(self->fd);
+    self->fd = -1;
+    self->greeting.start = self->greeting.end = 0;
+    self->out.start = self->out.end = 0;
+}
+
+static void answer_all_unknown(call *lost, int64_t now_us)
+{
+    while (lost != NULL) {
+        call *head = lost;
+        lost = head->next;
+        head->next = NULL;
+        head->answered(head, NULL, now_us);
+    }
+}
+
+void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us)
+{
+    if (self->state == CONN_CLOSED) return;
+    /* Copied first: it may be the TLS session's. */
+    redlock_detail copy = {""};
+    if (detail != NULL) snprintf(copy.text, sizeof copy.text, "%s", detail);
+    self->failure = why;
+    self->failure_detail = copy;
+    if (why == REDLOCK_OK) self->retry_at_us = now_us;
+    else schedule_retry(self, now_us);
+    bool is_loss = why != REDLOCK_OK && self->state == CONN_OPEN;
+    if (is_loss && self->config->counters != NULL) conn_count(&self->config->counters->connections_lost);
+
+    give_socket_back(self);
+    call *lost = self->first;
+    self->first = self->last = NULL;
+    self->generation++;
+    conn_move(self, CONN_CLOSED);
+    /* The answers may open it again: nothing of it is looked at after this. */
+    answer_all_unknown(lost, now_us);
+}
+
+void conn_fail_system(conn *self, redlock_status why, const char *what, int error, int64_t now_us)
+{
+    char reason[96], detail[128];
+#ifdef __GLIBC__
+    const char *text = strerror_r(error, reason, sizeof reason);
+#else
+    const char *text = strerror_r(error, reason, sizeof reason) == 0 ? reason : "unknown error";
+#endif
+    snprintf(detail, sizeof detail, "%s: %s", what, text);
+    conn_close(self, why, detail, now_us);
+}
+
+/* ---- Calls ------------------------------------------------------------------------------------ */
+
+bool conn_submit(conn *self, call *submitted, const command *cmd, int64_t now_us)
+{
+    if (self->state == CONN_CLOSED) return false;
+    if (!codec_write(&self->out, self->config->memory, cmd)) return false;
+    /* So that a queue that nobody flushed is polled for. */
+    self->tls_wants_write = self->tls != NULL;
+    submitted->next = NULL;
+    submitted->sent_us = now_us;
+    if (self->last == NULL) self->first = submitted;
+    else self->last->next = submitted;
+    self->last = submitted;
+    if (self->config->counters != NULL) conn_count(&self->config->counters->commands);
+    return true;
+}
+
+void conn_flush(conn *self, int64_t now_us)
+{
+    if (self->state == CONN_OPEN && conn_has_unsent(self)) conn_transmit(self, now_us);
+}
+
+static bool has_text(const reply *from, const char *text)
+{
+    return from->kind == REPLY_STRING && from->length == strlen(text) &&
+           memcmp(from->text, text, from->length) == 0;
+}
+
+/* What a channel publishes to its subscribers, in RESP2. */
+static bool is_message(const reply *from)
+{
+    return from->kind == REPLY_ARRAY && from->count == 3 && has_text(&from->items[0], "message") &&
+           from->items[1].kind == REPLY_STRING && from->items[2].kind == REPLY_STRING;
+}
+
+void conn_accept(conn *self, const reply *from, int64_t now_us)
+{
+    if (self->state == CONN_GREETING) {
+        conn_greeting_answered(self, from, now_us);
+        return;
+    }
+    if (!self->has_answered && conn_closed_by_refusal(self, from, now_us)) return;
+    if (self->on_message != NULL && is_message(from)) {
+        self->on_message(self, &from->items[1], &from->items[2], now_us);
+        return;
+    }
+    call *head = self->first;
+    if (head == NULL) {
+        conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent a reply that nobody asked for", now_us);
+        return;
+    }
+    self->has_answered = true;
+    self->failures = 0;
+    self->first = head->next;
+    if (self->first == NULL) self->last = NULL;
+    head->next = NULL;
+    head->answered(head, from, now_us);
+}
+
+/* ---- Waiting ---------------------------------------------------------------------------------- */
+
+int conn_poll_fd(const conn *self)
+{
+    return self->state == CONN_RESOLVING ? lookup_fd(self->lookup) : self->fd;
+}
+
+short conn_poll_events(const conn *self)
+{
+    switch (self->state) {
+    case CONN_CLOSED: return 0;
+    case CONN_RESOLVING: return POLLIN;
+    case CONN_CONNECTING: return POLLOUT;
+    case CONN_SECURING: return self->tls_wants_write ? POLLOUT : POLLIN;
+    case CONN_GREETING:
+    case CONN_OPEN: break;
+    }
+    /* A TLS write may have to wait until something was read: polling for room would then spin. */
+    bool wants_write = self->tls == NULL ? conn_has_unsent(self) : self->tls_wants_write;
+    return wants_write ? POLLIN | POLLOUT : POLLIN;
+}
+
+bool conn_has_pending(const conn *self)
+{
+    return self->tls != NULL && self->state >= CONN_GREETING && tls_has_pending(self->tls);
+}
+
+int64_t conn_wake_us(const conn *self)
+{
+    int64_t wake = INT64_MAX;
+    if (self->state == CONN_CLOSED) return wake;
+    if (self->state != CONN_OPEN) wake = self->state_deadline_us;
+    if (self->state == CONN_CONNECTING && self->address_deadline_us < wake) wake = self->address_deadline_us;
+    if (self->first != NULL && self->first->deadline_us < wake) wake = self->first->deadline_us;
+    return wake;
+}
+
+void conn_ready(conn *self, short revents, int64_t now_us)
+{
+    unsigned generation = self->generation;
+    switch (self->state) {
+    case CONN_CLOSED: return;
+    case CONN_RESOLVING: conn_addresses_ready(self, now_us); return;
+    case CONN_CONNECTING:
+        if (revents != 0) conn_connect_ready(self, now_us);
+        return;
+    case CONN_SECURING: conn_secure(self, now_us); return;
+    case CONN_GREETING:
+    case CONN_OPEN: break;
+    }
+    if (self->tls != NULL || (revents & ~POLLOUT) != 0) conn_receive(self, now_us);
+    if (self->generation == generation && conn_has_unsent(self)) conn_transmit(self, now_us);
+}
+
+/* What it means that the time is up in this state. */
+static void close_for_lateness(conn *self, int64_t now_us)
+{
+    switch (self->state) {
+    case CONN_CLOSED: return;
+    case CONN_RESOLVING:
+        conn_close(self, REDLOCK_ERR_RESOLVE, "the name was not resolved in time", now_us);
+        return;
+    case CONN_CONNECTING:
+        conn_close(self, REDLOCK_ERR_CONNECT, "the connection was not accepted in time", now_us);
+        return;
+    case CONN_SECURING:
+        conn_close(self, REDLOCK_ERR_TIMEOUT, "the TLS handshake was not answered in time", now_us);
+        return;
+    case CONN_GREETING:
+        conn_close(self, REDLOCK_ERR_TIMEOUT, "AUTH, CLIENT SETNAME or SELECT was not answered in time", now_us);
+        return;
+    case CONN_OPEN: conn_close(self, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us); return;
+    }
+}
+
+void conn_tick(conn *self, int64_t now_us)
+{
+    bool is_late = self->state != CONN_OPEN && now_us >= self->state_deadline_us;
+    if (self->first != NULL && now_us >= self->first->deadline_us) is_late = true;
+    if (is_late) close_for_lateness(self, now_us);
+    else if (self->state == CONN_CONNECTING) conn_connect_tick(self, now_us);
+}

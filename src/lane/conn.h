@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ * One connection to one server: a socket that we own, driven by whoever pumps it.
+ *
+ *            open                 address           connected          TLS done          greeted
+ *   CLOSED -------> RESOLVING ------------> CONNECTING -------> SECURING -------> GREETING -------> OPEN
+ *      ^                |                       |                  |                 |               |
+ *      +----------------+-----------------------+------------------+-----------------+---------------+
+ *                 conn_close: failure, deadline, end of file, or by the owner
+ *
+ * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The greeting is AUTH, CLIENT SETNAME
+ * and SELECT as far as they are configured; with nothing to send, GREETING is skipped.
+ *
+ * Commands may be submitted in every state but CLOSED: they leave, in order, in one write with
+ * whatever else is ready, once the connection is open (bytes are held back during SECURING and GREETING).
+ *
+ * The promise: every submitted call is answered exactly once, by a reply, or by NULL when the
+ * connection ends first. A connection whose oldest call missed its deadline is closed, since its later
+ * replies could be taken for answers to other questions.
+ *
+ * Never blocks but in conn_receive_soon. Not thread-safe: one thread at a time. */
+#ifndef REDLOCK_LANE_CONN_H
+#define REDLOCK_LANE_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "topology/endpoint.h"
+#include "host/log.h"
+#include "host/memory.h"
+#include "lane/codec.h"
+#include "lane/resolve.h"
+#include "lane/tls.h"
+#include "wire/command.h"
+#include "wire/reply.h"
+
+/* One command in flight, embedded in its owner, which must outlive it. */
+typedef struct call call;
+struct call {
+    call *next;
+    int64_t deadline_us; /* absolute; the answer is not waited for after this */
+    int64_t sent_us;     /* set by conn_submit: a clock reading from before the bytes can leave */
+    /* `from` is NULL when the connection ended: the outcome is unknown. It is valid during the call
+     * only. May submit, and may close the connection. */
+    void (*answered)(call *self, const reply *from, int64_t now_us);
+};
+
+/* What all connections of a client share; outlives them. */
+typedef struct conn_config {
+    const endpoint *server;
+    const char *client_name;        /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
+    int64_t connect_timeout_us;     /* from conn_open to OPEN */
+    tls_context *tls;               /* NULL: plain */
+    const char *tls_server_name;
+    const memory *memory;
+    const event_log *log;
+    struct conn_counters *counters; /* may be NULL */
+    uint32_t jitter_seed;
+} conn_config;
+
+/* Counted with relaxed atomics, for many connections at once. */
+typedef struct conn_counters {
+    _Atomic uint64_t commands, writes, connections, connections_lost;
+} conn_counters;
+
+enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_SECURING, CONN_GREETING, CONN_OPEN };
+
+typedef struct conn conn;
+struct conn {
+    const conn_config *config;
+    enum conn_state state;
+    int fd;                       /* -1 when there is none */
+    int64_t state_deadline_us;    /* for the whole way to OPEN */
+    int64_t retry_at_us;          /* CLOSED: not to be opened before this (backoff with jitter) */
+    unsigned failures;            /* attempts that failed since a call was last answered */
+    redlock_status failure;       /* why it was last closed; REDLOCK_OK if never or by the owner */
+    redlock_detail failure_detail;
+    lookup *lookup;
+    address_list addresses;
+    int address_index;            /* the one being tried */
+    int64_t address_deadline_us;  /* CONNECTING: its share of the time */
+    tls_session *tls;
+    bool tls_wants_write;
+    bool has_received;            /* bytes came on this connection */
+    bool has_answered;            /* a call was answered on it: whoever listens there serves us */
+    unsigned generation;          /* counts the closings: who calls out compares it afterwards */
+    buffer greeting;              /* bytes of the greeting not yet written */
+    unsigned greeting_due;        /* the steps of it whose replies are still to come, as bits */
+    buffer out;                   /* bytes of calls not yet written */
+    codec_reader *reader;
+    call *first, *last;           /* calls in flight, oldest first */
+    /* RESP2 pub/sub: receives every ["message", channel, payload]; NULL on a command connection.
+     * Must not close the connection. */
+    void (*on_message)(conn *self, const reply *channel, const reply *payload, int64_t now_us);
+    void *owner;
+    uint32_t jitter;              /* state of the jitter's generator */
+};
+
+void conn_init(conn *self, const conn_config *config);
+/* Closes and frees. */
+void conn_destroy(conn *self);
+
+/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at retry_at_us: the owner does. Afterwards the state may be CLOSED
+ * again, with a failure. */
+void conn_open(conn *self, int64_t now_us);
+
+/* Closes; every call in flight is answered NULL (in order, after the state is CLOSED). `why` REDLOCK_OK: by the owner, not a failure. */
+void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us);
+
+/* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
+bool conn_submit(conn *self, call *call, const command *cmd, int64_t now_us);
+
+/* Writes what is ready, as far as the socket takes it. Called once after a round of submissions. */
+void conn_flush(conn *self, int64_t now_us);
+
+/* What to wait for: a descriptor (-1: none) and poll(2) events. */
+int conn_poll_fd(const conn *self);
+short conn_poll_events(const conn *self);
+/* Must conn_ready be called without waiting (decrypted bytes in hand)? */
+bool conn_has_pending(const conn *self);
+/* When conn_tick is due; INT64_MAX for never. */
+int64_t conn_wake_us(const conn *self);
+
+/* Reads and writes what it can after poll said `revents`; answers calls; moves the state. */
+void conn_ready(conn *self, short revents, int64_t now_us);
+/* Enforces the deadlines of the state and of the oldest call. */
+void conn_tick(conn *self, int64_t now_us);
+
+/* The short cut of a blocking caller that waits for this connection alone: one blocking recv of at most about
+ * CONN_RECEIVE_SOON_MS (SO_RCVTIMEO), which saves the poll. Processes what came. False when the short cut does not apply (not
+ * OPEN, TLS, unsent bytes) or nothing came: then poll. */
+enum { CONN_RECEIVE_SOON_MS = 4 };
+bool conn_receive_soon(conn *self);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ * The greeting: AUTH, CLIENT SETNAME and SELECT as far as they are configured, in one write; calls
+ * follow when all of it was answered. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lane/conn_internal.h"
+#include "wire/answer.h"
+#include "wire/text.h"
+
+/* In the order in which they are sent and answered. */
+enum { STEP_AUTH = 1, STEP_NAME = 2, STEP_SELECT = 4 };
+
+/* ---- Asking ----------------------------------------------------------------------------------- */
+
+static bool write_step(conn *self, unsigned step, const command *cmd)
+{
+    if (!codec_write(&self->greeting, self->config->memory, cmd)) return false;
+    self->greeting_due |= step;
+    if (self->config->counters != NULL) conn_count(&self->config->counters->commands);
+    return true;
+}
+
+static bool write_auth(conn *self)
+{
+    const endpoint *server = self->config->server;
+    if (server->password[0] == '\0') return true;
+    command cmd;
+    command_begin(&cmd, "AUTH");
+    if (server->user[0] != '\0') command_add_text(&cmd, server->user);
+    command_add_text(&cmd, server->password);
+    return write_step(self, STEP_AUTH, &cmd);
+}
+
+static bool write_name(conn *self)
+{
+    if (self->config->client_name == NULL) return true;
+    command cmd;
+    command_begin(&cmd, "CLIENT");
+    command_add_text(&cmd, "SETNAME");
+    command_add_text(&cmd, self->config->client_name);
+    return write_step(self, STEP_NAME, &cmd);
+}
+
+static bool write_select(conn *self)
+{
+    if (self->config->server->database == 0) return true;
+    command cmd;
+    command_begin(&cmd, "SELECT");
+    command_add_number(&cmd, self->config->server->database);
+    return write_step(self, STEP_SELECT, &cmd);
+}
+
+static bool has_reader(conn *self)
+{
+    if (self->reader == NULL) self->reader = codec_reader_new(self->config->memory);
+    return self->reader != NULL;
+}
+
+void conn_greet(conn *self, int64_t now_us)
+{
+    if (!has_reader(self) || !write_auth(self) || !write_name(self) || !write_select(self)) {
+        conn_close(self, REDLOCK_ERR_MEMORY, NULL, now_us);
+        return;
+    }
+    if (self->greeting_due == 0) {
+        conn_opened(self, now_us);
+        return;
+    }
+    conn_move(self, CONN_GREETING);
+    conn_transmit(self, now_us);
+}
+
+/* ---- The answers ------------------------------------------------------------------------------ */
+
+static bool begins_with(const reply *from, const char *text)
+{
+    size_t length = strlen(text);
+    return from->length >= length && memcmp(from->text, text, length) == 0;
+}
+
+/* What a server says to any client before it reads a byte: it has too many, or is in protected mode. */
+static bool is_turned_away(const reply *from)
+{
+    return from->kind == REPLY_ERROR &&
+           (begins_with(from, "ERR max number of clients") || begins_with(from, "DENIED "));
+}
+
+static redlock_status refusal(const reply *from, redlock_status otherwise)
+{
+    if (is_turned_away(from)) return begins_with(from, "DENIED ") ? REDLOCK_ERR_DENIED : REDLOCK_ERR_UNAVAILABLE;
+    switch (answer_error_kind(from->text, from->length)) {
+    case ANSWER_TRANSIENT: return REDLOCK_ERR_UNAVAILABLE;
+    case ANSWER_DENIED: return REDLOCK_ERR_DENIED;
+    default: return otherwise;
+    }
+}
+
+static void close_refused(conn *self, const reply *from, redlock_status why, const char *what, int64_t now_us)
+{
+    char text[160], detail[200];
+    text_escape(text, sizeof text, from->text, from->length);
+    snprintf(detail, sizeof detail, "%s%s", what, text);
+    conn_close(self, why, detail, now_us);
+}
+
+bool conn_closed_by_refusal(conn *self, const reply *from, int64_t now_us)
+{
+    if (!is_turned_away(from)) return false;
+    close_refused(self, from, refusal(from, REDLOCK_ERR_SERVER), "", now_us);
+    return true;
+}
+
+/* True when the greeting may go on. */
+static bool accept_step(conn *self, unsigned step, const reply *from, int64_t now_us)
+{
+    if (conn_closed_by_refusal(self, from, now_us)) return false;
+    if (step == STEP_NAME) return true;
+    if (from->kind == REPLY_STATUS) return true;
+    if (from->kind != REPLY_ERROR) {
+        conn_close(self, REDLOCK_ERR_PROTOCOL, "the answer to AUTH or SELECT is neither OK nor an error", now_us);
+        return false;
+    }
+    if (step == STEP_AUTH) close_refused(self, from, refusal(from, REDLOCK_ERR_DENIED), "AUTH: ", now_us);
+    else close_refused(self, from, refusal(from, REDLOCK_ERR_SERVER), "SELECT: ", now_us);
+    return false;
+}
+
+void conn_greeting_answered(conn *self, const reply *from, int64_t now_us)
+{
+    unsigned step = self->greeting_due & (~self->greeting_due + 1); /* the lowest bit */
+    if (!accept_step(self, step, from, now_us)) return;
+    self->greeting_due &= ~step;
+    if (self->greeting_due == 0) conn_opened(self, now_us);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ * Bytes in and out of a connection's socket. Never raises SIGPIPE; EINTR and partial writes lose
+ * nothing; only conn_receive_soon blocks. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "host/clock.h"
+#include "lane/conn_internal.h"
+
+enum {
+    RECEIVE_SIZE = 16 * 1024,
+    RECEIVE_ROUNDS = 4,         /* then the other connections of the lane have their turn */
+    IDLE_QUEUE_SIZE = 64 * 1024 /* what a queue that is empty again may keep */
+};
+
+/* How a transfer went; MOVED: `*count` bytes. */
+enum transfer { MOVED, BLOCKED, ENDED };
+
+static void end_by_error(conn *self, int error, int64_t now_us)
+{
+    conn_fail_system(self, REDLOCK_ERR_CONNECT, "the connection broke", error, now_us);
+}
+
+static void end_by_peer(conn *self, int64_t now_us)
+{
+    conn_close(self, REDLOCK_ERR_CONNECT, "the server closed the connection", now_us);
+}
+
+static bool is_blocked(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+/* ---- TLS -------------------------------------------------------------------------------------- */
+
+static enum transfer judge_tls(conn *self, enum tls_result result, int64_t now_us)
+{
+    switch (result) {
+    case TLS_DONE: return MOVED;
+    case TLS_WANT_READ: return BLOCKED;
+    case TLS_WANT_WRITE: self->tls_wants_write = true; return BLOCKED;
+    case TLS_CLOSED: end_by_peer(self, now_us); return ENDED;
+    case TLS_FAILED: break;
+    }
+    conn_close(self, REDLOCK_ERR_CONNECT, tls_session_error(self->tls), now_us);
+    return ENDED;
+}
+
+/* ---- Out -------------------------------------------------------------------------------------- */
+
+static buffer *queue(conn *self)
+{
+    return self->state == CONN_GREETING ? &self->greeting : &self->out;
+}
+
+bool conn_has_unsent(const conn *self)
+{
+    if (self->state == CONN_GREETING) return buffer_length(&self->greeting) > 0;
+    return self->state == CONN_OPEN && buffer_length(&self->out) > 0;
+}
+
+static enum transfer send_plain(conn *self, const buffer *from, size_t *count, int64_t now_us)
+{
+    ssize_t sent;
+    do {
+        sent = send(self->fd, from->bytes + from->start, buffer_length(from), MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) {
+        *count = (size_t)sent;
+        return MOVED;
+    }
+    if (is_blocked(errno)) return BLOCKED;
+    end_by_error(self, errno, now_us);
+    return ENDED;
+}
+
+static enum transfer send_some(conn *self, const buffer *from, size_t *count, int64_t now_us)
+{
+    if (self->tls == NULL) return send_plain(self, from, count, now_us);
+    self->tls_wants_write = false;
+    return judge_tls(self, tls_write(self->tls, from->bytes + from->start, buffer_length(from), count), now_us);
+}
+
+static void consume(conn *self, buffer *from, size_t count)
+{
+    from->start += count;
+    if (from->start < from->end) return;
+    from->start = from->end = 0;
+    if (from->size > IDLE_QUEUE_SIZE) buffer_free(from, self->config->memory);
+}
+
+void conn_transmit(conn *self, int64_t now_us)
+{
+    buffer *from = queue(self);
+    while (buffer_length(from) > 0) {
+        size_t count = 0;
+        if (send_some(self, from, &count, now_us) != MOVED) return;
+        if (self->config->counters != NULL) conn_count(&self->config->counters->writes);
+        consume(self, from, count);
+    }
+}
+
+/* ---- In --------------------------------------------------------------------------------------- */
+
+/* False when the connection ended (and perhaps began anew) meanwhile. */
+static bool accept_replies(conn *self, int64_t now_us)
+{
+    unsigned generation = self->generation;
+    for (;;) {
+        const reply *from;
+        enum codec_result result = codec_next(self->reader, &from);
+        if (result == CODEC_MORE) return true;
+        if (result == CODEC_REFUSED) {
+            conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent what is not RESP2, or too much of it", now_us);
+            return false;
+        }
+        conn_accept(self, from, now_us);
+        if (self->generation != generation) return false;
+    }
+}
+
+/* False when the connection ended. The reader is made ready for a new connection only when its
+ * first bytes come: until then a callback may still look at a reply of the one before. */
+static bool take_bytes(conn *self, const char *bytes, size_t count, int64_t now_us)
+{
+    if (!self->has_received && !codec_reader_reset(self->reader)) {
+        conn_close(self, REDLOCK_ERR_MEMORY, NULL, now_us);
+        return false;
+    }
+    self->has_received = true;
+    (void)codec_feed(self->reader, bytes, count); /* a refusal shows in codec_next */
+    return accept_replies(self, now_us);
+}
+
+static enum transfer receive_plain(conn *self, char *bytes, size_t *count, int flags, int64_t now_us)
+{
+    ssize_t received = recv(self->fd, bytes, RECEIVE_SIZE, flags);
+    if (received > 0) {
+        *count = (size_t)received;
+        return MOVED;
+    }
+    if (received == 0) {
+        end_by_peer(self, now_us);
+        return ENDED;
+    }
+    /* Interrupted is the same as nothing yet: whoever pumps comes back. */
+    if (is_blocked(errno) || errno == EINTR) return BLOCKED;
+    end_by_error(self, errno, now_us);
+    return ENDED;
+}
+
+static enum transfer receive_some(conn *self, char *bytes, size_t *count, int64_t now_us)
+{
+    if (self->tls == NULL) return receive_plain(self, bytes, count, MSG_DONTWAIT, now_us);
+    self->tls_wants_write = false; /* what is unsent is tried again after this */
+    return judge_tls(self, tls_read(self->tls, bytes, RECEIVE_SIZE, count), now_us);
+}
+
+void conn_receive(conn *self, int64_t now_us)
+{
+    char bytes[RECEIVE_SIZE];
+    for (int round = 0; round < RECEIVE_ROUNDS; round++) {
+        size_t count = 0;
+        if (receive_some(self, bytes, &count, now_us) != MOVED) return;
+        if (!take_bytes(self, bytes, count, now_us)) return;
+        if (self->tls == NULL && count < RECEIVE_SIZE) return;
+    }
+}
+
+bool conn_receive_soon(conn *self)
+{
+    if (self->state != CONN_OPEN || self->tls != NULL || conn_has_unsent(self)) return false;
+    char bytes[RECEIVE_SIZE];
+    ssize_t received = recv(self->fd, bytes, sizeof bytes, 0);
+    int error = errno;
+    if (received < 0 && (is_blocked(error) || error == EINTR)) return false;
+
+    int64_t now_us = clock_now_us();
+    if (received < 0) end_by_error(self, error, now_us);
+    else if (received == 0) end_by_peer(self, now_us);
+    else if (take_bytes(self, bytes, (size_t)received, now_us)) conn_flush(self, now_us);
+    return true;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * The blocking drivers: the same engine that the keeper drives, pumped by the thread that waits. */
+#include "lane/drive.h"
+
+#include "host/clock.h"
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* One round of everything that needs no waiting. */
+static void advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces)
+{
+    int64_t now_us = clock_now_us();
+    acquire_tick(op, now_us);
+    if (acquire_wants_inbox(op)) lane_open_inbox(on, now_us);
+    if (op->state != ACQUIRE_TRYING && op->state != ACQUIRE_ASKING) return;
+    if (op->asks.state == REQUEST_READY) {
+        asks->question.waiter_length = acquire_queues(op) ? waiter_length : 0;
+        asks->question.nonce = atomic_fetch_add_explicit(nonces, 1, memory_order_relaxed);
+    }
+    exchange_advance(asks, now_us);
+    acquire_asked(op, now_us);
+}
+
+static int64_t wake_us(const lane *on, const acquire *op, const exchange *asks)
+{
+    int64_t wake = acquire_wake_us(op);
+    if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING)
+        wake = earliest(wake, exchange_wake_us(asks));
+    if (acquire_wants_inbox(op) && on->inbox.state == CONN_CLOSED)
+        wake = earliest(wake, on->inbox.retry_at_us);
+    return wake;
+}
+
+/* Does the operation have something to send that needs no waiting? */
+static bool can_go_on(const lane *on, const acquire *op)
+{
+    if (op->state == ACQUIRE_SUBSCRIBING)
+        return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
+    bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
+    return asks_now && op->asks.state == REQUEST_READY && on->command.state == CONN_OPEN;
+}
+
+static void obey(acquire *op, const lane_stops *stops)
+{
+    if (stops->is_set[0]) acquire_stop(op, REDLOCK_ERR_CLOSED, 0);
+    if (stops->is_set[1]) acquire_stop(op, REDLOCK_CANCELLED, 0);
+}
+
+void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonces, lane_stops *stops)
+{
+    size_t waiter_length = asks->question.waiter_length;
+    on->waiting = op;
+    while (op->state != ACQUIRE_DONE) {
+        advance(on, op, asks, waiter_length, nonces);
+        if (op->state == ACQUIRE_DONE || can_go_on(on, op)) continue;
+        lane_pump(on, wake_us(on, op, asks), stops);
+        acquire_asked(op, clock_now_us());
+        obey(op, stops);
+    }
+    on->waiting = NULL;
+    /* Stopped with a question under way: its answer must never meet a later question. */
+    if (exchange_is_in_flight(asks)) conn_close(&on->command, REDLOCK_OK, NULL, clock_now_us());
+}
+
+void drive_request(lane *on, exchange *asks, lane_stops *stops)
+{
+    for (;;) {
+        exchange_advance(asks, clock_now_us());
+        if (asks->request->state == REQUEST_DONE) return;
+        lane_pump(on, exchange_wake_us(asks), stops);
+    }
+}
+
+redlock_status lane_connect(lane *on)
+{
+    lane_stops none = {.fd = {-1, -1}};
+    conn_open(&on->command, clock_now_us());
+    while (on->command.state != CONN_OPEN && on->command.state != CONN_CLOSED)
+        lane_pump(on, NEVER, &none);
+    return on->command.state == CONN_OPEN ? REDLOCK_OK : on->command.failure;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ * The engine's requests on connections. */
+#include "lane/exchange.h"
+
+#include <stddef.h>
+
+#include "host/histogram.h"
+
+void exchange_begin(exchange *self, request *asks, conn *on, const question *about)
+{
+    self->request = asks;
+    self->on = on;
+    self->question = *about;
+    self->awaits_connection = false;
+}
+
+static void answered(call *back, const reply *from, int64_t now_us)
+{
+    exchange *self = (exchange *)back;
+    if (self->request->state != REQUEST_SENT) return;
+    if (from == NULL) {
+        redlock_status why = self->on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->on->failure;
+        request_cut(self->request, why, self->on->failure_detail.text, now_us);
+        return;
+    }
+    answer read;
+    answer_read(&read, from);
+    if (read.kind == ANSWER_CODE && read.nonce != self->question.nonce) read.kind = ANSWER_MALFORMED;
+    if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
+    if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
+    request_answered(self->request, &read, now_us);
+}
+
+static void submit(exchange *self, int64_t now_us)
+{
+    command cmd;
+    question_command(&cmd, &self->question, self->request->by_source);
+    request_sent(self->request, now_us);
+    self->call.answered = answered;
+    self->call.deadline_us = request_attempt_deadline_us(self->request);
+    if (!conn_submit(self->on, &self->call, &cmd, now_us)) {
+        answer none = {.kind = ANSWER_CUT, .text = "out of memory"};
+        request_answered(self->request, &none, now_us);
+    }
+}
+
+/* A closed connection is opened when its backoff allows; if it fails on the way, so does the attempt. */
+static void open_connection(exchange *self, int64_t now_us)
+{
+    conn *on = self->on;
+    if (on->state == CONN_CLOSED && !self->awaits_connection && now_us >= on->retry_at_us) {
+        self->awaits_connection = true;
+        conn_open(on, now_us);
+    }
+    if (on->state == CONN_CLOSED && self->awaits_connection) {
+        self->awaits_connection = false;
+        request_refused(self->request, on->failure, on->failure_detail.text, now_us);
+        return;
+    }
+    self->awaits_connection = on->state != CONN_CLOSED && on->state != CONN_OPEN;
+}
+
+void exchange_advance(exchange *self, int64_t now_us)
+{
+    request_tick(self->request, now_us);
+    if (self->request->state != REQUEST_READY) return;
+    open_connection(self, now_us);
+    if (self->request->state == REQUEST_READY && self->on->state == CONN_OPEN) submit(self, now_us);
+}
+
+int64_t exchange_wake_us(const exchange *self)
+{
+    int64_t wake_us = self->request->wake_us;
+    bool awaits_retry = self->request->state == REQUEST_READY && self->on->state == CONN_CLOSED;
+    return awaits_retry && self->on->retry_at_us < wake_us ? self->on->retry_at_us : wake_us;
+}
+
+bool exchange_is_in_flight(const exchange *self)
+{
+    return self->request->state == REQUEST_SENT;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ * One request of the engine on one connection: sends it when it is ready and the connection open,
+ * and tells it what came back. */
+#ifndef REDLOCK_LANE_EXCHANGE_H
+#define REDLOCK_LANE_EXCHANGE_H
+
+#include "engine/request.h"
+#include "lane/conn.h"
+#include "wire/question.h"
+
+typedef struct exchange exchange;
+struct exchange {
+    call call; /* first: the connection gives it back */
+    request *request;
+    conn *on;
+    question question;
+    /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
+    void (*on_reply)(exchange *self, const reply *from);
+    void *owner;
+    bool awaits_connection; /* it was on its way to OPEN when we last looked */
+    redlock_histogram *round_trip; /* may be NULL; counted with relaxed atomics */
+};
+
+/* The request was begun by its owner. The question's bytes outlive the exchange. */
+void exchange_begin(exchange *self, request *asks, conn *on, const question *about);
+
+/* Moves the request as far as it goes without waiting: ticks, opens the connection, submits. */
+void exchange_advance(exchange *self, int64_t now_us);
+
+/* When exchange_advance has something to do again, by the clock. */
+int64_t exchange_wake_us(const exchange *self);
+
+/* Is the call in the hands of the connection? Then the exchange must stay where it is. */
+bool exchange_is_in_flight(const exchange *self);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ * The pump of one lane: writes, waits, reads, and the deadlines of its connections. */
+#include "lane/lane.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "host/clock.h"
+#include "engine/lease.h"
+
+static void message_arrived(conn *from, const reply *channel, const reply *payload, int64_t now_us)
+{
+    lane *self = from->owner;
+    (void)channel;
+    grant read;
+    if (self->waiting == NULL || payload->kind != REPLY_STRING) return;
+    if (grant_read(&read, payload->text, payload->length)) acquire_granted(self->waiting, &read, now_us);
+}
+
+void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
+               const identity *who)
+{
+    *self = (lane){.number = number};
+    conn_init(&self->command, config);
+    conn_init(&self->inbox, config);
+    self->inbox.on_message = message_arrived;
+    self->inbox.owner = self;
+    self->channel_length = identity_channel(self->channel, key_prefix, who, number);
+}
+
+void lane_destroy(lane *self)
+{
+    conn_destroy(&self->command);
+    conn_destroy(&self->inbox);
+}
+
+static void lose_inbox(lane *self, int64_t now_us)
+{
+    redlock_status why = self->inbox.failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->inbox.failure;
+    self->inbox_is_subscribed = false;
+    self->inbox_awaits_connection = false;
+    if (self->waiting != NULL)
+        acquire_inbox_lost(self->waiting, why, self->inbox.failure_detail.text, now_us);
+}
+
+static void subscribed(call *back, const reply *from, int64_t now_us)
+{
+    lane *self = (lane *)((char *)back - offsetof(lane, subscription));
+    self->subscription_is_in_flight = false;
+    if (from == NULL) {
+        lose_inbox(self, now_us);
+        return;
+    }
+    if (from->kind == REPLY_ERROR) {
+        redlock_status why = answer_error_kind(from->text, from->length) == ANSWER_DENIED
+                                 ? REDLOCK_ERR_DENIED
+                                 : REDLOCK_ERR_UNAVAILABLE;
+        conn_close(&self->inbox, why, "the server refused SUBSCRIBE", now_us);
+        lose_inbox(self, now_us);
+        return;
+    }
+    self->inbox_is_subscribed = true;
+    if (self->waiting != NULL) acquire_inbox_opened(self->waiting, now_us);
+}
+
+static void subscribe(lane *self, int64_t now_us)
+{
+    command cmd;
+    command_begin(&cmd, "SUBSCRIBE");
+    command_add(&cmd, self->channel, self->channel_length);
+    self->subscription.answered = subscribed;
+    self->subscription.deadline_us = now_us + self->inbox.config->connect_timeout_us;
+    self->subscription_is_in_flight = conn_submit(&self->inbox, &self->subscription, &cmd, now_us);
+    if (!self->subscription_is_in_flight)
+        conn_close(&self->inbox, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+}
+
+static void notice_inbox_loss(lane *self, int64_t now_us)
+{
+    bool was_coming = self->inbox_is_subscribed || self->inbox_awaits_connection;
+    if (self->inbox.state == CONN_CLOSED && was_coming) lose_inbox(self, now_us);
+}
+
+void lane_open_inbox(lane *self, int64_t now_us)
+{
+    conn *inbox = &self->inbox;
+    if (self->inbox_is_subscribed || self->subscription_is_in_flight) return;
+    if (inbox->state == CONN_CLOSED && now_us >= inbox->retry_at_us) {
+        self->inbox_awaits_connection = true;
+        conn_open(inbox, now_us);
+        notice_inbox_loss(self, now_us);
+    }
+    if (inbox->state == CONN_OPEN) {
+        self->inbox_awaits_connection = false;
+        subscribe(self, now_us);
+    }
+}
+
+/* A connection that rested is readable only if the server closed it. */
+static void refresh(conn *rested, int64_t now_us)
+{
+    struct pollfd look = {.fd = conn_poll_fd(rested), .events = POLLIN};
+    if (look.fd >= 0 && poll(&look, 1, 0) > 0) conn_ready(rested, look.revents, now_us);
+}
+
+void lane_refresh(lane *self, int64_t now_us)
+{
+    refresh(&self->command, now_us);
+    refresh(&self->inbox, now_us);
+    notice_inbox_loss(self, now_us);
+}
+
+/* Only an answer is awaited, and soon: one blocking recv serves, unless the deadline is nearer than that. */
+static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
+{
+    bool is_only_wait = self->waiting == NULL || !acquire_is_waiting(self->waiting);
+    if (!is_only_wait || self->command.first == NULL || self->inbox_awaits_connection) return false;
+    if (self->subscription_is_in_flight) return false;
+    if (until_us - now_us < (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
+    return conn_receive_soon(&self->command);
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t now_us)
+{
+    int64_t left_us = until_us > now_us ? until_us - now_us : 0;
+    struct timespec span = {.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
+    if (ppoll(fds, count, until_us == NEVER ? NULL : &span, NULL) >= 0) return;
+    /* EINTR and the like: nothing is ready, and the caller looks at the clock. */
+    for (nfds_t i = 0; i < count; i++) fds[i].revents = 0;
+}
+
+static void settle(conn *self, short revents, int64_t now_us)
+{
+    if (revents != 0 || conn_has_pending(self)) conn_ready(self, revents, now_us);
+    if (now_us >= conn_wake_us(self)) conn_tick(self, now_us);
+}
+
+void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
+{
+    int64_t now_us = clock_now_us();
+    conn_flush(&self->command, now_us);
+    conn_flush(&self->inbox, now_us);
+    until_us = earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox)));
+    if (receive_soon(self, until_us, now_us)) return;
+    if (conn_has_pending(&self->command) || conn_has_pending(&self->inbox)) until_us = now_us;
+    struct pollfd fds[2 + LANE_STOPS] = {
+        {.fd = conn_poll_fd(&self->command), .events = conn_poll_events(&self->command)},
+        {.fd = conn_poll_fd(&self->inbox), .events = conn_poll_events(&self->inbox)}};
+    for (int i = 0; i < LANE_STOPS; i++) fds[2 + i] = (struct pollfd){.fd = stops->fd[i], .events = POLLIN};
+    wait_for(fds, 2 + LANE_STOPS, until_us, now_us);
+    now_us = clock_now_us();
+    settle(&self->command, fds[0].revents, now_us);
+    settle(&self->inbox, fds[1].revents, now_us);
+    notice_inbox_loss(self, now_us);
+    for (int i = 0; i < LANE_STOPS; i++) stops->is_set[i] = fds[2 + i].revents != 0;
+}

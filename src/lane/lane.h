@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * A lane: the connections to one server that one thread pumps at a time. A blocking call borrows one
+ * from the client's pool; the keeper has its own.
+ *
+ * The command connection carries scripts; the inbox is the subscription (RESP2 needs a connection of its own for it), opened by the first call
+ * that has to wait and kept from then on, so that later waits begin with queueing. */
+#ifndef REDLOCK_LANE_LANE_H
+#define REDLOCK_LANE_LANE_H
+
+#include <poll.h>
+
+#include "engine/acquire.h"
+#include "lane/exchange.h"
+#include "wire/identity.h"
+
+typedef struct lane lane;
+struct lane {
+    lane *next; /* in the pool */
+    conn command;
+    conn inbox;
+    bool inbox_is_subscribed;
+    bool inbox_awaits_connection;
+    call subscription;
+    bool subscription_is_in_flight;
+    unsigned number;
+    char channel[CHANNEL_SIZE];
+    size_t channel_length;
+    acquire *waiting;    /* told of the inbox's events; NULL when nobody waits */
+    int64_t used_us;     /* when it was last given back */
+};
+
+void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
+               const identity *who);
+void lane_destroy(lane *self);
+
+/* Before use after a long rest: notices connections that the server closed meanwhile. */
+void lane_refresh(lane *self, int64_t now_us);
+
+/* Opens the inbox and subscribes, as far as that goes without waiting, and tells `waiting` what came of it. */
+void lane_open_inbox(lane *self, int64_t now_us);
+
+/* Descriptors that end a wait from outside: readable means stop. -1 for none. */
+enum { LANE_STOPS = 2 };
+typedef struct lane_stops {
+    int fd[LANE_STOPS];
+    bool is_set[LANE_STOPS]; /* by lane_pump */
+} lane_stops;
+
+/* Sends what is ready, waits until something happens or `until_us`, and deals with it. */
+void lane_pump(lane *self, int64_t until_us, lane_stops *stops);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ * The pool of lanes. Its mutex guards the lists only; nothing blocks under it. */
+#include "lane/pool.h"
+
+/* After so long without use a connection is looked at before it is used. */
+static const int64_t rest_us = 1000000;
+
+void pool_init(pool *self, const conn_config *config, const char *key_prefix, const identity *who)
+{
+    *self = (pool){.config = config, .key_prefix = key_prefix, .who = who};
+    pthread_mutex_init(&self->mutex, NULL);
+    pthread_cond_init(&self->all_back, NULL);
+}
+
+static lane *take_idle(pool *self, unsigned *number)
+{
+    pthread_mutex_lock(&self->mutex);
+    lane *found = NULL;
+    *number = 0;
+    if (!self->is_closed) {
+        self->lent++;
+        found = self->idle;
+        if (found != NULL) self->idle = found->next;
+        else *number = ++self->made;
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return found;
+}
+
+static void count_back(pool *self, lane *back)
+{
+    pthread_mutex_lock(&self->mutex);
+    if (back != NULL) {
+        back->next = self->idle;
+        self->idle = back;
+    }
+    if (--self->lent == 0 && self->is_closed) pthread_cond_signal(&self->all_back);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
+{
+    unsigned number;
+    *out = take_idle(self, &number);
+    if (*out != NULL) {
+        if (now_us - (*out)->used_us > rest_us) lane_refresh(*out, now_us);
+        return REDLOCK_OK;
+    }
+    if (number == 0) return REDLOCK_ERR_CLOSED;
+    *out = memory_new(self->config->memory, sizeof **out);
+    if (*out == NULL) {
+        count_back(self, NULL);
+        return REDLOCK_ERR_MEMORY;
+    }
+    lane_init(*out, self->config, number, self->key_prefix, self->who);
+    return REDLOCK_OK;
+}
+
+void pool_return(pool *self, lane *back, int64_t now_us)
+{
+    back->used_us = now_us;
+    count_back(self, back);
+}
+
+void pool_close(pool *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->is_closed = true;
+    while (self->lent > 0) pthread_cond_wait(&self->all_back, &self->mutex);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void pool_destroy(pool *self)
+{
+    while (self->idle != NULL) {
+        lane *gone = self->idle;
+        self->idle = gone->next;
+        lane_destroy(gone);
+        memory_free(self->config->memory, gone);
+    }
+    pthread_cond_destroy(&self->all_back);
+    pthread_mutex_destroy(&self->mutex);
+}

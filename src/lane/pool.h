@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * The lanes of a client, lent to one blocking call at a time. */
+#ifndef REDLOCK_LANE_POOL_H
+#define REDLOCK_LANE_POOL_H
+
+#include <pthread.h>
+
+#include "lane/lane.h"
+
+typedef struct pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t all_back;
+    lane *idle; /* the last one given back first: it is the warmest */
+    unsigned made;
+    unsigned lent;
+    bool is_closed;
+    const conn_config *config;
+    const char *key_prefix;
+    const identity *who;
+} pool;
+
+void pool_init(pool *self, const conn_config *config, const char *key_prefix, const identity *who);
+
+/* A lane for the calling thread, or why there is none: REDLOCK_ERR_CLOSED, REDLOCK_ERR_MEMORY. */
+redlock_status pool_borrow(pool *self, lane **out, int64_t now_us);
+void pool_return(pool *self, lane *back, int64_t now_us);
+
+/* Lends no more, and waits until every lane is back. */
+void pool_close(pool *self);
+void pool_destroy(pool *self);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * Names to addresses without blocking: getaddrinfo runs on a detached thread of its own, which
+ * reports through a descriptor. Numeric addresses need no thread. */
+#ifndef REDLOCK_LANE_RESOLVE_H
+#define REDLOCK_LANE_RESOLVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "host/memory.h"
+
+enum { RESOLVE_ADDRESSES = 8 };
+
+typedef struct address {
+    struct sockaddr_storage storage;
+    socklen_t length;
+} address;
+
+typedef struct address_list {
+    int count;
+    address at[RESOLVE_ADDRESSES];
+} address_list;
+
+/* A look-up under way. Abandoning it is allowed at any time: the thread then frees what is left. */
+typedef struct lookup lookup;
+
+/* True when `host` was numeric: *out is filled and no look-up is needed. */
+bool resolve_numeric(address_list *out, const char *host, uint16_t port);
+
+/* Starts a look-up whose thread blocks all signals; NULL when memory, a thread or a descriptor is refused. The host name is copied. */
+lookup *lookup_begin(const char *host, uint16_t port);
+/* Readable when the answer is there. */
+int lookup_fd(const lookup *self);
+/* True when the answer is there: *out (count 0: does not resolve), and *error is a static text or NULL. */
+bool lookup_poll(lookup *self, address_list *out, const char **error);
+/* Gives it up or frees it. Never blocks. NULL is allowed. */
+void lookup_end(lookup *self);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ * What a client brings to every TLS connection: authorities, certificate, key, and the floor of the protocol. The rule:
+ * what concerns the process is left as it is. Each client has a context of its own, no exit handler is registered, and
+ * the thread's error queue is empty afterwards. By OpenSSL, 1.1.1 or newer. */
+#include "lane/tls.h"
+
+#ifdef REDLOCK_WITH_TLS
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lane/tls_internal.h"
+#include "wire/text.h"
+
+enum { PATH_SIZE = 120 };
+
+/* ---- Sentences --------------------------------------------------------------------------------*/
+
+static redlock_status explain(redlock_detail *detail, redlock_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static redlock_status explain(redlock_detail *detail, redlock_status status, const char *format, ...)
+{
+    if (detail == NULL) return status;
+
+    va_list words;
+    va_start(words, format);
+    (void)vsnprintf(detail->text, sizeof detail->text, format, words);
+    va_end(words);
+    return status;
+}
+
+/* In our words: strerror is not safe with threads, and strerror_r has two incompatible forms. */
+const char *tls_system_reason(int error)
+{
+    switch (error) {
+    case ENOENT: return "no such file or directory";
+    case ENOTDIR: return "not a directory";
+    case EISDIR: return "is a directory";
+    case EACCES: return "permission denied";
+    case EMFILE:
+    case ENFILE: return "too many open files";
+    case ECONNRESET:
+    case EPIPE: return "reset by the server";
+    case ETIMEDOUT: return "timed out";
+    case EHOSTUNREACH:
+    case ENETUNREACH: return "no route to the server";
+    default: return "refused by the operating system";
+    }
+}
+
+const char *tls_reason(unsigned long code)
+{
+    const char *text = ERR_GET_LIB(code) == ERR_LIB_SYS ? tls_system_reason(ERR_GET_REASON(code))
+                                                        : ERR_reason_error_string(code);
+    return text != NULL ? text : "no reason given";
+}
+
+/* ---- Context ----------------------------------------------------------------------------------*/
+
+static redlock_status refuse(redlock_detail *detail, const char *option, const char *path, const char *why)
+{
+    char printable[PATH_SIZE];
+
+    text_escape(printable, sizeof printable, path, strlen(path));
+    return explain(detail, REDLOCK_ERR_TLS, "%s %s: %s", option, printable, why);
+}
+
+/* OpenSSL looks into a directory when it needs an authority, and never says that there is none. */
+static redlock_status check_directory(const char *path, redlock_detail *detail)
+{
+    struct stat found;
+
+    if (path == NULL) return REDLOCK_OK;
+    if (stat(path, &found) != 0) return refuse(detail, "tls_ca_directory", path, tls_system_reason(errno));
+    if (!S_ISDIR(found.st_mode)) return refuse(detail, "tls_ca_directory", path, tls_system_reason(ENOTDIR));
+    return REDLOCK_OK;
+}
+
+static redlock_status trust(SSL_CTX *ssl, const char *file, const char *directory, redlock_detail *detail)
+{
+    if (file == NULL && directory == NULL) {
+        if (SSL_CTX_set_default_verify_paths(ssl) == 1) return REDLOCK_OK;
+        return explain(detail, REDLOCK_ERR_TLS, "the system's authorities: %s", tls_reason(ERR_peek_error()));
+    }
+
+    redlock_status status = check_directory(directory, detail);
+    if (status != REDLOCK_OK) return status;
+    if (SSL_CTX_load_verify_locations(ssl, file, directory) == 1) return REDLOCK_OK;
+    return refuse(detail, file != NULL ? "tls_ca_file" : "tls_ca_directory", file != NULL ? file : directory,
+                  tls_reason(ERR_peek_error()));
+}
+
+/* Stands in for OpenSSL's default, which asks on the terminal. Notes that it was called; knows none. */
+static int no_password(char *password, int size, int for_writing, void *was_asked)
+{
+    (void)password, (void)size, (void)for_writing;
+    if (was_asked != NULL) *(bool *)was_asked = true;
+    return -1;
+}
+
+static redlock_status load_key(SSL_CTX *ssl, const char *path, redlock_detail *detail)
+{
+    bool was_asked = false;
+
+    SSL_CTX_set_default_passwd_cb_userdata(ssl, &was_asked);
+    int is_loaded = SSL_CTX_use_PrivateKey_file(ssl, path, SSL_FILETYPE_PEM);
+    SSL_CTX_set_default_passwd_cb_userdata(ssl, NULL);
+
+    if (is_loaded == 1) return REDLOCK_OK;
+    return refuse(detail, "tls_key_file", path,
+                  was_asked ? "the key is protected by a password" : tls_reason(ERR_peek_error()));
+}
+
+/* The key comes first: a certificate that does not fit drops it, so that the check at the end is
+ * where every mismatch shows, be it of numbers or of algorithms. */
+static redlock_status load_identity(SSL_CTX *ssl, const char *certificate, const char *key, redlock_detail *detail)
+{
+    if (certificate == NULL && key == NULL) return REDLOCK_OK;
+    if (certificate == NULL || key == NULL) {
+        return explain(detail, REDLOCK_ERR_ARGUMENT, "tls_certificate_file and tls_key_file go together");
+    }
+
+    redlock_status status = load_key(ssl, key, detail);
+    if (status != REDLOCK_OK) return status;
+    if (SSL_CTX_use_certificate_chain_file(ssl, certificate) != 1) {
+        return refuse(detail, "tls_certificate_file", certificate, tls_reason(ERR_peek_error()));
+    }
+    if (SSL_CTX_check_private_key(ssl) != 1) {
+        return refuse(detail, "tls_key_file", key, "the key does not belong to the certificate");
+    }
+    return REDLOCK_OK;
+}
+
+/* Raises the floor, and never lowers one that the system's configuration has put higher. */
+static bool require_tls_1_2(SSL_CTX *ssl)
+{
+    if (SSL_CTX_get_min_proto_version(ssl) >= TLS1_2_VERSION) return true;
+    return SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1;
+}
+
+static bool set_up(SSL_CTX *ssl, bool verifies)
+{
+    SSL_CTX_set_default_passwd_cb(ssl, no_password);
+    SSL_CTX_set_verify(ssl, verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY |
+                              SSL_MODE_RELEASE_BUFFERS);
+    return require_tls_1_2(ssl);
+}
+
+static redlock_status configure(tls_context *self, const redlock_client_options *options, redlock_detail *detail)
+{
+    self->socket = tls_socket_method();
+    self->ssl = SSL_CTX_new(TLS_client_method());
+    if (self->socket == NULL || self->ssl == NULL || !set_up(self->ssl, !options->tls_skip_verification)) {
+        return explain(detail, REDLOCK_ERR_TLS, "OpenSSL does not start: %s", tls_reason(ERR_peek_error()));
+    }
+
+    redlock_status status = trust(self->ssl, options->tls_ca_file, options->tls_ca_directory, detail);
+    if (status != REDLOCK_OK) return status;
+    return load_identity(self->ssl, options->tls_certificate_file, options->tls_key_file, detail);
+}
+
+/* OpenSSL starts at its first use in a process, and whoever is first decides whether it tears itself
+ * down in an exit handler. Ours is a library with threads of its own, which may be inside OpenSSL
+ * when main returns, so it asks for no handler: what OpenSSL holds then ends with the process. A
+ * program that wants the handler starts OpenSSL before its first client. */
+static void start_openssl(void)
+{
+    (void)OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
+                           NULL);
+}
+
+redlock_status tls_context_new(tls_context **out, const redlock_client_options *options, const memory *from,
+                               redlock_detail *detail)
+{
+    static const redlock_client_options defaults;
+
+    *out = NULL;
+    tls_context *self = memory_new(from, sizeof *self);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->from = *from;
+
+    start_openssl();
+    ERR_clear_error();
+    redlock_status status = configure(self, options != NULL ? options : &defaults, detail);
+    ERR_clear_error();
+    if (status == REDLOCK_OK) {
+        *out = self;
+        return status;
+    }
+    tls_context_free(self);
+    return status;
+}
+
+void tls_context_free(tls_context *context)
+{
+    if (context == NULL) return;
+
+    memory from = context->from;
+    SSL_CTX_free(context->ssl);
+    BIO_meth_free(context->socket);
+    memory_free(&from, context);
+}
+
+#endif
