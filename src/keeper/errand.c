@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ * Renewals and undos on the keeper's connection. An errand that got no good answer is sent again:
+ * a renewal until the lock's validity ends, an undo until the server has surely forgotten the lock by itself. */
+#include "keeper/errand.h"
+
+#include <string.h>
+
+#include "engine/lease.h"
+#include "host/histogram.h"
+#include "wire/answer.h"
+#include "wire/question.h"
+
+static size_t write_waiter(char out[WAITER_SIZE], const keeper *self, const redlock_lock *lock)
+{
+    if (lock->inbox_number == 0) return 0;
+    char channel[CHANNEL_SIZE];
+    identity_channel(channel, self->terms.key_prefix, self->terms.who, lock->inbox_number);
+    return waiter_write(out, lock->claim_ms, channel, lock_holder(lock));
+}
+
+static void answered(call *back, const reply *from, int64_t now_us);
+
+static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
+{
+    char waiter[WAITER_SIZE];
+    bool undoes = lock->state == LOCK_UNDOING;
+    question ask = {.script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
+                    .key = lock_key(lock),
+                    .key_length = lock->key_length,
+                    .holder = lock_holder(lock),
+                    .holder_length = lock->holder_length,
+                    .first_ms = first_ms,
+                    .grace_ms = self->terms.grace_ms,
+                    .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
+    if (undoes) {
+        ask.waiter = waiter;
+        ask.waiter_length = write_waiter(waiter, self, lock);
+    }
+    command cmd;
+    question_command(&cmd, &ask, lock->by_source);
+    lock->nonce = ask.nonce;
+    lock->call.answered = answered;
+    lock->call.deadline_us = now_us + self->terms.timeout_us;
+    lock->errand_is_undo = undoes;
+    lock->errand_is_out = conn_submit(&self->conn, &lock->call, &cmd, now_us);
+    return lock->errand_is_out;
+}
+
+void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    bool renews = lock->state == LOCK_HELD;
+    int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
+    /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum hold. */
+    if (!lock->errand_is_out && !(renews && first_ms <= 0)) {
+        bool was_sent = self->conn.state != CONN_CLOSED && submit(self, lock, first_ms, now_us);
+        if (!was_sent) hold_retry(&lock->hold, self->conn.retry_at_us, now_us);
+        if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
+    }
+    keeper_plan(self, lock, now_us);
+}
+
+static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
+{
+    if (lock->state != LOCK_HELD) return;
+    if (read->kind == ANSWER_CODE && read->code == RENEW_DONE) {
+        counter_add(&self->terms.stats->renewed, 1);
+        lock->by_source = false;
+        hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
+    } else if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT) {
+        atomic_store(&lock->hold.valid_until_us, 0);
+    } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {
+        lock->by_source = true;
+        lock->hold.renew_at_us = now_us;
+    } else {
+        counter_add(&self->terms.stats->renewal_retried, 1);
+        hold_retry(&lock->hold, self->conn.retry_at_us, now_us);
+    }
+}
+
+static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t now_us)
+{
+    bool is_hopeless = read->kind == ANSWER_WRONG_TYPE || read->kind == ANSWER_ERROR;
+    return read->kind == ANSWER_CODE || is_hopeless || now_us >= lock->undo_until_us;
+}
+
+/* With the mutex. True when the lock is to be freed. */
+static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
+{
+    if (undo_is_over(lock, read, now_us)) return keeper_end_undo(self, lock);
+    if (read->kind == ANSWER_NOSCRIPT) {
+        lock->by_source = true;
+        lock->hold.renew_at_us = now_us;
+    } else {
+        hold_retry(&lock->hold, self->conn.retry_at_us, now_us);
+    }
+    return false;
+}
+
+static void judge(answer *read, const redlock_lock *lock, const reply *from)
+{
+    *read = (answer){.kind = ANSWER_CUT};
+    if (from != NULL) answer_read(read, from);
+    if (read->kind == ANSWER_CODE && read->nonce != lock->nonce) read->kind = ANSWER_MALFORMED;
+}
+
+static void answered(call *back, const reply *from, int64_t now_us)
+{
+    redlock_lock *lock = (redlock_lock *)back;
+    keeper *self = lock->keeper;
+    answer read;
+    judge(&read, lock, from);
+    pthread_mutex_lock(&self->mutex);
+    lock->errand_is_out = false;
+    bool is_free = false;
+    if (lock->state == LOCK_UNDOING && lock->errand_is_undo) is_free = undo_answered(self, lock, &read, now_us);
+    else if (!lock->errand_is_undo) renewal_answered(self, lock, &read, now_us);
+    /* Released meanwhile, with this errand out: nobody else has it any more. */
+    if (lock->state == LOCK_RELEASED && lock->is_abandoned) is_free = true;
+    if (!is_free) keeper_plan(self, lock, now_us);
+    pthread_mutex_unlock(&self->mutex);
+    if (is_free) self->terms.free_lock(lock);
+}

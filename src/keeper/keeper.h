@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ * The keeper: one thread per client, however many locks. It renews, tells holders that a lock is lost, and undoes in the
+ * background what a caller could not wait for. It has one connection of its own, and sleeps until the next
+ * instant of its schedule; taking and releasing locks wakes it only when that instant moves forward.
+ *
+ * A lock's life here:
+ *
+ *              keeper_adopt                on_lost, at valid_until
+ *   (acquire) --------------> HELD ------------------------------------> LOST
+ *                              |                                          |
+ *                              | keeper_forget (release)                  | keeper_forget
+ *                              v                                          v
+ *                           RELEASED <------------------------------------+
+ *                              |
+ *                              | keeper_undo: the server could not be told
+ *                              v
+ *                           UNDOING ----- answered, or undo_until_us -----> freed
+ *
+ * An errand is a command that the keeper sends for a lock, at most one at a time: a renewal, or an undo.
+ * A lock whose user lets go while its errand is out is freed by the answer.
+ *
+ * Threads: `mutex` guards the schedule, the list and every lock's fields but those said to be atomic. No callback of the user runs
+ * under it. The connection belongs to the keeper's thread alone. */
+#ifndef REDLOCK_KEEPER_KEEPER_H
+#define REDLOCK_KEEPER_KEEPER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/hold.h"
+#include "keeper/schedule.h"
+#include "lane/conn.h"
+#include "wire/identity.h"
+
+typedef struct keeper keeper;
+
+enum lock_state { LOCK_HELD, LOCK_LOST, LOCK_RELEASED, LOCK_UNDOING };
+
+struct redlock_lock {
+    call call; /* first: of the errand */
+    timer timer;
+    hold hold;
+    keeper *keeper;
+    redlock_lock *previous, *next; /* in the keeper's list, while held or undone */
+    redlock_lost_fn *on_lost;
+    void *on_lost_arg;
+    uint64_t fence;
+    int64_t acquired_us;
+    int64_t claim_ms;      /* with inbox_number: what an undo needs to name the waiter's member */
+    int64_t undo_until_us;
+    int64_t nonce;         /* of the errand under way */
+    enum lock_state state;
+    _Atomic bool is_lost;
+    bool is_listed;
+    bool is_calling_back;  /* on_lost is running */
+    bool is_abandoned;     /* the user let go while the errand was out: its answer frees the lock */
+    bool errand_is_out;    /* the connection has `call` */
+    bool errand_is_undo;
+    bool by_source;
+    bool is_users;         /* undone by the client's close: the user still has the handle */
+    unsigned inbox_number; /* 0: it never queued */
+    uint32_t key_length, name_length, holder_length, hold_id_length;
+    char bytes[];          /* key, name, holder; each with a NUL */
+};
+
+static inline const char *lock_key(const redlock_lock *lock) { return lock->bytes; }
+static inline const char *lock_name(const redlock_lock *lock) { return lock->bytes + lock->key_length + 1; }
+static inline const char *lock_holder(const redlock_lock *lock)
+{
+    return lock_name(lock) + lock->name_length + 1;
+}
+static inline const char *lock_hold_id(const redlock_lock *lock) { return lock_holder(lock) + 2; }
+
+/* What the keeper takes from its client; all of it outlives the keeper. */
+typedef struct keeper_terms {
+    const conn_config *config;
+    const char *key_prefix;
+    const identity *who;
+    _Atomic int64_t *nonces;
+    int64_t timeout_us;
+    int64_t linger_ms, grace_ms;
+    redlock_stats *stats;
+    void (*free_lock)(redlock_lock *lock); /* called without the mutex */
+} keeper_terms;
+
+struct keeper {
+    pthread_mutex_t mutex;
+    pthread_cond_t called_back;
+    keeper_terms terms;
+    schedule timers;
+    size_t lock_count;      /* room in the schedule is kept for so many */
+    redlock_lock *locks;    /* those that are held or undone */
+    size_t undoing;         /* of them */
+    conn conn;
+    int wake_fd;
+    int64_t armed_us;       /* the keeper sleeps until then; INT64_MIN: it is awake */
+    pthread_t thread;
+    _Atomic bool has_thread;
+    bool is_closing;
+    int64_t closing_until_us;
+};
+
+redlock_status keeper_init(keeper *self, const keeper_terms *terms);
+
+/* Room for one more lock, before it is acquired, so that nothing can fail afterwards; needs_thread: it will
+ * be renewed or watched. keeper_unreserve gives it back. */
+redlock_status keeper_reserve(keeper *self, bool needs_thread);
+void keeper_unreserve(keeper *self);
+
+/* The lock is held from now on: its hold was begun. */
+void keeper_adopt(keeper *self, redlock_lock *lock);
+
+/* The user gives it up: no renewal starts and no on_lost runs after this returns. The errand may still be out. */
+void keeper_forget(keeper *self, redlock_lock *lock);
+
+/* Frees a forgotten lock, or leaves that to its errand. */
+void keeper_free(keeper *self, redlock_lock *lock);
+
+/* Takes over a forgotten lock, or one whose acquisition is owed, and undoes it on the server. */
+void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);
+
+/* A lease was extended by a request sent at sent_us. */
+void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms);
+
+/* The server no longer knows the lock. */
+void keeper_lost(keeper *self, redlock_lock *lock);
+
+/* Is this the keeper's own thread: a callback? */
+bool keeper_is_calling(const keeper *self);
+
+/* Undoes every lock that is still held, until `until_us` at the latest, and ends the thread. The
+ * locks stay with their users; undone ones are freed. */
+void keeper_close(keeper *self, int64_t until_us);
+void keeper_destroy(keeper *self);
+
+#endif
