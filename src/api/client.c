@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ * Opening and closing a client. */
+#include "api/client.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "api/options.h"
+#include "engine/lease.h"
+#include "host/clock.h"
+#include "host/entropy.h"
+#include "lane/drive.h"
+#include "wire/key.h"
+
+enum { DEFAULT_TIMEOUT_MS = 2000, DEFAULT_LINGER_MS = 5000, GRACE_LEAST_MS = 5000 };
+static const int64_t duration_most_ms = INT64_C(30) * 24 * 3600 * 1000;
+
+redlock_client *client_of(const redlock_lock *lock)
+{
+    return (redlock_client *)((char *)lock->keeper - offsetof(redlock_client, keeper));
+}
+
+static void free_client(redlock_client *self)
+{
+    memory from = self->memory;
+    fork_guard_close(&self->fork);
+    tls_context_free(self->tls);
+    if (self->closing_fd >= 0) close(self->closing_fd);
+    memory_free(&from, self->name);
+    memory_free(&from, self->key_prefix);
+    memory_free(&from, self->tls_server_name);
+    memory_free(&from, self);
+}
+
+void client_unref(redlock_client *self)
+{
+    if (atomic_fetch_sub(&self->references, 1) != 1) return;
+    keeper_destroy(&self->keeper);
+    pool_destroy(&self->lanes);
+    free_client(self);
+}
+
+void client_free_lock(redlock_lock *lock)
+{
+    redlock_client *self = client_of(lock);
+    memory_free(&self->memory, lock);
+    client_unref(self);
+}
+
+redlock_status client_enter(const redlock_client *client)
+{
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    return keeper_is_calling(&client->keeper) ? REDLOCK_ERR_IN_CALLBACK : REDLOCK_OK;
+}
+
+void client_ask(redlock_client *client, exchange *asks, request *state, lane *on, question *about, int64_t now_us)
+{
+    about->nonce = atomic_fetch_add_explicit(&client->nonces, 1, memory_order_relaxed);
+    about->grace_ms = client->grace_ms;
+    request_begin(state, now_us + client->timeout_us, client->timeout_us, (uint32_t)about->nonce);
+    asks->round_trip = &client->stats.round_trip;
+    exchange_begin(asks, state, &on->command, about);
+}
+
+redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about)
+{
+    lane *on;
+    int64_t now_us = clock_now_us();
+    redlock_status status = pool_borrow(&client->lanes, &on, now_us);
+    if (status != REDLOCK_OK) return status;
+    client_ask(client, asks, state, on, about, now_us);
+    lane_stops none = {.fd = {-1, -1}};
+    drive_request(on, asks, &none);
+    pool_return(&client->lanes, on, clock_now_us());
+    return REDLOCK_OK;
+}
+
+/* ---- Opening ---- */
+
+static bool duration_is_valid(int64_t ms)
+{
+    return ms >= 0 && ms <= duration_most_ms;
+}
+
+static redlock_status check(const redlock_client_options *o)
+{
+    const char *why = NULL;
+    if (!duration_is_valid(o->connect_timeout_ms) || !duration_is_valid(o->timeout_ms))
+        why = "a timeout is 0 (the default) to 30 days";
+    else if (o->linger_ms < -1 || o->linger_ms > duration_most_ms)
+        why = "linger_ms is -1 (not at all), 0 (the default) to 30 days";
+    else if (o->key_prefix != NULL && !key_prefix_is_valid(o->key_prefix))
+        why = "key_prefix has braces or control characters, or is too long";
+    else if ((o->allocator.allocate == NULL) != (o->allocator.release == NULL))
+        why = "an allocator has both functions or none";
+    else if ((unsigned)o->log_level > REDLOCK_LOG_SILENT)
+        why = "log_level is not a level";
+    detail_write(o->detail, why);
+    return why == NULL ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
+}
+
+static redlock_status override(char *field, size_t size, const char *value, redlock_detail *detail)
+{
+    if (value == NULL) return REDLOCK_OK;
+    int length = snprintf(field, size, "%s", value);
+    if (length >= 0 && (size_t)length < size) return REDLOCK_OK;
+    detail_write(detail, "user or password is too long");
+    return REDLOCK_ERR_ARGUMENT;
+}
+
+static redlock_status find_server(redlock_client *self, const char *uri, const redlock_client_options *o)
+{
+    redlock_status status = endpoint_parse(&self->server, uri, o->detail);
+    if (status != REDLOCK_OK) return status;
+    status = override(self->server.user, sizeof self->server.user, o->user, o->detail);
+    if (status != REDLOCK_OK) return status;
+    status = override(self->server.password, sizeof self->server.password, o->password, o->detail);
+    if (status != REDLOCK_OK || !self->server.use_tls) return status;
+    return tls_context_new(&self->tls, o, &self->memory, o->detail);
+}
+
+static redlock_status copy_text(redlock_client *self, char **out, const char *text)
+{
+    if (text == NULL) return REDLOCK_OK;
+    *out = memory_copy(&self->memory, text, strlen(text));
+    return *out == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
+}
+
+static redlock_status copy_texts(redlock_client *self, const redlock_client_options *o)
+{
+    const char *prefix = o->key_prefix ? o->key_prefix : "redlock:";
+    const char *tls_name = o->tls_server_name ? o->tls_server_name : self->server.host;
+    redlock_status status = copy_text(self, &self->key_prefix, prefix);
+    if (status == REDLOCK_OK) status = copy_text(self, &self->tls_server_name, tls_name);
+    if (status == REDLOCK_OK) status = copy_text(self, &self->name, o->name);
+    return status;
+}
+
+static redlock_status identify(redlock_client *self)
+{
+    uint8_t random[IDENTITY_RANDOM_BYTES];
+    char host[256] = "";
+    if (!entropy_fill(random, sizeof random)) return REDLOCK_ERR_SYSTEM;
+    if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+    identity_make(&self->who, random, host, (long)getpid(), self->name);
+    memcpy(&self->config.jitter_seed, random, sizeof self->config.jitter_seed);
+    atomic_store(&self->nonces, 1);
+    return REDLOCK_OK;
+}
+
+static int64_t or_default(int64_t value, int64_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static void configure(redlock_client *self, const redlock_client_options *o)
+{
+    self->timeout_us = or_default(o->timeout_ms, DEFAULT_TIMEOUT_MS) * US_PER_MS;
+    self->linger_ms = o->linger_ms == -1 ? 0 : or_default(o->linger_ms, DEFAULT_LINGER_MS);
+    self->grace_ms = self->linger_ms > GRACE_LEAST_MS ? self->linger_ms : GRACE_LEAST_MS;
+    self->config.server = &self->server;
+    self->config.client_name = self->name;
+    self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) * US_PER_MS;
+    self->config.tls = self->tls;
+    self->config.tls_server_name = self->tls_server_name;
+    self->config.memory = &self->memory;
+    self->config.log = &self->log;
+    self->config.counters = &self->counters;
+}
+
+static redlock_status start(redlock_client *self)
+{
+    keeper_terms terms = {.config = &self->config,
+                          .key_prefix = self->key_prefix,
+                          .who = &self->who,
+                          .nonces = &self->nonces,
+                          .timeout_us = self->timeout_us,
+                          .linger_ms = self->linger_ms,
+                          .grace_ms = self->grace_ms,
+                          .stats = &self->stats,
+                          .free_lock = client_free_lock};
+    self->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->closing_fd < 0) return REDLOCK_ERR_SYSTEM;
+    redlock_status status = keeper_init(&self->keeper, &terms);
+    if (status != REDLOCK_OK) return status;
+    pool_init(&self->lanes, &self->config, self->key_prefix, &self->who);
+    return REDLOCK_OK;
+}
+
+static redlock_status make(redlock_client *self, const char *uri, const redlock_client_options *o)
+{
+    self->closing_fd = -1;
+    atomic_store(&self->references, 1);
+    self->log = event_log_from(o->log, o->log_arg, o->log_level);
+    fork_guard_open(&self->fork);
+    redlock_status status = find_server(self, uri, o);
+    if (status == REDLOCK_OK) status = copy_texts(self, o);
+    if (status == REDLOCK_OK) status = identify(self);
+    configure(self, o);
+    return status == REDLOCK_OK ? start(self) : status;
+}
+
+/* connect_now: one connection, made before redlock_open returns and then kept for the first call. */
+static redlock_status connect_now(redlock_client *self, redlock_detail *detail)
+{
+    lane *on;
+    redlock_status status = pool_borrow(&self->lanes, &on, clock_now_us());
+    if (status != REDLOCK_OK) return status;
+    status = lane_connect(on);
+    if (status != REDLOCK_OK) detail_write(detail, on->command.failure_detail.text);
+    pool_return(&self->lanes, on, clock_now_us());
+    return status;
+}
+
+redlock_status redlock_open(const char *uri, const redlock_client_options *options, redlock_client **client)
+{
+    redlock_client_options o;
+    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
+    *client = NULL;
+    if (uri == NULL || !options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
+    detail_write(o.detail, "");
+    redlock_status status = check(&o);
+    if (status != REDLOCK_OK) return status;
+    memory from = memory_from(&o.allocator);
+    redlock_client *self = memory_new(&from, sizeof *self);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->memory = from;
+    status = make(self, uri, &o);
+    if (status != REDLOCK_OK) {
+        free_client(self);
+        return status;
+    }
+    if (o.connect_now) status = connect_now(self, o.detail);
+    if (status == REDLOCK_OK) *client = self;
+    else redlock_close(self);
+    return status;
+}
+
+redlock_status redlock_close(redlock_client *client)
+{
+    if (client == NULL) return REDLOCK_OK;
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    uint64_t one = 1;
+    if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one) return REDLOCK_ERR_SYSTEM;
+    pool_close(&client->lanes);
+    keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
+    client_unref(client);
+    return REDLOCK_OK;
+}

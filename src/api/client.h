@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * What a client is made of. Private to the api.
+ *
+ * The memory of a client lives until redlock_close was called and the last lock handle is released: both
+ * count as references. */
+#ifndef REDLOCK_API_CLIENT_H
+#define REDLOCK_API_CLIENT_H
+
+#include <stdatomic.h>
+
+#include "host/fork.h"
+#include "keeper/keeper.h"
+#include "lane/pool.h"
+#include "topology/endpoint.h"
+
+struct redlock_client {
+    _Atomic unsigned references;
+    memory memory;
+    event_log log;
+    fork_guard fork;
+    endpoint server;
+    char *name;       /* the user's; NULL for none */
+    char *key_prefix;
+    char *tls_server_name;
+    identity who;
+    tls_context *tls; /* NULL: plain */
+    conn_counters counters;
+    conn_config config;
+    redlock_stats stats; /* all but what `counters` has */
+    _Atomic int64_t nonces;
+    _Atomic uint64_t holds; /* numbers the acquisitions */
+    int64_t timeout_us;
+    int64_t linger_ms, grace_ms;
+    int closing_fd;   /* readable once redlock_close began: ends every wait */
+    pool lanes;
+    keeper keeper;
+};
+
+redlock_client *client_of(const redlock_lock *lock);
+void client_free_lock(redlock_lock *lock);
+void client_unref(redlock_client *client);
+
+/* May a blocking call begin on this thread? REDLOCK_OK, _ERR_FORKED or _ERR_IN_CALLBACK. */
+redlock_status client_enter(const redlock_client *client);
+
+/* Starts a request of this client on a lane: within timeout_ms from now. */
+void client_ask(redlock_client *client, exchange *asks, request *state, lane *on, question *about, int64_t now_us);
+
+/* The same, and waits for its end on a lane of the pool. The result is in `state`; or why no lane was to be had. */
+redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about);
+
+#endif

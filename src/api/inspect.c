@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * Who holds a lock, and who waits: the members of its key, made readable. */
+#include <stddef.h>
+#include <string.h>
+
+#include "api/client.h"
+#include "api/options.h"
+#include "host/clock.h"
+#include "wire/key.h"
+
+enum { LISTED_PARTIES = 1000 };
+static const int64_t waiter_score_least = INT64_C(100000000000000); /* docs/protocol.md: 1e14 */
+
+/* One block: this, the parties, and the texts that they point to. */
+typedef struct listing {
+    memory from;
+    redlock_inspection shown;
+    redlock_party parties[];
+} listing;
+
+typedef struct inquiry {
+    exchange asks;
+    const memory *from;
+    listing *made;
+    redlock_status status;
+} inquiry;
+
+static char *put_text(char **at, const char *bytes, size_t length)
+{
+    char *text = *at;
+    memcpy(text, bytes, length);
+    text[length] = '\0';
+    *at += length + 1;
+    return text;
+}
+
+static void fill_party(redlock_party *party, const member_parts *parts, char **texts)
+{
+    party->hold_id = put_text(texts, parts->hold_id, parts->hold_id_length);
+    party->who = put_text(texts, parts->who, parts->who_length);
+}
+
+static void add_holder(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
+{
+    member_parts parts;
+    int64_t now_ms = now_us / 1000;
+    if (score <= now_ms || !holder_read(&parts, member->text, member->length)) return;
+    redlock_party *party = &self->parties[self->shown.party_count++];
+    *party = (redlock_party){.is_holder = true, .lease_ms = score - now_ms};
+    fill_party(party, &parts, texts);
+}
+
+static void add_waiter(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
+{
+    member_parts parts;
+    if (!waiter_read(&parts, member->text, member->length)) return;
+    redlock_party *party = &self->parties[self->shown.party_count++];
+    *party = (redlock_party){.waited_ms = now_us > score ? (now_us - score) / 1000 : 0};
+    fill_party(party, &parts, texts);
+}
+
+/* The bands of docs/protocol.md: the fence below zero, holders, waiters. */
+static void add_member(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
+{
+    if (score < 0) self->shown.fence = (uint64_t)-score;
+    else if (score < waiter_score_least) add_holder(self, member, score, now_us, texts);
+    else add_waiter(self, member, score, now_us, texts);
+}
+
+static bool is_list(const reply *from)
+{
+    bool is_whole = from->kind == REPLY_ARRAY && from->count >= 6 && from->items[5].kind == REPLY_ARRAY &&
+                    from->items[5].count % 2 == 0;
+    for (size_t i = 2; is_whole && i < 5; i++)
+        is_whole = from->items[i].kind == REPLY_INTEGER && from->items[i].integer >= 0;
+    for (size_t i = 0; is_whole && i < from->items[5].count; i++)
+        is_whole = from->items[5].items[i].kind == (i % 2 == 0 ? REPLY_STRING : REPLY_INTEGER);
+    return is_whole;
+}
+
+static listing *allocate(const memory *from, const reply *members)
+{
+    size_t texts = 0;
+    for (size_t i = 0; i < members->count; i += 2) texts += members->items[i].length + 2;
+    size_t size = sizeof(listing) + members->count / 2 * sizeof(redlock_party) + texts;
+    listing *self = memory_new(from, size);
+    if (self != NULL) self->from = *from;
+    return self;
+}
+
+static void read_reply(exchange *asks, const reply *from)
+{
+    inquiry *self = asks->owner;
+    self->status = REDLOCK_ERR_PROTOCOL;
+    if (self->made != NULL || !is_list(from)) return;
+    const reply *members = &from->items[5];
+    self->status = REDLOCK_ERR_MEMORY;
+    self->made = allocate(self->from, members);
+    if (self->made == NULL) return;
+    self->status = REDLOCK_OK;
+    self->made->shown.holders = (size_t)from->items[3].integer;
+    self->made->shown.waiters = (size_t)from->items[4].integer;
+    self->made->shown.parties = self->made->parties;
+    char *texts = (char *)(self->made->parties + members->count / 2);
+    for (size_t i = 0; i < members->count; i += 2)
+        add_member(self->made, &members->items[i], members->items[i + 1].integer, from->items[2].integer, &texts);
+}
+
+static redlock_status inquire(redlock_client *client, inquiry *self, const void *name, size_t name_length,
+                              redlock_detail *detail)
+{
+    size_t key_length = key_write(NULL, 0, client->key_prefix, name, name_length);
+    char *key = memory_new(&client->memory, key_length);
+    if (key == NULL) return REDLOCK_ERR_MEMORY;
+    key_write(key, key_length, client->key_prefix, name, name_length);
+    question about = {.script = SCRIPT_INSPECT, .key = key, .key_length = key_length, .first_ms = LISTED_PARTIES + 1};
+    request asked;
+    self->asks.on_reply = read_reply;
+    self->asks.owner = self;
+    redlock_status status = client_ask_and_wait(client, &self->asks, &asked, &about);
+    memory_free(&client->memory, key);
+    if (status != REDLOCK_OK) return status;
+    if (asked.status != REDLOCK_OK) detail_write(detail, asked.text);
+    return asked.status != REDLOCK_OK ? asked.status : self->status;
+}
+
+redlock_status redlock_inspect(redlock_client *client, const void *name, size_t name_length,
+                               redlock_inspection **inspection, redlock_detail *detail)
+{
+    if (inspection == NULL) return REDLOCK_ERR_ARGUMENT;
+    *inspection = NULL;
+    detail_write(detail, "");
+    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
+    inquiry self = {.from = &client->memory, .status = REDLOCK_ERR_PROTOCOL};
+    status = inquire(client, &self, name, name_length, detail);
+    if (status == REDLOCK_OK) *inspection = &self.made->shown;
+    else if (self.made != NULL) redlock_inspection_free(&self.made->shown);
+    return status;
+}
+
+void redlock_inspection_free(redlock_inspection *inspection)
+{
+    if (inspection == NULL) return;
+    listing *self = (listing *)((char *)inspection - offsetof(listing, shown));
+    memory from = self->from;
+    memory_free(&from, self);
+}
