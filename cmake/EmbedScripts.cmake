@@ -5,10 +5,12 @@
 # Included, this file gives redlock_embed_scripts(target). The build then runs it as
 #   cmake -DOUT=<file.c> -DLUA_DIR=<dir> [-DSCRIPTS="acquire;release"] -P EmbedScripts.cmake
 
-cmake_minimum_required(VERSION 3.16)
+if(CMAKE_SCRIPT_MODE_FILE)
+    cmake_minimum_required(VERSION 3.16)
+endif()
 
-set(REDLOCK_SCRIPTS acquire release cancel renew inspect)
-set(REDLOCK_FRAGMENTS clock expiry handover holders leaving vacate)
+set(REDLOCK_SCRIPTS acquire release cancel renew inspect downgrade upgrade force)
+set(REDLOCK_FRAGMENTS expiry handover holders leaving now vacate waiter)
 set(REDLOCK_EMBED_SCRIPTS_FILE "${CMAKE_CURRENT_LIST_FILE}")
 
 # Adds the generated file to a target, and makes it again whenever a script or a fragment changes.
@@ -34,12 +36,14 @@ endfunction()
 # Reads a script and puts fragments in the place of its `--@include name` lines.
 function(read_joined path result)
     file(READ "${path}" text)
+    string(APPEND text "\n")
     while(text MATCHES "--@include ([a-z_]+)")
         set(name "${CMAKE_MATCH_1}")
         if(NOT name IN_LIST REDLOCK_FRAGMENTS)
             message(FATAL_ERROR "${path}: unknown fragment '${name}'; is it listed in EmbedScripts.cmake?")
         endif()
         file(READ "${LUA_DIR}/fragments/${name}.lua" fragment)
+        string(APPEND fragment "\n")
         string(REPLACE "--@include ${name}\n" "${fragment}" text "${text}")
     endwhile()
     set(${result} "${text}" PARENT_SCOPE)

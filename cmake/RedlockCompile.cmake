@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# How our own targets are compiled. Private: nothing of it reaches a user's target.
+function(redlock_compile target)
+  set_target_properties(${target} PROPERTIES
+    C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes
+    $<$<BOOL:${REDLOCK_WERROR}>:-Werror>)
+  if(REDLOCK_SANITIZE)
+    target_compile_options(${target} PRIVATE
+      -fsanitize=${REDLOCK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=${REDLOCK_SANITIZE})
+  endif()
+  if(REDLOCK_COVERAGE)
+    target_compile_options(${target} PRIVATE --coverage)
+    target_link_options(${target} PRIVATE --coverage)
+  endif()
+endfunction()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+# Sees to it that what the build and the tests need is there. As root on a Debian-like system it installs what is
+# missing; elsewhere it says what is missing, and exits 2. To be sourced, from the root of the tree.
+#
+#     bootstrap build                what the library and the examples need, and a server
+#     bootstrap build tests          and what the tests need
+#     bootstrap build tests full     and what the instrumented runs need
+#     bootstrap build tests matrix   and what building other versions of hiredis needs
+
+missing_names=
+missing_packages=
+optional_names=
+optional_packages=
+
+# Some systems export it for compilers; as a make variable of hiredis it moves where hiredis is installed, and it
+# puts other libraries ahead of those that were found.
+unset LIBRARY_PATH
+
+has() { command -v "$1" >/dev/null 2>&1; }
+has_library() { has pkg-config && pkg-config --exists "$1"; }
+has_server() { [ -n "${REDLOCK_TEST_SERVER:-}" ] || has redis-server || has valkey-server; }
+has_builder() { has make || has ninja; }
+
+# need|want <name for people> <package> <check ...>
+need() {
+    name=$1 package=$2
+    shift 2
+    "$@" && return
+    missing_names="$missing_names $name" missing_packages="$missing_packages $package"
+}
+want() {
+    name=$1 package=$2
+    shift 2
+    "$@" && return
+    optional_names="$optional_names $name" optional_packages="$optional_packages $package"
+}
+
+list_build() {
+    need cmake cmake has cmake
+    need C-compiler 'gcc libc6-dev' has "${CC:-cc}"
+    need make make has_builder
+    need pkg-config pkg-config has pkg-config
+    need hiredis libhiredis-dev has_library hiredis
+    need redis-server-or-valkey-server redis-server has_server
+    want OpenSSL libssl-dev has_library libssl
+}
+list_tests() {
+    need cmocka libcmocka-dev has_library cmocka
+    want C++-compiler g++ has c++
+    want Lua-5.1 'lua5.1 liblua5.1-0-dev' has_library lua5.1
+}
+list_full() { need valgrind valgrind has valgrind; }
+list_matrix() { need dpkg-source 'dpkg-dev xz-utils patch' has dpkg-source; }
+
+list_all() {
+    missing_names= missing_packages= optional_names= optional_packages=
+    for group in "$@"; do "list_$group"; done
+}
+
+can_install() { [ "$(id -u)" = 0 ] && has apt-get && has dpkg; }
+
+# A policy that refuses to start services, for as long as the installation lasts: the tests start their own servers.
+install_packages() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] && policy=
+    [ -n "$policy" ] && { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; }
+    echo "installing:" "$@"
+    mkdir -p build
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } \
+        >build/install.log 2>&1 || { tail -20 build/install.log; echo "the installation failed: build/install.log"; }
+    [ -n "$policy" ] && rm -f $policy
+}
+
+bootstrap() {
+    list_all "$@"
+    if [ -n "$missing_packages$optional_packages" ] && can_install; then
+        # shellcheck disable=SC2086 # a list of words
+        install_packages $missing_packages $optional_packages
+        list_all "$@"
+    fi
+    [ -z "$missing_names" ] && return
+    echo "missing:$missing_names"
+    echo "On Debian and its like: apt-get install$missing_packages$optional_packages"
+    exit 2
+}
