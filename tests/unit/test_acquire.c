@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ * engine/acquire, single facts: the first try, and the ends of a wait. What every sequence of events must keep is
+ * walked in test_acquire_paths.c and test_acquire_rumours.c. */
+#include "acquire_fixture.h"
+
+/* ---- Trying ---- */
+
+static void a_free_lock_is_taken_by_the_first_try(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    assert_false(acquire_queues(&self));
+    assert_false(acquire_wants_inbox(&self));
+    send(&self, t0);
+    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + 1000);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.fence, FENCE);
+    assert_int_equal(self.lease_ms, TTL_MS);
+    assert_false(self.was_handed_over);
+}
+
+static void a_validity_counts_from_before_the_send(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + second_us);
+    assert_int_equal(self.valid_until_us, lease_valid_until(t0, TTL_MS));
+}
+
+static void a_retried_question_counts_from_its_latest_send(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + second_us);
+    send(&self, t0 + second_us);
+    told(&self, ACQUIRE_GRANTED, FENCE, 8999, t0 + second_us + 500);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.valid_until_us, lease_valid_until(t0 + second_us, 8999));
+}
+
+static void a_taken_lock_is_busy_and_nothing_is_owed(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_BUSY, 5000, 0, t0 + 1000);
+    assert_done(&self, REDLOCK_BUSY, false);
+}
+
+static void a_busy_after_a_lost_reply_is_undone_all_the_same(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    told(&self, ACQUIRE_BUSY, 5000, 0, t0 + 3000);
+    assert_done(&self, REDLOCK_BUSY, true);
+}
+
+static void what_was_never_sent_is_not_undone(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    request_refused(&self.asks, REDLOCK_ERR_CONNECT, "refused", t0);
+    acquire_asked(&self, t0);
+    acquire_tick(&self, deadline_us);
+    assert_done(&self, REDLOCK_ERR_CONNECT, false);
+    assert_string_equal(self.text, "refused");
+}
+
+static void a_lock_obtained_too_late_to_try_is_undone(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_GRANTED, FENCE, 100, t0 + second_us);
+    assert_done(&self, REDLOCK_ERR_TIMEOUT, true);
+}
+
+static void a_try_never_queues_whatever_the_server_says(void **state)
+{
+    (void)state;
+    for (int inbox_is_open = 0; inbox_is_open <= 1; inbox_is_open++) {
+        acquire self = begun(false, inbox_is_open);
+
+        send(&self, t0);
+        told(&self, ACQUIRE_QUEUED, 5000, 1, t0 + 1000);
+        assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
+    }
+}
+
+static void an_unknown_code_is_a_broken_protocol(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, 99, 1, 1, t0 + 1000);
+    assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
+}
+
+static void a_number_that_no_script_says_is_a_broken_protocol(void **state)
+{
+    static const int64_t server_us = 1800000000000000, too_large = (INT64_C(1) << 53) + 1;
+    const struct {
+        int64_t code, value[ANSWER_VALUES];
+    } insane[] = {{ACQUIRE_GRANTED, {0, TTL_MS, server_us}},
+                  {ACQUIRE_GRANTED, {too_large, TTL_MS, server_us}},
+                  {ACQUIRE_GRANTED, {FENCE, -1, server_us}},
+                  {ACQUIRE_GRANTED, {FENCE, too_large, server_us}},
+                  {ACQUIRE_GRANTED, {FENCE, TTL_MS, 0}},
+                  {ACQUIRE_GRANTED, {FENCE, TTL_MS, too_large}},
+                  {ACQUIRE_QUEUED, {-1, 1, server_us}},
+                  {ACQUIRE_QUEUED, {too_large, 1, server_us}},
+                  {ACQUIRE_QUEUED, {5000, -1, server_us}},
+                  {ACQUIRE_QUEUED, {5000, too_large, server_us}},
+                  {ACQUIRE_QUEUED, {5000, 1, 0}}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof insane / sizeof *insane; i++) {
+        acquire self = begun(true, true);
+        answer from = {.kind = ANSWER_CODE, .code = insane[i].code};
+
+        for (int j = 0; j < ANSWER_VALUES; j++) from.value[j] = insane[i].value[j];
+        send(&self, t0);
+        request_answered(&self.asks, &from, t0 + 1000);
+        acquire_asked(&self, t0 + 1000);
+        assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
+    }
+}
+
+static void a_lease_longer_than_was_asked_for_is_not_believed(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_GRANTED, FENCE, 10 * TTL_MS, t0 + 1000);
+    assert_int_equal(self.lease_ms, TTL_MS);
+    assert_int_equal(self.valid_until_us, lease_valid_until(t0, TTL_MS));
+}
+
+/* ---- Ends ---- */
+
+static void a_wait_that_ends_in_the_queue_timed_out_and_is_undone(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_tick(&self, deadline_us - 1);
+    acquire_tick(&self, deadline_us);
+    if (self.state == ACQUIRE_ASKING) acquire_tick(&self, deadline_us);
+    assert_done(&self, REDLOCK_TIMED_OUT, true);
+}
+
+static void a_wait_reports_the_last_failure(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    refuse(&self, ANSWER_TRANSIENT, t0 + 3000);
+    acquire_tick(&self, deadline_us);
+    assert_done(&self, REDLOCK_ERR_UNAVAILABLE, true);
+    assert_string_equal(self.text, "words");
+}
+
+static void a_failure_that_has_passed_leaves_no_words(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    assert_string_equal(self.text, "no answer");
+    send(&self, t0 + 2000);
+    told(&self, ACQUIRE_FULL, 0, 65536, t0 + 3000);
+    assert_int_equal(self.status, REDLOCK_ERR_QUEUE_FULL);
+    assert_string_equal(self.text, "");
+}
+
+static void a_wait_that_recovered_reports_that_it_timed_out(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 3000);
+    self.recheck_us = NEVER;
+    acquire_tick(&self, deadline_us);
+    assert_done(&self, REDLOCK_TIMED_OUT, true);
+}
+
+static void the_deadline_leaves_a_question_in_flight_its_answer(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, deadline_us - 1000);
+    acquire_tick(&self, deadline_us);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    assert_int_equal(request_attempt_deadline_us(&self.asks), deadline_us);
+    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, deadline_us);
+    assert_done(&self, REDLOCK_OK, false);
+}
+
+static void a_cut_at_the_deadline_ends_the_wait(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, deadline_us - 1000);
+    cut(&self, deadline_us);
+    assert_done(&self, REDLOCK_ERR_TIMEOUT, true);
+}
+
+static void a_cancelled_waiter_is_undone(void **state)
+{
+    acquire self = queued(), unsent = begun(true, true);
+
+    (void)state;
+    acquire_stop(&self, REDLOCK_CANCELLED, t0 + 5000);
+    assert_done(&self, REDLOCK_CANCELLED, true);
+    acquire_stop(&unsent, REDLOCK_ERR_CLOSED, t0);
+    assert_done(&unsent, REDLOCK_ERR_CLOSED, false);
+}
+
+static void a_cancel_with_a_grant_in_hand_gives_it_back(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    granted(&self, t0 + 500, t0 + 900);
+    acquire_stop(&self, REDLOCK_CANCELLED, t0 + 950);
+    assert_done(&self, REDLOCK_CANCELLED, true);
+}
+
+static void what_is_done_stays_done(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    granted(&self, t0 + second_us, t0 + second_us);
+    acquire_stop(&self, REDLOCK_CANCELLED, t0 + second_us);
+    acquire_inbox_lost(&self, REDLOCK_ERR_DENIED, "", t0 + second_us);
+    acquire_inbox_opened(&self, t0 + second_us);
+    granted(&self, t0 + second_us, t0 + 90 * second_us);
+    acquire_tick(&self, deadline_us + 1);
+    acquire_asked(&self, deadline_us + 1);
+    assert_done(&self, REDLOCK_OK, false);
+}
+
+static void an_endless_wait_has_no_deadline(void **state)
+{
+    acquire_terms terms = waiting;
+    acquire self;
+
+    (void)state;
+    terms.deadline_us = NEVER;
+    acquire_begin(&self, &terms, true, t0);
+    assert_true(acquire_wake_us(&self) == NEVER);
+    send(&self, t0);
+    assert_int_equal(request_attempt_deadline_us(&self.asks), t0 + terms.timeout_us);
+    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 1000);
+    assert_true(acquire_wake_us(&self) <= t0 + 1000 + CLAIM_MS * US_PER_MS);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_free_lock_is_taken_by_the_first_try),
+        cmocka_unit_test(a_validity_counts_from_before_the_send),
+        cmocka_unit_test(a_retried_question_counts_from_its_latest_send),
+        cmocka_unit_test(a_taken_lock_is_busy_and_nothing_is_owed),
+        cmocka_unit_test(a_busy_after_a_lost_reply_is_undone_all_the_same),
+        cmocka_unit_test(what_was_never_sent_is_not_undone),
+        cmocka_unit_test(a_lock_obtained_too_late_to_try_is_undone),
+        cmocka_unit_test(a_try_never_queues_whatever_the_server_says),
+        cmocka_unit_test(an_unknown_code_is_a_broken_protocol),
+        cmocka_unit_test(a_number_that_no_script_says_is_a_broken_protocol),
+        cmocka_unit_test(a_lease_longer_than_was_asked_for_is_not_believed),
+        cmocka_unit_test(a_wait_that_ends_in_the_queue_timed_out_and_is_undone),
+        cmocka_unit_test(a_wait_reports_the_last_failure),
+        cmocka_unit_test(a_failure_that_has_passed_leaves_no_words),
+        cmocka_unit_test(a_wait_that_recovered_reports_that_it_timed_out),
+        cmocka_unit_test(the_deadline_leaves_a_question_in_flight_its_answer),
+        cmocka_unit_test(a_cut_at_the_deadline_ends_the_wait),
+        cmocka_unit_test(a_cancelled_waiter_is_undone),
+        cmocka_unit_test(a_cancel_with_a_grant_in_hand_gives_it_back),
+        cmocka_unit_test(what_is_done_stays_done),
+        cmocka_unit_test(an_endless_wait_has_no_deadline),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ * engine/acquire, walked through every sequence of events up to a depth, against a small true server that queues,
+ * grants, hands over and forgets, over connections that lose and delay. Whoever is told that it holds the lock, does;
+ * whoever is not, and may be on the server, knows that it must be undone. */
+#include "acquire_walk.h"
+
+enum { MAILS = 2 };
+
+typedef struct attempt {
+    bool exists, queues, has_run;
+    int64_t code, first, second, server_us;
+} attempt;
+
+typedef struct world {
+    acquire op;
+    int64_t now_us;
+    bool was_sent, inbox_is_open;
+    attempt sent, ghost;      /* on the way and awaited; on the way though its connection was cut */
+    bool is_taken, is_queued; /* by another; us */
+    int64_t held_until_us;    /* us: the server's view in our time */
+    uint64_t fence, held_fence;
+    grant mail[MAILS]; /* published and not yet read */
+    int mails;
+    int cuts, losses, waits, turns, errors; /* how many of these may still come */
+} world;
+
+static long steps, locks;
+
+static bool server_holds_us(const world *at) { return at->held_until_us > at->now_us; }
+
+static void hold_us(world *at, int64_t lease_ms)
+{
+    at->is_queued = false;
+    at->held_until_us = (at->now_us / US_PER_MS + lease_ms) * US_PER_MS; /* the server counts whole ms */
+    at->held_fence = ++at->fence;
+}
+
+static void run_script(world *at, attempt *which)
+{
+    int64_t now_ms = at->now_us / US_PER_MS;
+
+    which->has_run = true;
+    which->server_us = at->now_us + offset_us;
+    if (!server_holds_us(at) && !at->is_taken) hold_us(at, TTL_MS);
+    if (server_holds_us(at)) {
+        which->code = ACQUIRE_GRANTED;
+        which->first = (int64_t)at->held_fence;
+        which->second = at->held_until_us / US_PER_MS - now_ms;
+        return;
+    }
+    at->is_queued |= which->queues;
+    which->code = which->queues ? ACQUIRE_QUEUED : ACQUIRE_BUSY;
+    which->first = 5000;
+    which->second = 1;
+}
+
+/* The other holder leaves, and hands over; or comes back while nobody else is there. */
+static void turn(world *at)
+{
+    at->is_taken = !at->is_taken;
+    if (at->is_taken || !at->is_queued) return;
+    at->is_queued = false;
+    if (!at->inbox_is_open) return;
+    hold_us(at, CLAIM_MS);
+    at->mail[at->mails++] = (grant){.hold_id = "hold-1",
+                                    .hold_id_length = 6,
+                                    .fence = at->held_fence,
+                                    .lease_ms = CLAIM_MS,
+                                    .server_us = at->now_us + offset_us};
+}
+
+static bool can_turn(const world *at)
+{
+    return at->turns > 0 && at->mails < MAILS && (at->is_taken || !server_holds_us(at));
+}
+
+/* ---- What must hold ---- */
+
+static void assert_sound(const world *at)
+{
+    const acquire *op = &at->op;
+
+    steps++;
+    if (op->state != ACQUIRE_DONE) {
+        assert_goes_on(op, at->now_us);
+        return;
+    }
+    assert_stays_done(op);
+    if (op->status == REDLOCK_OK) {
+        locks++;
+        assert_false(op->is_owed);
+        assert_true(op->valid_until_us > at->now_us);
+        assert_true(op->valid_until_us < at->held_until_us);
+        assert_true(op->fence == at->held_fence);
+        return;
+    }
+    bool may_have_us = server_holds_us(at) || at->is_queued || at->sent.exists || at->ghost.exists;
+    if (may_have_us) assert_true(op->is_owed);
+    if (!at->was_sent) assert_false(op->is_owed);
+}
+
+/* ---- The walk ---- */
+
+static void explore(const world *at, int depth);
+
+static void explore_inbox(world next, int depth)
+{
+    if (next.inbox_is_open && next.mails > 0) {
+        world read = next;
+
+        read.mail[0] = next.mail[1];
+        read.mails--;
+        acquire_granted(&read.op, &next.mail[0], read.now_us);
+        if (asks(&read.op)) acquire_asked(&read.op, read.now_us);
+        explore(&read, depth);
+    }
+    if (next.inbox_is_open && next.losses > 0) {
+        next.losses--;
+        next.inbox_is_open = false;
+        next.mails = 0;
+        acquire_inbox_lost(&next.op, REDLOCK_ERR_CONNECT, "reset", next.now_us);
+        acquire_asked(&next.op, next.now_us);
+        explore(&next, depth);
+    } else if (!next.inbox_is_open && acquire_wants_inbox(&next.op)) {
+        next.inbox_is_open = true;
+        acquire_inbox_opened(&next.op, next.now_us);
+        acquire_asked(&next.op, next.now_us);
+        explore(&next, depth);
+    }
+}
+
+/* The request moved: the inbox may have its say before acquire_asked does, within one pump. */
+static void explore_moved(const world *at, int depth)
+{
+    world next = *at;
+
+    explore_inbox(*at, depth);
+    acquire_asked(&next.op, next.now_us);
+    explore(&next, depth);
+}
+
+static void explore_reply(world next, int depth)
+{
+    answer from = {
+        .kind = ANSWER_CODE, .code = next.sent.code, .value = {next.sent.first, next.sent.second, next.sent.server_us}};
+
+    next.sent.exists = false;
+    request_answered(&next.op.asks, &from, next.now_us);
+    explore_moved(&next, depth);
+}
+
+static void explore_errors(world next, int depth)
+{
+    static const enum answer_kind kinds[] = {ANSWER_NOSCRIPT, ANSWER_TRANSIENT};
+
+    next.sent.exists = false;
+    next.errors--;
+    for (int i = 0; i < 2; i++) {
+        world at = next;
+        answer from = {.kind = kinds[i]};
+
+        request_answered(&at.op.asks, &from, at.now_us);
+        explore_moved(&at, depth);
+    }
+}
+
+static void explore_cut(world next, int depth)
+{
+    if (!next.sent.has_run) next.ghost = next.sent;
+    next.sent.exists = false;
+    next.cuts--;
+    request_cut(&next.op.asks, REDLOCK_ERR_CONNECT, "reset", next.now_us);
+    explore_moved(&next, depth);
+}
+
+static void explore_flight(const world *at, int depth)
+{
+    if (at->sent.has_run) {
+        explore_reply(*at, depth);
+    } else {
+        world next = *at;
+
+        run_script(&next, &next.sent);
+        explore(&next, depth);
+        if (at->errors > 0) explore_errors(*at, depth);
+    }
+    if (at->cuts > 0) explore_cut(*at, depth);
+}
+
+static void explore_send(world next, int depth)
+{
+    tick(&next.op, next.now_us);
+    if (asks(&next.op) && next.op.asks.state == REQUEST_READY) {
+        next.sent = (attempt){.exists = true, .queues = acquire_queues(&next.op)};
+        next.was_sent = true;
+        request_sent(&next.op.asks, next.now_us);
+        acquire_asked(&next.op, next.now_us);
+    }
+    explore(&next, depth);
+}
+
+static void explore_time(world next, int64_t until_us, int depth)
+{
+    if (next.waits == 0 || until_us <= next.now_us) return;
+    next.waits--;
+    next.now_us = until_us;
+    explore(&next, depth);
+}
+
+static void explore_server(const world *at, int depth)
+{
+    if (can_turn(at)) {
+        world next = *at;
+
+        next.turns--;
+        turn(&next);
+        explore(&next, depth);
+    }
+    if (at->ghost.exists) {
+        world next = *at;
+
+        run_script(&next, &next.ghost);
+        next.ghost.exists = false;
+        explore(&next, depth);
+    }
+}
+
+static void explore_stop(world next, int depth)
+{
+    acquire_stop(&next.op, REDLOCK_CANCELLED, next.now_us);
+    explore(&next, depth);
+}
+
+static void explore(const world *at, int depth)
+{
+    assert_sound(at);
+    if (depth == 0 || at->op.state == ACQUIRE_DONE) return;
+    if (at->sent.exists) explore_flight(at, depth - 1);
+    else explore_send(*at, depth - 1);
+    explore_inbox(*at, depth - 1);
+    explore_server(at, depth - 1);
+    explore_time(*at, at->now_us + 300000, depth - 1);
+    explore_time(*at, at->now_us + 2500000, depth - 1);
+    if (!is_in_flight(&at->op)) explore_time(*at, acquire_wake_us(&at->op), depth - 1);
+    explore_stop(*at, depth - 1);
+}
+
+static void walk(bool may_wait, bool inbox_is_open, bool is_taken, world budget, int depth)
+{
+    acquire_terms terms = terms_of(may_wait);
+    world at = budget;
+
+    at.now_us = t0;
+    at.inbox_is_open = inbox_is_open;
+    at.is_taken = is_taken;
+    acquire_begin(&at.op, &terms, inbox_is_open, t0);
+    explore(&at, depth);
+}
+
+static void walk_all(world budget, int depth)
+{
+    steps = locks = 0;
+    for (unsigned start = 0; start < 8; start++)
+        walk((start & 1) != 0, (start & 2) != 0, (start & 4) != 0, budget, depth);
+    print_message("%ld states, %ld locks\n", steps, locks);
+    assert_true(locks > 1000);
+}
+
+static void a_true_server_over_slow_connections(void **state)
+{
+    (void)state;
+    walk_all((world){.waits = 3, .turns = 3, .errors = 1}, 11);
+}
+
+static void a_true_server_over_connections_that_are_cut(void **state)
+{
+    (void)state;
+    walk_all((world){.waits = 1, .turns = 1, .cuts = 2}, 12);
+}
+
+static void a_true_server_over_an_inbox_that_is_lost(void **state)
+{
+    (void)state;
+    walk_all((world){.waits = 2, .turns = 2, .losses = 2}, 11);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_true_server_over_slow_connections),
+        cmocka_unit_test(a_true_server_over_connections_that_are_cut),
+        cmocka_unit_test(a_true_server_over_an_inbox_that_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

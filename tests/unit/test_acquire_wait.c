@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT
+ * engine/acquire, single facts: queueing, the grant's message, asking again, and the inbox. */
+#include "acquire_fixture.h"
+
+static void who_must_wait_opens_its_inbox_before_it_queues(void **state)
+{
+    acquire self = begun(true, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_BUSY, 5000, 0, t0 + 1000);
+    assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+    assert_true(acquire_wants_inbox(&self));
+    assert_false(self.is_owed);
+    acquire_inbox_opened(&self, t0 + 2000);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    assert_true(acquire_queues(&self));
+    assert_int_equal(self.asks.state, REQUEST_READY);
+}
+
+static void an_open_inbox_spares_the_try(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+}
+
+static void a_grant_s_message_ends_the_wait(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    assert_true(acquire_is_waiting(&self));
+    granted(&self, t0 + second_us, t0 + second_us + 500);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_true(self.was_handed_over);
+    assert_int_equal(self.fence, FENCE);
+    assert_int_equal(self.lease_ms, CLAIM_MS);
+    assert_true(self.valid_until_us < t0 + second_us + CLAIM_MS * US_PER_MS);
+}
+
+static void a_grant_for_another_is_none_of_ours(void **state)
+{
+    static const grant others[] = {{.hold_id = "hold-2", .hold_id_length = 6},
+                                   {.hold_id = "hold-", .hold_id_length = 5},
+                                   {.hold_id = "hold-10", .hold_id_length = 7}};
+    acquire self = queued();
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        grant from = others[i];
+
+        from.fence = FENCE;
+        from.lease_ms = CLAIM_MS;
+        from.server_us = t0 + offset_us + 2000;
+        acquire_granted(&self, &from, t0 + 2000);
+        assert_int_equal(self.state, ACQUIRE_WAITING);
+    }
+}
+
+static void a_grant_of_numbers_that_no_script_says_is_none(void **state)
+{
+    static const uint64_t too_large = (UINT64_C(1) << 53) + 1;
+    acquire self = queued();
+    grant insane[5];
+
+    (void)state;
+    for (int i = 0; i < 5; i++) insane[i] = grant_of(t0 + 2000);
+    insane[0].fence = 0;
+    insane[1].fence = too_large;
+    insane[2].lease_ms = -1;
+    insane[3].lease_ms = INT64_MAX;
+    insane[4].server_us = (int64_t)too_large;
+    for (int i = 0; i < 5; i++) {
+        acquire_granted(&self, &insane[i], t0 + 2000);
+        assert_int_equal(self.state, ACQUIRE_WAITING);
+    }
+}
+
+static void a_late_grant_is_no_lock(void **state)
+{
+    acquire self = queued();
+    int64_t late_us = t0 + 4 * second_us;
+
+    (void)state;
+    granted(&self, t0 + second_us, late_us);
+    assert_int_equal(self.state, ACQUIRE_WAITING);
+    assert_true(self.is_owed);
+    assert_int_equal(acquire_wake_us(&self), late_us + CLAIM_MS * US_PER_MS);
+    acquire_tick(&self, acquire_wake_us(&self));
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+}
+
+static void an_early_grant_waits_for_the_answer(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    granted(&self, t0 + 500, t0 + 900);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    told(&self, ACQUIRE_QUEUED, 0, 1, t0 + 1000);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_true(self.was_handed_over);
+    assert_true(self.valid_until_us <= lease_valid_until(t0 + 900, CLAIM_MS));
+}
+
+static void a_grant_by_a_clock_that_leapt_counts_from_its_receipt(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    granted(&self, t0 + 3600 * second_us, t0 + 900);
+    told(&self, ACQUIRE_QUEUED, 0, 1, t0 + 1000);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.valid_until_us, lease_valid_until(t0 + 900, CLAIM_MS));
+}
+
+static void an_early_grant_whose_answer_is_cut_counts_from_the_question(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    granted(&self, t0 + 500, t0 + 900);
+    cut(&self, t0 + second_us);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.valid_until_us, lease_valid_until(t0, CLAIM_MS));
+}
+
+static void a_grant_counts_from_the_first_question_that_may_have_queued(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    /* Granted now; then this process sleeps for five seconds, and the message is read only afterwards. */
+    send(&self, t0 + 5 * second_us);
+    granted(&self, t0 + 2000, t0 + 5 * second_us + 100);
+    cut(&self, t0 + 5 * second_us + 200);
+    assert_int_not_equal(self.state == ACQUIRE_DONE ? self.status : REDLOCK_BUSY, REDLOCK_OK);
+    assert_true(self.is_owed);
+}
+
+static void an_answer_granted_to_one_that_queued_is_a_handover(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_tick(&self, self.recheck_us);
+    send(&self, self.recheck_us);
+    told(&self, ACQUIRE_GRANTED, FENCE, CLAIM_MS, self.recheck_us + 500);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_true(self.was_handed_over);
+}
+
+static void a_waiter_asks_again_at_the_end_of_the_lease(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_QUEUED, 50, 1, t0 + 1000);
+    assert_int_equal(acquire_wake_us(&self), t0 + 1000 + 51000);
+    acquire_tick(&self, t0 + 51999);
+    assert_int_equal(self.state, ACQUIRE_WAITING);
+    acquire_tick(&self, t0 + 52000);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    assert_int_equal(self.rechecks, 1);
+}
+
+static void a_lost_inbox_is_opened_again_and_the_question_asked_anew(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_inbox_lost(&self, REDLOCK_ERR_CONNECT, "reset", t0 + 5000);
+    assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+    assert_true(self.is_owed);
+    acquire_inbox_opened(&self, t0 + 6000);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+}
+
+static void an_inbox_lost_under_a_question_is_not_trusted(void **state)
+{
+    (void)state;
+    for (int reopens = 0; reopens <= 1; reopens++) {
+        acquire self = begun(true, true);
+
+        send(&self, t0);
+        acquire_inbox_lost(&self, REDLOCK_ERR_CONNECT, "reset", t0 + 100);
+        if (reopens) acquire_inbox_opened(&self, t0 + 200);
+        told(&self, ACQUIRE_QUEUED, 5000, 1, t0 + 1000);
+        assert_int_equal(self.state, reopens ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING);
+        assert_false(self.must_ask_again);
+    }
+}
+
+static void an_inbox_that_is_denied_ends_the_wait(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_inbox_lost(&self, REDLOCK_ERR_DENIED, "NOPERM", t0 + 5000);
+    assert_done(&self, REDLOCK_ERR_DENIED, true);
+    assert_string_equal(self.text, "NOPERM");
+}
+
+static void an_inbox_that_nobody_needs_may_be_lost(void **state)
+{
+    acquire self = begun(true, false);
+
+    (void)state;
+    acquire_inbox_lost(&self, REDLOCK_ERR_DENIED, "NOPERM", t0);
+    assert_int_equal(self.state, ACQUIRE_TRYING);
+}
+
+static void a_full_queue_ends_the_wait(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_FULL, 0, 65536, t0 + 1000);
+    assert_done(&self, REDLOCK_ERR_QUEUE_FULL, false);
+}
+
+static void a_full_queue_after_a_lost_reply_is_undone(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    told(&self, ACQUIRE_FULL, 0, 65536, t0 + 3000);
+    assert_done(&self, REDLOCK_ERR_QUEUE_FULL, true);
+}
+
+static void a_queueing_question_is_never_just_busy(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_BUSY, 5000, 0, t0 + 1000);
+    assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_must_wait_opens_its_inbox_before_it_queues),
+        cmocka_unit_test(an_open_inbox_spares_the_try),
+        cmocka_unit_test(a_grant_s_message_ends_the_wait),
+        cmocka_unit_test(a_grant_for_another_is_none_of_ours),
+        cmocka_unit_test(a_grant_of_numbers_that_no_script_says_is_none),
+        cmocka_unit_test(a_late_grant_is_no_lock),
+        cmocka_unit_test(an_early_grant_waits_for_the_answer),
+        cmocka_unit_test(a_grant_by_a_clock_that_leapt_counts_from_its_receipt),
+        cmocka_unit_test(an_early_grant_whose_answer_is_cut_counts_from_the_question),
+        cmocka_unit_test(a_grant_counts_from_the_first_question_that_may_have_queued),
+        cmocka_unit_test(an_answer_granted_to_one_that_queued_is_a_handover),
+        cmocka_unit_test(a_waiter_asks_again_at_the_end_of_the_lease),
+        cmocka_unit_test(a_lost_inbox_is_opened_again_and_the_question_asked_anew),
+        cmocka_unit_test(an_inbox_lost_under_a_question_is_not_trusted),
+        cmocka_unit_test(an_inbox_that_is_denied_ends_the_wait),
+        cmocka_unit_test(an_inbox_that_nobody_needs_may_be_lost),
+        cmocka_unit_test(a_full_queue_ends_the_wait),
+        cmocka_unit_test(a_full_queue_after_a_lost_reply_is_undone),
+        cmocka_unit_test(a_queueing_question_is_never_just_busy),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT
+ * topology/endpoint: the three forms, everything that is refused, and that no complaint tells a secret. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "topology/endpoint.h"
+
+static endpoint parsed(const char *uri)
+{
+    endpoint out;
+    redlock_detail detail;
+
+    memset(&out, 0xa5, sizeof out);
+    memset(&detail, 0xa5, sizeof detail);
+    redlock_status st = endpoint_parse(&out, uri, &detail);
+    if (st != REDLOCK_OK) print_error("%s: %s\n", uri, detail.text);
+    assert_int_equal(st, REDLOCK_OK);
+    assert_string_equal(detail.text, "");
+    return out;
+}
+
+static void a_host_alone_has_the_default_port_and_database(void **state)
+{
+    endpoint out = parsed("redis://localhost");
+
+    (void)state;
+    assert_string_equal(out.host, "localhost");
+    assert_int_equal(out.port, 6379);
+    assert_int_equal(out.database, 0);
+    assert_false(out.is_unix);
+    assert_false(out.use_tls);
+    assert_string_equal(out.user, "");
+    assert_string_equal(out.password, "");
+}
+
+static void all_parts_of_a_tcp_uri_are_read(void **state)
+{
+    endpoint out = parsed("redis://bob:secret@cache-1.my_net.example:65535/2147483647");
+
+    (void)state;
+    assert_string_equal(out.user, "bob");
+    assert_string_equal(out.password, "secret");
+    assert_string_equal(out.host, "cache-1.my_net.example");
+    assert_int_equal(out.port, 65535);
+    assert_int_equal(out.database, 2147483647);
+}
+
+static void rediss_is_the_same_over_tls(void **state)
+{
+    endpoint out = parsed("rediss://h:1/0");
+
+    (void)state;
+    assert_true(out.use_tls);
+    assert_false(out.is_unix);
+    assert_string_equal(out.host, "h");
+    assert_int_equal(out.port, 1);
+}
+
+static void a_slash_without_a_database_means_the_first(void **state)
+{
+    (void)state;
+    assert_int_equal(parsed("redis://h/").database, 0);
+}
+
+static void a_password_needs_no_user(void **state)
+{
+    endpoint out = parsed("redis://:pw@h");
+
+    (void)state;
+    assert_string_equal(out.user, "");
+    assert_string_equal(out.password, "pw");
+}
+
+static void user_and_password_are_percent_decoded(void **state)
+{
+    endpoint out = parsed("redis://a%3Ab:%40%2f%3f%25%c3%A9%01@h");
+
+    (void)state;
+    assert_string_equal(out.user, "a:b");
+    assert_string_equal(out.password, "@/?%\xc3\xa9\x01");
+}
+
+static void colons_and_at_signs_may_stand_in_a_password(void **state)
+{
+    endpoint out = parsed("redis://u:p@s:s@h");
+
+    (void)state;
+    assert_string_equal(out.user, "u");
+    assert_string_equal(out.password, "p@s:s");
+    assert_string_equal(out.host, "h");
+}
+
+static void an_ipv6_address_stands_in_brackets(void **state)
+{
+    (void)state;
+    assert_string_equal(parsed("redis://[::1]").host, "::1");
+    assert_string_equal(parsed("redis://[::ffff:10.0.0.1]:7/1").host, "::ffff:10.0.0.1");
+    assert_int_equal(parsed("redis://u:p@[2001:db8::2]:7/1").port, 7);
+    assert_string_equal(parsed("redis://[fe80::1%eth0]:7").host, "fe80::1%eth0");
+}
+
+static void a_unix_uri_has_a_path(void **state)
+{
+    endpoint out = parsed("unix:///run/redis/my server@1.sock");
+
+    (void)state;
+    assert_true(out.is_unix);
+    assert_false(out.use_tls);
+    assert_string_equal(out.host, "/run/redis/my server@1.sock");
+    assert_int_equal(out.database, 0);
+    assert_int_equal(out.port, 0);
+}
+
+static void a_unix_uri_may_have_credentials_and_a_database(void **state)
+{
+    endpoint out = parsed("unix://bob:p%2Fw@/s.sock?db=15");
+
+    (void)state;
+    assert_string_equal(out.user, "bob");
+    assert_string_equal(out.password, "p/w");
+    assert_string_equal(out.host, "/s.sock");
+    assert_int_equal(out.database, 15);
+}
+
+static void assert_refused(const char *uri, const char *why)
+{
+    endpoint out;
+    redlock_detail detail = {""};
+    static const endpoint nothing;
+
+    redlock_status st = endpoint_parse(&out, uri, &detail);
+    if (st != REDLOCK_ERR_URI || strstr(detail.text, why) == NULL)
+        print_error("%s: %d, \"%s\"\n", uri, (int)st, detail.text);
+    assert_int_equal(st, REDLOCK_ERR_URI);
+    assert_non_null(strstr(detail.text, why));
+    assert_memory_equal(&out, &nothing, sizeof out);
+    assert_int_equal(endpoint_parse(&out, uri, NULL), REDLOCK_ERR_URI);
+}
+
+static void an_unknown_scheme_is_refused(void **state)
+{
+    const char *wrong[] = {"",         "redis",       "redis:",  "redis:/h",  "localhost:6379",
+                           "http://h", "redisss://h", "/s.sock", " redis://h"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "scheme");
+}
+
+static void no_uri_at_all_is_refused(void **state)
+{
+    endpoint out;
+    redlock_detail detail;
+
+    (void)state;
+    assert_int_equal(endpoint_parse(&out, NULL, &detail), REDLOCK_ERR_URI);
+    assert_string_equal(detail.text, "there is no URI");
+}
+
+static void an_empty_host_is_refused(void **state)
+{
+    const char *wrong[] = {"redis://", "redis://:6379", "redis:///0", "redis://u:p@", "redis://u:p@:1"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "host is empty");
+}
+
+static void a_host_with_strange_bytes_is_refused(void **state)
+{
+    const char *wrong[] = {"redis://a b",   "redis://a\tb", "redis://a\nb",      "redis://a%20b",
+                           "redis://a\x7f", "redis://h#x",  "redis://h\xc3\xa9", "redis://a]b",
+                           "redis://a,b:1", "redis://a\\b", "redis:// "};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "host contains a byte");
+}
+
+static void a_bad_port_is_refused(void **state)
+{
+    const char *wrong[] = {"redis://h:",   "redis://h:0",   "redis://h:65536",     "redis://h:99999999999999999999",
+                           "redis://h:-1", "redis://h:+1",  "redis://h: 1",        "redis://h:1x",
+                           "redis://h:01", "redis://h:1:2", "redis://2001:db8::1", "redis://[::1]:",
+                           "redis://h:/0"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "port");
+}
+
+static void a_bad_address_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("redis://[::1", "no ']'");
+    assert_refused("redis://[]", "address is malformed");
+    assert_refused("redis://[::1::]", "address is malformed");
+    assert_refused("redis://[localhost]", "address is malformed");
+    assert_refused("redis://[127.0.0.1]", "address is malformed");
+    assert_refused("redis://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]", "address is malformed");
+    assert_refused("redis://[fe80::1%]", "zone is empty");
+    assert_refused("redis://[fe80::1%a b]", "zone is malformed");
+    assert_refused("redis://[::1]x", "only a port");
+}
+
+static void a_bad_database_is_refused(void **state)
+{
+    const char *wrong[] = {"redis://h/x",   "redis://h/-1",   "redis://h/2147483648", "redis://h/0/",
+                           "redis://h/0 ",  "redis://h/01",   "redis://h//0",         "redis://h/0?x",
+                           "unix:///s?db=", "unix:///s?db=x", "unix:///s?db=1&db=2",  "unix:///s?db=2147483648"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "database");
+}
+
+static void an_unknown_query_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("redis://h?db=1", "takes no query");
+    assert_refused("redis://h:1?", "takes no query");
+    assert_refused("unix:///s?", "query is not db=n");
+    assert_refused("unix:///s?d", "query is not db=n");
+    assert_refused("unix:///s?DB=1", "query is not db=n");
+    assert_refused("unix:///s?timeout=1", "query is not db=n");
+}
+
+static void a_relative_path_is_refused(void **state)
+{
+    const char *wrong[] = {"unix://",           "unix://s.sock", "unix://run/s.sock",
+                           "unix://u:p@s.sock", "unix://u:p@",   "unix://?db=1"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "does not begin with '/'");
+    assert_refused("unix:///a\nb", "control character");
+}
+
+static void credentials_are_user_and_password(void **state)
+{
+    (void)state;
+    assert_refused("redis://user@h", "a user needs a password");
+    assert_refused("redis://@h", "a user needs a password");
+    assert_refused("unix://user@/s", "a user needs a password");
+    assert_refused("redis://user:@h", "password is empty");
+    assert_refused("redis://:@h", "password is empty");
+}
+
+static void a_bad_percent_escape_is_refused(void **state)
+{
+    const char *wrong[] = {"redis://u:%@h",   "redis://u:%4@h", "redis://u:a%4g@h",
+                           "redis://u:%g4@h", "redis://%:p@h",  "redis://u:%%41@h"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "two hexadecimal digits");
+    assert_refused("redis://u:a%00b@h", "NUL");
+    assert_refused("redis://%00:p@h", "NUL");
+}
+
+/* A URI in which `part` is repeated. */
+static const char *with_repeated(const char *before, char part, int times, const char *after)
+{
+    static char uri[2000];
+    int length = snprintf(uri, sizeof uri, "%s", before);
+
+    memset(uri + length, part, (size_t)times);
+    snprintf(uri + length + times, sizeof uri - (size_t)(length + times), "%s", after);
+    return uri;
+}
+
+static void the_longest_parts_fit_and_longer_ones_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(strlen(parsed(with_repeated("redis://", 'h', 255, "")).host), 255);
+    assert_refused(with_repeated("redis://", 'h', 256, ""), "host is too long");
+    assert_int_equal(strlen(parsed(with_repeated("redis://u:", 'p', 511, "@h")).password), 511);
+    assert_refused(with_repeated("redis://u:", 'p', 512, "@h"), "password is too long");
+    assert_int_equal(strlen(parsed(with_repeated("redis://", 'u', 511, ":p@h")).user), 511);
+    assert_refused(with_repeated("redis://", 'u', 512, ":p@h"), "user or the password is too long");
+    assert_int_equal(strlen(parsed(with_repeated("unix:///", 's', 106, "")).host), 107);
+    assert_refused(with_repeated("unix:///", 's', 107, ""), "longer than 107");
+    assert_refused(with_repeated("redis://[::1%", 'z', 300, "]"), "host is too long");
+}
+
+static void a_complaint_says_where(void **state)
+{
+    (void)state;
+    assert_refused("http://h", "at byte 1 of");
+    assert_refused("redis://h:x", "at byte 11 of");
+    assert_refused("redis://ab cd", "at byte 11 of");
+    assert_refused("redis://h/1x", "at byte 11 of");
+    assert_refused("redis://u:a%zz@h", "at byte 12 of");
+}
+
+static void no_complaint_contains_the_credentials(void **state)
+{
+    /* Also where they are not recognised as such. */
+    const char *wrong[] = {"redis://sesame:xyzzy@",   "redis://sesame:xyzzy@h:0", "redis://sesame:xyzzy%@h",
+                           "redis://sesame@h",        "sesame:xyzzy@h",           "redis://sesame:xyzzy/plugh@h",
+                           "redis://:xyzzy?@h",       "unix://sesame:xyzzy@s",    "redis://h?password=xyzzy",
+                           "redis://sesame:xyzzy@[h", "redis://h:1/0@xyzzy",      "unix:///s?password=xyzzy"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        endpoint out;
+        redlock_detail detail;
+
+        assert_int_equal(endpoint_parse(&out, wrong[i], &detail), REDLOCK_ERR_URI);
+        assert_null(strstr(detail.text, "sesame"));
+        assert_null(strstr(detail.text, "xyzzy"));
+        assert_null(strstr(detail.text, "plugh"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_host_alone_has_the_default_port_and_database),
+        cmocka_unit_test(all_parts_of_a_tcp_uri_are_read),
+        cmocka_unit_test(rediss_is_the_same_over_tls),
+        cmocka_unit_test(a_slash_without_a_database_means_the_first),
+        cmocka_unit_test(a_password_needs_no_user),
+        cmocka_unit_test(user_and_password_are_percent_decoded),
+        cmocka_unit_test(colons_and_at_signs_may_stand_in_a_password),
+        cmocka_unit_test(an_ipv6_address_stands_in_brackets),
+        cmocka_unit_test(a_unix_uri_has_a_path),
+        cmocka_unit_test(a_unix_uri_may_have_credentials_and_a_database),
+        cmocka_unit_test(an_unknown_scheme_is_refused),
+        cmocka_unit_test(no_uri_at_all_is_refused),
+        cmocka_unit_test(an_empty_host_is_refused),
+        cmocka_unit_test(a_host_with_strange_bytes_is_refused),
+        cmocka_unit_test(a_bad_port_is_refused),
+        cmocka_unit_test(a_bad_address_is_refused),
+        cmocka_unit_test(a_bad_database_is_refused),
+        cmocka_unit_test(an_unknown_query_is_refused),
+        cmocka_unit_test(a_relative_path_is_refused),
+        cmocka_unit_test(credentials_are_user_and_password),
+        cmocka_unit_test(a_bad_percent_escape_is_refused),
+        cmocka_unit_test(the_longest_parts_fit_and_longer_ones_are_refused),
+        cmocka_unit_test(a_complaint_says_where),
+        cmocka_unit_test(no_complaint_contains_the_credentials),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

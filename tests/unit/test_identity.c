@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT
+ * wire/identity: what is written, that it can be read back, and that nothing else is taken for it. */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "wire/identity.h"
+
+static const uint8_t some_bytes[IDENTITY_RANDOM_BYTES] = {0, 16, 131, 16, 81, 135, 32, 146, 139, 255, 255, 255};
+
+static identity made_of(const char *host, long pid, const char *name)
+{
+    identity self;
+
+    identity_make(&self, some_bytes, host, pid, name);
+    return self;
+}
+
+static void an_id_is_base64url_of_the_random_bytes(void **state)
+{
+    uint8_t high[IDENTITY_RANDOM_BYTES];
+    identity self = made_of("h", 1, NULL);
+
+    (void)state;
+    assert_string_equal(self.id, "ABCDEFGHIJKL____");
+    memset(high, 0xfb, sizeof high);
+    identity_make(&self, high, "h", 1, NULL);
+    assert_string_equal(self.id, "-_v7-_v7-_v7-_v7");
+}
+
+static void each_random_bit_changes_the_id(void **state)
+{
+    identity first = made_of("h", 1, NULL);
+
+    (void)state;
+    for (int bit = 0; bit < IDENTITY_RANDOM_BYTES * 8; bit++) {
+        uint8_t bytes[IDENTITY_RANDOM_BYTES];
+        identity other;
+
+        memcpy(bytes, some_bytes, sizeof bytes);
+        bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        identity_make(&other, bytes, "h", 1, NULL);
+        assert_string_not_equal(first.id, other.id);
+    }
+}
+
+static void who_is_host_pid_and_name(void **state)
+{
+    (void)state;
+    assert_string_equal(made_of("web1.example", 4711, "billing").who, "web1.example:4711:billing");
+    assert_string_equal(made_of("web1", 4711, NULL).who, "web1:4711:");
+    assert_string_equal(made_of(NULL, 1, NULL).who, ":1:");
+}
+
+static void what_is_not_plain_becomes_an_underscore(void **state)
+{
+    (void)state;
+    assert_string_equal(made_of("a b:c", 1, "x:y z\n\x7f\xc3\xa9~!").who, "a_b_c:1:x_y_z____~!");
+}
+
+static void long_hosts_and_names_are_cut(void **state)
+{
+    char name[100] = "";
+
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    identity self = made_of("0123456789abcdefXYZ", 7, name);
+    assert_memory_equal(self.who, "0123456789abcdef:7:nnn", 22);
+    assert_int_equal(strlen(self.who), 16 + 3 + 64);
+}
+
+static void the_longest_pid_stays_within_bounds(void **state)
+{
+    char name[100] = "";
+
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    identity self = made_of("0123456789abcdefXYZ", LONG_MIN, name);
+    assert_true(strlen(self.who) < WHO_SIZE);
+}
+
+static void a_hold_id_counts_in_base_36(void **state)
+{
+    identity self = made_of("h", 1, NULL);
+    char out[HOLD_ID_SIZE];
+
+    (void)state;
+    identity_hold_id(out, &self, 0);
+    assert_string_equal(out, "ABCDEFGHIJKL____.0");
+    identity_hold_id(out, &self, 35);
+    assert_string_equal(out, "ABCDEFGHIJKL____.z");
+    identity_hold_id(out, &self, 36);
+    assert_string_equal(out, "ABCDEFGHIJKL____.10");
+    identity_hold_id(out, &self, UINT64_MAX);
+    assert_string_equal(out, "ABCDEFGHIJKL____.3w5e11264sgsf");
+}
+
+static void a_channel_is_prefix_client_and_number(void **state)
+{
+    identity self = made_of("h", 1, NULL);
+    char out[CHANNEL_SIZE];
+
+    (void)state;
+    assert_int_equal(identity_channel(out, "redlock:", &self, 3), strlen("redlock:inbox:ABCDEFGHIJKL____.3"));
+    assert_string_equal(out, "redlock:inbox:ABCDEFGHIJKL____.3");
+}
+
+static void a_channel_has_no_space_though_the_prefix_has(void **state)
+{
+    identity self = made_of("h", 1, NULL);
+    char out[CHANNEL_SIZE];
+
+    (void)state;
+    identity_channel(out, "my locks ", &self, 0);
+    assert_string_equal(out, "my_locks_inbox:ABCDEFGHIJKL____.0");
+}
+
+static void the_longest_prefix_fits_and_a_longer_one_is_cut(void **state)
+{
+    identity self = made_of("h", 1, NULL);
+    char prefix[401] = "";
+    char out[CHANNEL_SIZE];
+
+    (void)state;
+    memset(prefix, 'p', 256);
+    assert_int_equal(identity_channel(out, prefix, &self, UINT_MAX), 256 + 6 + 16 + 1 + 10);
+    memset(prefix, 'p', 400);
+    assert_int_equal(identity_channel(out, prefix, &self, UINT_MAX), CHANNEL_SIZE - 1);
+    assert_int_equal(strlen(out), CHANNEL_SIZE - 1);
+}
+
+static void a_holder_is_mode_id_and_who(void **state)
+{
+    char out[HOLDER_SIZE];
+
+    (void)state;
+    assert_int_equal(holder_write(out, 'x', "id.1", "h:1:n"), 12);
+    assert_string_equal(out, "x id.1 h:1:n");
+}
+
+static void a_waiter_is_claim_channel_and_holder(void **state)
+{
+    char out[WAITER_SIZE];
+
+    (void)state;
+    assert_int_equal(waiter_write(out, 2000, "inbox:c.0", "x id.1 h:1:n"), 27);
+    assert_string_equal(out, "2000 inbox:c.0 x id.1 h:1:n");
+}
+
+static void what_is_too_long_is_cut_and_its_length_told(void **state)
+{
+    char longest[2000] = "";
+    char holder[HOLDER_SIZE];
+    char waiter[WAITER_SIZE];
+
+    (void)state;
+    memset(longest, 'l', sizeof longest - 1);
+    assert_int_equal(holder_write(holder, 'x', longest, longest), HOLD_ID_SIZE - 1 + WHO_SIZE - 1 + 3);
+    assert_int_equal(waiter_write(waiter, INT64_MIN, longest, longest), WAITER_SIZE - 1);
+}
+
+static void assert_part(const char *part, size_t length, const char *expected)
+{
+    assert_int_equal(length, strlen(expected));
+    assert_memory_equal(part, expected, length);
+}
+
+static void a_holder_can_be_read_back(void **state)
+{
+    member_parts parts;
+
+    (void)state;
+    assert_true(holder_read(&parts, "x id.1 h:1:n", 12));
+    assert_int_equal(parts.mode, 'x');
+    assert_part(parts.hold_id, parts.hold_id_length, "id.1");
+    assert_part(parts.who, parts.who_length, "h:1:n");
+    assert_int_equal(parts.channel_length, 0);
+}
+
+static void a_waiter_can_be_read_back(void **state)
+{
+    member_parts parts;
+
+    (void)state;
+    assert_true(waiter_read(&parts, "2000 inbox:c.0 x id.1 h:1:n", 27));
+    assert_int_equal(parts.claim_ms, 2000);
+    assert_part(parts.channel, parts.channel_length, "inbox:c.0");
+    assert_int_equal(parts.mode, 'x');
+    assert_part(parts.hold_id, parts.hold_id_length, "id.1");
+    assert_part(parts.who, parts.who_length, "h:1:n");
+}
+
+static void the_last_field_may_contain_spaces(void **state)
+{
+    member_parts parts;
+
+    (void)state;
+    assert_true(holder_read(&parts, "x id.1 h:1:my job", 17));
+    assert_part(parts.who, parts.who_length, "h:1:my job");
+}
+
+/* Each is copied to a block of its exact size, so that a sanitizer sees a read beyond it. */
+static bool is_read(_Bool (*read)(member_parts *, const char *, size_t), const char *text, size_t length)
+{
+    member_parts parts;
+    char *exact = malloc(length > 0 ? length : 1);
+
+    assert_non_null(exact);
+    if (length > 0) memcpy(exact, text, length);
+    bool done = read(&parts, exact, length);
+    free(exact);
+    return done;
+}
+
+static void what_is_no_holder_is_refused(void **state)
+{
+    const char *wrong[] = {"",       "f",       "x",         "x ",       "x id",     "x id ",
+                           "x  who", " id who", "xx id who", "1 id who", "- id who", "2000 c x id who"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_false(is_read(holder_read, wrong[i], strlen(wrong[i])));
+    }
+}
+
+static void what_is_no_waiter_is_refused(void **state)
+{
+    const char *wrong[] = {"",
+                           "f",
+                           "x id who",
+                           "0 c x id who",
+                           "-1 c x id who",
+                           "01 c x id who",
+                           "+1 c x id who",
+                           "1x c x id who",
+                           "1  x id who",
+                           "1 c  id who",
+                           "1 c x id ",
+                           "1 c x id",
+                           "1 c xy id who",
+                           "9223372036854775808 c x id who"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_false(is_read(waiter_read, wrong[i], strlen(wrong[i])));
+    }
+    assert_true(is_read(waiter_read, "9223372036854775807 c x id who", 30));
+}
+
+static void a_member_is_read_only_when_its_last_field_has_begun(void **state)
+{
+    const char whole[] = "2000 inbox:c.0 x id.1 h";
+
+    (void)state;
+    for (size_t length = 0; length < sizeof whole - 1; length++) {
+        assert_false(is_read(waiter_read, whole, length));
+    }
+    assert_true(is_read(waiter_read, whole, sizeof whole - 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_id_is_base64url_of_the_random_bytes),
+        cmocka_unit_test(each_random_bit_changes_the_id),
+        cmocka_unit_test(who_is_host_pid_and_name),
+        cmocka_unit_test(what_is_not_plain_becomes_an_underscore),
+        cmocka_unit_test(long_hosts_and_names_are_cut),
+        cmocka_unit_test(the_longest_pid_stays_within_bounds),
+        cmocka_unit_test(a_hold_id_counts_in_base_36),
+        cmocka_unit_test(a_channel_is_prefix_client_and_number),
+        cmocka_unit_test(a_channel_has_no_space_though_the_prefix_has),
+        cmocka_unit_test(the_longest_prefix_fits_and_a_longer_one_is_cut),
+        cmocka_unit_test(a_holder_is_mode_id_and_who),
+        cmocka_unit_test(a_waiter_is_claim_channel_and_holder),
+        cmocka_unit_test(what_is_too_long_is_cut_and_its_length_told),
+        cmocka_unit_test(a_holder_can_be_read_back),
+        cmocka_unit_test(a_waiter_can_be_read_back),
+        cmocka_unit_test(the_last_field_may_contain_spaces),
+        cmocka_unit_test(what_is_no_holder_is_refused),
+        cmocka_unit_test(what_is_no_waiter_is_refused),
+        cmocka_unit_test(a_member_is_read_only_when_its_last_field_has_begun),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
