@@ -143,6 +143,8 @@ typedef struct redlock_client_options {
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
     int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: not at all */
+    int64_t spin_us;            /* while a server answers faster than this, in MICROseconds, a blocking call polls
+                                   actively for its answer before it sleeps; default 60; -1: never */
     bool connect_now;           /* redlock_open connects, and fails if that fails; default: at first use */
     const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
     const char *tls_ca_directory;
@@ -237,9 +239,9 @@ typedef struct redlock_options {
  * REDLOCK_TIMED_OUT   wait_ms passed
  * REDLOCK_CANCELLED   the canceller was used
  * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT, _ERR_MEMORY: nothing was sent
- * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_UNAVAILABLE, ...: the server could not be asked. A wait
- *                     goes on through such failures until wait_ms, and reports the last one; only
- *                     _ERR_DENIED, _ERR_WRONG_TYPE and _ERR_PROTOCOL end it at once. */
+ * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait
+ *                     goes on through such failures until wait_ms, and reports the last one.
+ * The other failures cannot be mended by waiting, and end a wait at once. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire(redlock_client *client,
                                                               const char *name,
                                                               const redlock_options *options,

@@ -15,7 +15,7 @@
 #include "lane/drive.h"
 #include "wire/key.h"
 
-enum { DEFAULT_TIMEOUT_MS = 2000, DEFAULT_LINGER_MS = 5000, GRACE_LEAST_MS = 5000 };
+enum { DEFAULT_TIMEOUT_MS = 2000, DEFAULT_LINGER_MS = 5000, GRACE_LEAST_MS = 5000, DEFAULT_SPIN_US = 60, SPIN_MOST_US = 1000 };
 static const int64_t duration_most_ms = INT64_C(30) * 24 * 3600 * 1000;
 
 redlock_client *client_of(const redlock_lock *lock)
@@ -65,7 +65,8 @@ void client_ask(redlock_client *client, exchange *asks, request *state, lane *on
     exchange_begin(asks, state, &on->command, about);
 }
 
-redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about)
+redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about,
+                                   bool may_spin)
 {
     lane *on;
     int64_t now_us = clock_now_us();
@@ -73,6 +74,7 @@ redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, reque
     if (status != REDLOCK_OK) return status;
     client_ask(client, asks, state, on, about, now_us);
     lane_stops none = {.fd = {-1, -1}};
+    on->command.may_spin = may_spin;
     drive_request(on, asks, &none);
     pool_return(&client->lanes, on, clock_now_us());
     return REDLOCK_OK;
@@ -92,6 +94,8 @@ static redlock_status check(const redlock_client_options *o)
         why = "a timeout is 0 (the default) to 30 days";
     else if (o->linger_ms < -1 || o->linger_ms > duration_most_ms)
         why = "linger_ms is -1 (not at all), 0 (the default) to 30 days";
+    else if (o->spin_us < -1 || o->spin_us > SPIN_MOST_US)
+        why = "spin_us is -1 (never), 0 (the default) to 1000";
     else if (o->key_prefix != NULL && !key_prefix_is_valid(o->key_prefix))
         why = "key_prefix has braces or control characters, or is too long";
     else if ((o->allocator.allocate == NULL) != (o->allocator.release == NULL))
@@ -169,6 +173,10 @@ static void configure(redlock_client *self, const redlock_client_options *o)
     self->config.memory = &self->memory;
     self->config.log = &self->log;
     self->config.counters = &self->counters;
+    self->config.spin_us = o->spin_us == -1 ? 0 : or_default(o->spin_us, DEFAULT_SPIN_US);
+    /* A spinner takes a processor from somebody, perhaps from the server: never more than half of them. */
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    self->config.spinners_most = processors > 1 ? (unsigned)processors / 2 : 0;
 }
 
 static redlock_status start(redlock_client *self)

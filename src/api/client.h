@@ -46,7 +46,9 @@ redlock_status client_enter(const redlock_client *client);
 /* Starts a request of this client on a lane: within timeout_ms from now. */
 void client_ask(redlock_client *client, exchange *asks, request *state, lane *on, question *about, int64_t now_us);
 
-/* The same, and waits for its end on a lane of the pool. The result is in `state`; or why no lane was to be had. */
-redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about);
+/* The same, and waits for its end on a lane of the pool. The result is in `state`; or why no lane was to be had.
+ * may_spin: nobody is known to need the processor more, as the next holder of a contended lock does. */
+redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about,
+                                   bool may_spin);
 
 #endif

@@ -62,7 +62,7 @@ static void add_waiter(listing *self, const reply *member, int64_t score, int64_
 /* The bands of docs/protocol.md: the fence below zero, holders, waiters. */
 static void add_member(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
 {
-    if (score < 0) self->shown.fence = (uint64_t)-score;
+    if (score < 0) self->shown.fence = (uint64_t)0 - (uint64_t)score;
     else if (score < waiter_score_least) add_holder(self, member, score, now_us, texts);
     else add_waiter(self, member, score, now_us, texts);
 }
@@ -117,7 +117,7 @@ static redlock_status inquire(redlock_client *client, inquiry *self, const void 
     request asked;
     self->asks.on_reply = read_reply;
     self->asks.owner = self;
-    redlock_status status = client_ask_and_wait(client, &self->asks, &asked, &about);
+    redlock_status status = client_ask_and_wait(client, &self->asks, &asked, &about, true);
     memory_free(&client->memory, key);
     if (status != REDLOCK_OK) return status;
     if (asked.status != REDLOCK_OK) detail_write(detail, asked.text);

@@ -13,7 +13,7 @@
 #include "wire/key.h"
 
 enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000 };
-static const int64_t ttl_most_ms = INT64_C(30) * 24 * 3600 * 1000;
+static const int64_t ttl_most_ms = LEASE_MOST_MS;
 
 /* ---- What the caller asked for ---- */
 
@@ -108,9 +108,11 @@ static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     exchange asks = {.round_trip = &client->stats.round_trip};
     exchange_begin(&asks, &op->asks, &on->command, &asked);
     lane_stops stops = {.fd = {client->closing_fd, canceller_fd(o->canceller)}};
+    on->command.may_spin = !on->was_contended;
     acquire_begin(op, &terms, on->inbox_is_subscribed, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     drive_acquire(on, op, &asks, &client->nonces, &stops);
+    on->was_contended = op->was_handed_over || op->is_queued;
 }
 
 static void count(redlock_client *client, const acquire *op, int64_t waited_us)
@@ -134,6 +136,7 @@ static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
                   int64_t now_us)
 {
     lock->fence = op->fence;
+    lock->was_handed_over = op->was_handed_over;
     lock->acquired_us = now_us;
     hold_begin(&lock->hold, o->ttl_ms, op->lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
                lock->hold.jitter);
@@ -224,7 +227,7 @@ static redlock_status judge_release(const redlock_lock *lock, const request *ask
 static redlock_status let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
 {
     counter_add(&client->stats.release_failed, 1);
-    if (atomic_load(&lock->is_lost)) keeper_free(&client->keeper, lock);
+    if (lock->is_gone) keeper_free(&client->keeper, lock);
     else keeper_undo(&client->keeper, lock, now_us);
     return REDLOCK_LOST;
 }
@@ -234,7 +237,7 @@ static redlock_status release_held(redlock_client *client, redlock_lock *lock)
     exchange asks = {0};
     request asked;
     question about = question_of(lock, SCRIPT_RELEASE, client->linger_ms);
-    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about);
+    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
     if (status == REDLOCK_OK) status = judge_release(lock, &asked);
     counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
     if (status < 0 && status != REDLOCK_ERR_CLOSED) keeper_undo(&client->keeper, lock, clock_now_us());
@@ -251,6 +254,10 @@ redlock_status redlock_release(redlock_lock *lock)
     int64_t now_us = clock_now_us();
     histogram_add(&client->stats.hold, now_us - lock->acquired_us);
     keeper_forget(&client->keeper, lock);
+    if (atomic_load(&lock->is_closed)) {
+        keeper_free(&client->keeper, lock);
+        return REDLOCK_ERR_CLOSED;
+    }
     return is_valid(lock, now_us) ? release_held(client, lock) : let_go_of_lost(client, lock, now_us);
 }
 
@@ -261,17 +268,19 @@ redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
     redlock_client *client = client_of(lock);
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
+    if (atomic_load(&lock->is_closed)) return REDLOCK_ERR_CLOSED;
     if (!is_valid(lock, clock_now_us())) return REDLOCK_LOST;
     exchange asks = {0};
     request asked;
     question about = question_of(lock, SCRIPT_RENEW, ttl_ms);
-    status = client_ask_and_wait(client, &asks, &asked, &about);
+    status = client_ask_and_wait(client, &asks, &asked, &about, true);
     if (status == REDLOCK_OK) status = asked.status;
     if (status != REDLOCK_OK) return status;
     if (asked.code == RENEW_ABSENT) {
         keeper_lost(&client->keeper, lock);
         return REDLOCK_LOST;
     }
+    if (asked.code != RENEW_DONE || asked.value[0] <= 0 || asked.value[0] > ttl_most_ms) return REDLOCK_ERR_PROTOCOL;
     keeper_extended(&client->keeper, lock, asked.sent_us, asked.value[0]);
     return REDLOCK_OK;
 }

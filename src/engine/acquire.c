@@ -20,6 +20,7 @@ static void move(acquire *self, enum acquire_state to)
         [ACQUIRE_WAITING] = {[ACQUIRE_SUBSCRIBING] = true, [ACQUIRE_ASKING] = true, [ACQUIRE_DONE] = true},
     };
     assert(allowed[self->state][to]);
+    (void)allowed;
     self->state = to;
 }
 
@@ -101,14 +102,29 @@ static void take(acquire *self, uint64_t fence, int64_t lease_ms, int64_t valid_
     finish(self, REDLOCK_OK);
 }
 
+static bool is_sane(int64_t fence, int64_t lease_ms, int64_t server_us)
+{
+    return fence > 0 && fence <= SERVER_NUMBER_MOST && lease_ms >= 0 && lease_ms <= LEASE_MOST_MS &&
+           server_us > 0 && server_us <= SERVER_NUMBER_MOST;
+}
+
 static void take_message(acquire *self, const grant *from, int64_t received_us, int64_t now_us)
 {
     bool has_known = self->known.server_us > 0;
     int64_t until_us = has_known ? lease_valid_until_granted(self->known, from->server_us, received_us,
                                                              from->lease_ms)
-                                 : lease_valid_until(self->asks.sent_us, from->lease_ms);
+                                 : lease_valid_until(self->known.sent_us, from->lease_ms);
     self->was_handed_over = true;
     take(self, from->fence, from->lease_ms, until_us, now_us);
+}
+
+/* The grant that overtook the answer, if there was one. */
+static bool take_early_grant(acquire *self, int64_t now_us)
+{
+    if (!self->has_early_grant) return false;
+    self->has_early_grant = false;
+    take_message(self, &self->early_grant, self->early_grant_us, now_us);
+    return true;
 }
 
 static void take_answer(acquire *self, int64_t now_us)
@@ -116,21 +132,28 @@ static void take_answer(acquire *self, int64_t now_us)
     /* A grant to one that had queued may have come by handover, with a claim for a lease. */
     self->was_handed_over = self->is_queued || self->asks.is_ambiguous;
     int64_t lease_ms = self->asks.value[1];
+    if (!is_sane(self->asks.value[0], lease_ms, self->asks.value[2])) {
+        finish(self, REDLOCK_ERR_PROTOCOL);
+        return;
+    }
+    if (lease_ms > self->terms.ttl_ms) lease_ms = self->terms.ttl_ms;
     take(self, (uint64_t)self->asks.value[0], lease_ms,
          lease_valid_until(self->asks.sent_us, lease_ms), now_us);
 }
 
 static void note_queued(acquire *self, int64_t now_us)
 {
+    int64_t position = self->asks.value[1];
+    if (!is_sane(1, self->asks.value[0], self->asks.value[2]) || position < 0 || position > INT32_MAX) {
+        finish(self, REDLOCK_ERR_PROTOCOL);
+        return;
+    }
     self->known = (server_instant){.sent_us = self->asks.sent_us, .server_us = self->asks.value[2]};
     self->is_queued = true;
     self->at_deadline = REDLOCK_TIMED_OUT;
-    self->recheck_us = now_us + recheck_after_us(self->asks.value[0], self->asks.value[1],
-                                                 self->terms.claim_ms, &self->jitter);
-    if (self->has_early_grant) {
-        self->has_early_grant = false;
-        take_message(self, &self->early_grant, self->early_grant_us, now_us);
-    } else if (!self->inbox_is_open || self->must_ask_again) {
+    self->recheck_us = now_us + recheck_after_us(self->asks.value[0], position, self->terms.claim_ms, &self->jitter);
+    if (take_early_grant(self, now_us)) return;
+    if (!self->inbox_is_open || self->must_ask_again) {
         queue_up(self);
     } else {
         move(self, ACQUIRE_WAITING);
@@ -150,7 +173,10 @@ static void note_busy(acquire *self)
 
 static void read_answer(acquire *self, int64_t now_us)
 {
-    switch (self->asks.code) {
+    self->text[0] = '\0'; /* whatever failed before has passed */
+    /* A try is never queued, and a question that queues is never just refused: not by our script. */
+    bool is_for_another = self->asks.code == (acquire_queues(self) ? ACQUIRE_BUSY : ACQUIRE_QUEUED);
+    switch (is_for_another ? CODE_BAD_ARGUMENT : self->asks.code) {
     case ACQUIRE_GRANTED:
         take_answer(self, now_us);
         break;
@@ -175,28 +201,35 @@ static void note_failure(acquire *self, redlock_status why, const char *text)
     snprintf(self->text, sizeof self->text, "%s", text ? text : "");
 }
 
+/* A re-check that the deadline cut short changes nothing: we had queued, and the wait is over. */
+static void end_by_failure(acquire *self)
+{
+    bool was_cut_short = self->asks.status == REDLOCK_ERR_TIMEOUT && self->at_deadline == REDLOCK_TIMED_OUT;
+    if (!was_cut_short) note_failure(self, self->asks.status, self->asks.text);
+    finish(self, self->at_deadline);
+}
+
 void acquire_asked(acquire *self, int64_t now_us)
 {
     if (self->state != ACQUIRE_TRYING && self->state != ACQUIRE_ASKING) return;
     switch (self->asks.state) {
-    case REQUEST_READY:
+    case REQUEST_READY: /* after NOSCRIPT, too, no answer is on its way that a grant has to wait for */
+        (void)take_early_grant(self, now_us);
         break;
     case REQUEST_SENT:
         self->is_owed = true;
+        /* Until an answer tells more, a grant may be as old as the first question that queues. */
+        if (acquire_queues(self) && self->known.sent_us == 0) self->known.sent_us = self->asks.sent_us;
         break;
     case REQUEST_BACKOFF:
         note_failure(self, self->asks.status, self->asks.text);
-        if (self->has_early_grant) {
-            self->has_early_grant = false;
-            take_message(self, &self->early_grant, self->early_grant_us, now_us);
-        }
+        (void)take_early_grant(self, now_us);
         break;
     case REQUEST_DONE:
         if (self->asks.status == REDLOCK_OK) {
             read_answer(self, now_us);
-        } else {
-            note_failure(self, self->asks.status, self->asks.text);
-            finish(self, self->asks.status);
+        } else if (!take_early_grant(self, now_us)) {
+            end_by_failure(self);
         }
     }
 }
@@ -220,7 +253,8 @@ void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int
     }
     /* What was published meanwhile is gone: whatever the state, ask once the inbox is open again. */
     self->must_ask_again = true;
-    if (self->state == ACQUIRE_WAITING) queue_up(self);
+    bool asks_already = self->state == ACQUIRE_ASKING && self->asks.state == REQUEST_SENT;
+    if (self->state != ACQUIRE_SUBSCRIBING && !asks_already) queue_up(self);
 }
 
 static bool is_for(const acquire *self, const grant *from)
@@ -231,7 +265,10 @@ static bool is_for(const acquire *self, const grant *from)
 
 void acquire_granted(acquire *self, const grant *from, int64_t now_us)
 {
-    if (!is_for(self, from)) return;
+    /* What no script of ours says is no grant: the next answer will tell. */
+    bool is_ours = is_for(self, from) && from->fence <= (uint64_t)SERVER_NUMBER_MOST &&
+                   is_sane((int64_t)from->fence, from->lease_ms, from->server_us);
+    if (!is_ours) return;
     if (self->state == ACQUIRE_ASKING && self->asks.state == REQUEST_SENT) {
         /* The answer is on its way on the other connection: let it come first, so that nothing is
          * left in flight, and so that the server's clock is known. */

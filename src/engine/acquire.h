@@ -54,7 +54,7 @@ typedef struct acquire {
     bool is_owed;
     bool must_ask_again;    /* the inbox opened anew while a question was under way */
     int64_t recheck_us;     /* WAITING: when to ask again */
-    server_instant known;   /* from the last answer "queued" */
+    server_instant known;   /* from the last answer "queued"; before it, only when the first question that queues was sent */
     bool has_early_grant;   /* a grant's message overtook the answer that is under way: kept until it is there */
     grant early_grant;
     int64_t early_grant_us; /* when it was received */

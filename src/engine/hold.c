@@ -11,9 +11,11 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* A third of the lease, up to a tenth of that earlier, so that locks taken together drift apart. */
+/* A third of the lease, up to a tenth of that earlier, so that locks taken together drift apart. Never, when the
+ * lease reaches the end already (to the millisecond that hold_renew rounds by). */
 static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
 {
+    if (self->end_us != NEVER && from_us + (lease_ms + 1) * US_PER_MS >= self->end_us) return NEVER;
     int64_t third = lease_ms * US_PER_MS / 3;
     int64_t most = least(third / 10, INT32_MAX);
     return from_us + third - (int64_t)jitter_below(&self->jitter, (uint32_t)most);
@@ -29,7 +31,10 @@ void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_unti
                    .auto_renew = auto_renew};
     atomic_store_explicit(&self->valid_until_us, valid_until_us, memory_order_relaxed);
     if (!auto_renew) self->end_us = least(self->end_us, now_us + ttl_ms * US_PER_MS);
-    if (auto_renew || lease_ms < ttl_ms) self->renew_at_us = next_renewal_us(self, now_us, lease_ms);
+    self->renew_at_us = next_renewal_us(self, now_us, lease_ms);
+    /* Of a lease that was heard of late, less than that may be left. */
+    if (self->renew_at_us != NEVER)
+        self->renew_at_us = least(self->renew_at_us, now_us + (valid_until_us - now_us) / 2);
 }
 
 static int64_t valid_until(const hold *self)
@@ -53,7 +58,7 @@ int64_t hold_wake_us(const hold *self)
 
 int64_t hold_slack_us(const hold *self)
 {
-    if (self->renew_at_us == NEVER) return 0;
+    if (self->renew_at_us == NEVER || self->failures > 0) return 0;
     return least(SLACK_MOST_US, self->ttl_ms * US_PER_MS / 24);
 }
 
@@ -70,7 +75,7 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
     self->failures = 0;
     if (until_us > valid_until(self))
         atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
-    self->renew_at_us = self->auto_renew ? next_renewal_us(self, sent_us, lease_ms) : NEVER;
+    self->renew_at_us = next_renewal_us(self, sent_us, lease_ms);
 }
 
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms)

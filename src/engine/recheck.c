@@ -8,7 +8,7 @@
 #include "engine/lease.h"
 #include "engine/request.h"
 
-enum { NEAR_PLACES = 32, NEAR_STEP_US = 2000, FAR_STEP_US = 125, CAP_PLACES = 256 };
+enum { NEAR_PLACES = 32, NEAR_STEP_US = 2000, FAR_STEP_US = 125, CAP_PLACES = 256, PLACES_MOST = 65536 };
 static const int64_t cap_least_us = 100000, cap_most_us = 30000000;
 
 static int64_t stagger_us(int64_t position)
@@ -29,6 +29,7 @@ static int64_t cap_us(int64_t position, int64_t claim_ms, uint32_t *jitter)
 
 int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms, uint32_t *jitter)
 {
+    if (position > PLACES_MOST) position = PLACES_MOST;
     /* The server counts whole milliseconds: one more, and the lease has surely ended. */
     int64_t at_end = (lease_left_ms + 1) * US_PER_MS + stagger_us(position);
     int64_t at_cap = cap_us(position, claim_ms, jitter);

@@ -43,6 +43,7 @@ static void move(request *self, enum request_state to, int64_t wake_us)
         [REQUEST_BACKOFF] = {[REQUEST_READY] = true, [REQUEST_DONE] = true},
     };
     assert(allowed[self->state][to]);
+    (void)allowed;
     self->state = to;
     self->wake_us = to == REQUEST_DONE ? NEVER : wake_us < self->deadline_us ? wake_us : self->deadline_us;
 }

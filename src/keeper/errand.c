@@ -20,6 +20,15 @@ static size_t write_waiter(char out[WAITER_SIZE], const keeper *self, const redl
 
 static void answered(call *back, const reply *from, int64_t now_us);
 
+/* How long to wait for an answer: a renewal leaves time for another one, on a new connection. */
+static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
+{
+    int64_t timeout_us = self->terms.timeout_us;
+    if (lock->state == LOCK_UNDOING) return timeout_us;
+    int64_t half_us = (atomic_load(&lock->hold.valid_until_us) - now_us) / 2;
+    return half_us < timeout_us ? half_us : timeout_us;
+}
+
 static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
 {
     char waiter[WAITER_SIZE];
@@ -40,7 +49,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
     question_command(&cmd, &ask, lock->by_source);
     lock->nonce = ask.nonce;
     lock->call.answered = answered;
-    lock->call.deadline_us = now_us + self->terms.timeout_us;
+    lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
     lock->errand_is_undo = undoes;
     lock->errand_is_out = conn_submit(&self->conn, &lock->call, &cmd, now_us);
     return lock->errand_is_out;
@@ -59,15 +68,21 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     keeper_plan(self, lock, now_us);
 }
 
+static bool is_lease(int64_t ms)
+{
+    return ms > 0 && ms <= LEASE_MOST_MS;
+}
+
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
     if (lock->state != LOCK_HELD) return;
-    if (read->kind == ANSWER_CODE && read->code == RENEW_DONE) {
+    if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && is_lease(read->value[0])) {
         counter_add(&self->terms.stats->renewed, 1);
         lock->by_source = false;
         hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
     } else if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT) {
         atomic_store(&lock->hold.valid_until_us, 0);
+        lock->is_gone = true;
     } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {
         lock->by_source = true;
         lock->hold.renew_at_us = now_us;
@@ -79,7 +94,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
 
 static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    bool is_hopeless = read->kind == ANSWER_WRONG_TYPE || read->kind == ANSWER_ERROR;
+    bool is_hopeless = read->kind == ANSWER_WRONG_TYPE || read->kind == ANSWER_ERROR || read->kind == ANSWER_DENIED;
     return read->kind == ANSWER_CODE || is_hopeless || now_us >= lock->undo_until_us;
 }
 

@@ -102,7 +102,7 @@ bool keeper_end_undo(keeper *self, redlock_lock *lock)
 {
     keeper_unlist(self, lock);
     lock->state = LOCK_RELEASED;
-    if (lock->is_users) return false;
+    if (atomic_load(&lock->is_closed)) return false;
     self->lock_count--;
     return true;
 }
@@ -186,7 +186,8 @@ static void undo_the_held(keeper *self, int64_t now_us)
     for (redlock_lock *lock = self->locks; lock != NULL; lock = lock->next) {
         if (lock->state != LOCK_HELD) continue;
         lock->state = LOCK_UNDOING;
-        lock->is_users = true;
+        atomic_store(&lock->is_closed, true);
+        atomic_store(&lock->hold.valid_until_us, 0);
         lock->undo_until_us = self->closing_until_us;
         lock->hold.renew_at_us = now_us;
         self->undoing++;
@@ -332,6 +333,7 @@ void keeper_lost(keeper *self, redlock_lock *lock)
     pthread_mutex_lock(&self->mutex);
     atomic_store(&lock->hold.valid_until_us, 0);
     atomic_store(&lock->is_lost, true);
+    lock->is_gone = true;
     if (lock->state == LOCK_HELD) keeper_plan(self, lock, 0);
     pthread_mutex_unlock(&self->mutex);
 }
@@ -339,6 +341,19 @@ void keeper_lost(keeper *self, redlock_lock *lock)
 bool keeper_is_calling(const keeper *self)
 {
     return atomic_load(&self->has_thread) && pthread_equal(self->thread, pthread_self());
+}
+
+/* What could not be undone in time: the server forgets it by itself. Frees what belongs to nobody; the rest is
+ * its users' to release. */
+static void let_go_of_all(keeper *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    while (self->locks != NULL) {
+        redlock_lock *lock = self->locks;
+        if (lock->state == LOCK_UNDOING) give_up_undo(self, lock);
+        else keeper_unlist(self, lock);
+    }
+    pthread_mutex_unlock(&self->mutex);
 }
 
 void keeper_close(keeper *self, int64_t until_us)
@@ -352,21 +367,11 @@ void keeper_close(keeper *self, int64_t until_us)
     else while (turn(self)) continue;
     atomic_store(&self->has_thread, false);
     conn_close(&self->conn, REDLOCK_OK, NULL, clock_now_us());
-}
-
-/* What could not be undone in time, and belongs to nobody. */
-static void free_undoing(keeper *self)
-{
-    for (redlock_lock *lock = self->locks, *next; lock != NULL; lock = next) {
-        next = lock->next;
-        if (lock->state == LOCK_UNDOING && !lock->is_users) self->terms.free_lock(lock);
-    }
-    self->locks = NULL;
+    let_go_of_all(self);
 }
 
 void keeper_destroy(keeper *self)
 {
-    free_undoing(self);
     conn_destroy(&self->conn);
     schedule_free(&self->timers, self->terms.config->memory);
     close(self->wake_fd);

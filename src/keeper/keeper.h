@@ -51,13 +51,15 @@ struct redlock_lock {
     int64_t nonce;         /* of the errand under way */
     enum lock_state state;
     _Atomic bool is_lost;
+    _Atomic bool is_closed; /* undone by the client's close; the user still has the handle */
     bool is_listed;
     bool is_calling_back;  /* on_lost is running */
     bool is_abandoned;     /* the user let go while the errand was out: its answer frees the lock */
     bool errand_is_out;    /* the connection has `call` */
     bool errand_is_undo;
     bool by_source;
-    bool is_users;         /* undone by the client's close: the user still has the handle */
+    bool was_handed_over;  /* others want this lock */
+    bool is_gone;          /* the server itself said that the holder is not there */
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length, hold_id_length;
     char bytes[];          /* key, name, holder; each with a NUL */

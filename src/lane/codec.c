@@ -199,22 +199,13 @@ static void *build_integer(const redisReadTask *task, long long integer)
     return node;
 }
 
-static void *build_nil(const redisReadTask *task)
-{
-    return place_node(task, REPLY_NIL);
-}
+static void *build_nil(const redisReadTask *task) { return place_node(task, REPLY_NIL); }
 
 /* The nodes belong to the reader's chunks. */
-static void free_nothing(void *node)
-{
-    (void)node;
-}
+static void free_nothing(void *node) { (void)node; }
 
 #if HIREDIS_MAJOR >= 1
-static void *build_array(const redisReadTask *task, size_t count)
-{
-    return build_items(task, count);
-}
+static void *build_array(const redisReadTask *task, size_t count) { return build_items(task, count); }
 
 static void *refuse_double(const redisReadTask *task, double number, char *bytes, size_t length)
 {

@@ -52,6 +52,7 @@ static void trace(const conn *self, enum conn_state to)
 
 void conn_move(conn *self, enum conn_state to)
 {
+    (void)moves; /* without assertions nothing else reads it */
     assert((moves[self->state] & (1u << to)) != 0);
     trace(self, to);
     self->state = to;
@@ -201,8 +202,7 @@ void conn_flush(conn *self, int64_t now_us)
 
 static bool has_text(const reply *from, const char *text)
 {
-    return from->kind == REPLY_STRING && from->length == strlen(text) &&
-           memcmp(from->text, text, from->length) == 0;
+    return from->kind == REPLY_STRING && from->length == strlen(text) && memcmp(from->text, text, from->length) == 0;
 }
 
 /* What a channel publishes to its subscribers, in RESP2. */
@@ -238,10 +238,7 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
 
 /* ---- Waiting ---------------------------------------------------------------------------------- */
 
-int conn_poll_fd(const conn *self)
-{
-    return self->state == CONN_RESOLVING ? lookup_fd(self->lookup) : self->fd;
-}
+int conn_poll_fd(const conn *self) { return self->state == CONN_RESOLVING ? lookup_fd(self->lookup) : self->fd; }
 
 short conn_poll_events(const conn *self)
 {
@@ -295,9 +292,7 @@ static void close_for_lateness(conn *self, int64_t now_us)
 {
     switch (self->state) {
     case CONN_CLOSED: return;
-    case CONN_RESOLVING:
-        conn_close(self, REDLOCK_ERR_RESOLVE, "the name was not resolved in time", now_us);
-        return;
+    case CONN_RESOLVING: conn_close(self, REDLOCK_ERR_RESOLVE, "the name was not resolved in time", now_us); return;
     case CONN_CONNECTING:
         conn_close(self, REDLOCK_ERR_CONNECT, "the connection was not accepted in time", now_us);
         return;

@@ -7,8 +7,8 @@
  *      +----------------+-----------------------+------------------+-----------------+---------------+
  *                 conn_close: failure, deadline, end of file, or by the owner
  *
- * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The greeting is AUTH, CLIENT SETNAME
- * and SELECT as far as they are configured; with nothing to send, GREETING is skipped.
+ * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The greeting is AUTH, CLIENT
+ * SETNAME and SELECT as far as they are configured; with nothing to send, GREETING is skipped.
  *
  * Commands may be submitted in every state but CLOSED: they leave, in order, in one write with
  * whatever else is ready, once the connection is open (bytes are held back during SECURING and GREETING).
@@ -47,19 +47,22 @@ struct call {
 /* What all connections of a client share; outlives them. */
 typedef struct conn_config {
     const endpoint *server;
-    const char *client_name;        /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
-    int64_t connect_timeout_us;     /* from conn_open to OPEN */
-    tls_context *tls;               /* NULL: plain */
+    const char *client_name;    /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
+    int64_t connect_timeout_us; /* from conn_open to OPEN */
+    tls_context *tls;           /* NULL: plain */
     const char *tls_server_name;
     const memory *memory;
     const event_log *log;
     struct conn_counters *counters; /* may be NULL */
     uint32_t jitter_seed;
+    int64_t spin_us;                /* see conn_receive_soon; 0: never */
+    unsigned spinners_most;         /* of all connections together */
 } conn_config;
 
 /* Counted with relaxed atomics, for many connections at once. */
 typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
+    _Atomic unsigned spinning; /* threads that poll actively at this moment */
 } conn_counters;
 
 enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_SECURING, CONN_GREETING, CONN_OPEN };
@@ -68,42 +71,45 @@ typedef struct conn conn;
 struct conn {
     const conn_config *config;
     enum conn_state state;
-    int fd;                       /* -1 when there is none */
-    int64_t state_deadline_us;    /* for the whole way to OPEN */
-    int64_t retry_at_us;          /* CLOSED: not to be opened before this (backoff with jitter) */
-    unsigned failures;            /* attempts that failed since a call was last answered */
-    redlock_status failure;       /* why it was last closed; REDLOCK_OK if never or by the owner */
+    int fd;                    /* -1 when there is none */
+    int64_t state_deadline_us; /* for the whole way to OPEN */
+    int64_t retry_at_us;       /* CLOSED: not to be opened before this (backoff with jitter) */
+    unsigned failures;         /* attempts that failed since a call was last answered */
+    redlock_status failure;    /* why it was last closed; REDLOCK_OK if never or by the owner */
     redlock_detail failure_detail;
     lookup *lookup;
     address_list addresses;
-    int address_index;            /* the one being tried */
-    int64_t address_deadline_us;  /* CONNECTING: its share of the time */
+    int address_index;           /* the one being tried */
+    int64_t address_deadline_us; /* CONNECTING: its share of the time */
     tls_session *tls;
     bool tls_wants_write;
-    bool has_received;            /* bytes came on this connection */
-    bool has_answered;            /* a call was answered on it: whoever listens there serves us */
-    unsigned generation;          /* counts the closings: who calls out compares it afterwards */
-    buffer greeting;              /* bytes of the greeting not yet written */
-    unsigned greeting_due;        /* the steps of it whose replies are still to come, as bits */
-    buffer out;                   /* bytes of calls not yet written */
+    bool has_received;     /* bytes came on this connection */
+    bool has_answered;     /* a call was answered on it: whoever listens there serves us */
+    bool may_spin;         /* the owner's word: this answer is worth spinning for */
+    int64_t answer_us;     /* how long answers took lately: a moving average, for the spinning */
+    unsigned generation;   /* counts the closings: who calls out compares it afterwards */
+    buffer greeting;       /* bytes of the greeting not yet written */
+    unsigned greeting_due; /* the steps of it whose replies are still to come, as bits */
+    buffer out;            /* bytes of calls not yet written */
     codec_reader *reader;
-    call *first, *last;           /* calls in flight, oldest first */
+    call *first, *last; /* calls in flight, oldest first */
     /* RESP2 pub/sub: receives every ["message", channel, payload]; NULL on a command connection.
      * Must not close the connection. */
     void (*on_message)(conn *self, const reply *channel, const reply *payload, int64_t now_us);
     void *owner;
-    uint32_t jitter;              /* state of the jitter's generator */
+    uint32_t jitter; /* state of the jitter's generator */
 };
 
 void conn_init(conn *self, const conn_config *config);
 /* Closes and frees. */
 void conn_destroy(conn *self);
 
-/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at retry_at_us: the owner does. Afterwards the state may be CLOSED
- * again, with a failure. */
+/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at retry_at_us: the owner does. Afterwards the
+ * state may be CLOSED again, with a failure. */
 void conn_open(conn *self, int64_t now_us);
 
-/* Closes; every call in flight is answered NULL (in order, after the state is CLOSED). `why` REDLOCK_OK: by the owner, not a failure. */
+/* Closes; every call in flight is answered NULL (in order, after the state is CLOSED). `why` REDLOCK_OK: by the owner,
+ * not a failure. */
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us);
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
@@ -126,8 +132,12 @@ void conn_ready(conn *self, short revents, int64_t now_us);
 void conn_tick(conn *self, int64_t now_us);
 
 /* The short cut of a blocking caller that waits for this connection alone: one blocking recv of at most about
- * CONN_RECEIVE_SOON_MS (SO_RCVTIMEO), which saves the poll. Processes what came. False when the short cut does not apply (not
- * OPEN, TLS, unsent bytes) or nothing came: then poll. */
+ * CONN_RECEIVE_SOON_MS (SO_RCVTIMEO), which saves the poll. Processes what came. False when the short cut does not
+ * apply (not OPEN, TLS, unsent bytes) or nothing came: then poll.
+ *
+ * While answers have been taking less than spin_us, it first polls actively for so long: falling asleep and being
+ * woken takes as long as a server on the same machine needs to answer. A slower server is never spun for, nor does a
+ * loaded machine keep spinning, since both show in answer_us. */
 enum { CONN_RECEIVE_SOON_MS = 4 };
 bool conn_receive_soon(conn *self);
 

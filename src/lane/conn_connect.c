@@ -104,10 +104,7 @@ static void drop_socket(conn *self)
     self->fd = -1;
 }
 
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
+static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 /* From the address in hand on; `error` is why the one before failed. Only a Unix socket is connected at once. */
 static void try_addresses(conn *self, int error, int64_t now_us)

@@ -26,10 +26,7 @@ static void end_by_peer(conn *self, int64_t now_us)
     conn_close(self, REDLOCK_ERR_CONNECT, "the server closed the connection", now_us);
 }
 
-static bool is_blocked(int error)
-{
-    return error == EAGAIN || error == EWOULDBLOCK;
-}
+static bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 /* ---- TLS -------------------------------------------------------------------------------------- */
 
@@ -42,16 +39,15 @@ static enum transfer judge_tls(conn *self, enum tls_result result, int64_t now_u
     case TLS_CLOSED: end_by_peer(self, now_us); return ENDED;
     case TLS_FAILED: break;
     }
-    conn_close(self, REDLOCK_ERR_CONNECT, tls_session_error(self->tls), now_us);
+    /* TLS 1.3 tells of a refused client certificate only now, after the handshake. */
+    redlock_status why = self->has_answered ? REDLOCK_ERR_CONNECT : REDLOCK_ERR_TLS;
+    conn_close(self, why, tls_session_error(self->tls), now_us);
     return ENDED;
 }
 
 /* ---- Out -------------------------------------------------------------------------------------- */
 
-static buffer *queue(conn *self)
-{
-    return self->state == CONN_GREETING ? &self->greeting : &self->out;
-}
+static buffer *queue(conn *self) { return self->state == CONN_GREETING ? &self->greeting : &self->out; }
 
 bool conn_has_unsent(const conn *self)
 {
@@ -167,15 +163,70 @@ void conn_receive(conn *self, int64_t now_us)
     }
 }
 
+/* ---- The short cut ----------------------------------------------------------------------------- */
+
+static void pause_briefly(void)
+{
+    for (int i = 0; i < 16; i++) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+    }
+}
+
+/* Takes one of the places for spinning, if it is worth while and one is free. */
+static bool begin_spinning(const conn *self)
+{
+    const conn_config *config = self->config;
+    bool is_worth_it = self->may_spin && config->spin_us > 0 && self->answer_us <= config->spin_us;
+    if (!is_worth_it || config->counters == NULL) return false;
+    _Atomic unsigned *spinning = &config->counters->spinning;
+    if (atomic_fetch_add_explicit(spinning, 1, memory_order_relaxed) < config->spinners_most) return true;
+    atomic_fetch_sub_explicit(spinning, 1, memory_order_relaxed);
+    return false;
+}
+
+static ssize_t spin(conn *self, char *bytes)
+{
+    int64_t until_us = clock_now_us() + self->config->spin_us;
+    ssize_t received;
+    for (;;) {
+        received = recv(self->fd, bytes, RECEIVE_SIZE, MSG_DONTWAIT);
+        if (received >= 0 || !is_blocked(errno) || clock_now_us() >= until_us) break;
+        pause_briefly();
+    }
+    int error = errno;
+    atomic_fetch_sub_explicit(&self->config->counters->spinning, 1, memory_order_relaxed);
+    errno = error;
+    return received;
+}
+
+static ssize_t receive_waiting(conn *self, char *bytes)
+{
+    ssize_t received = begin_spinning(self) ? spin(self, bytes) : -1;
+    if (received >= 0) return received;
+    return recv(self->fd, bytes, RECEIVE_SIZE, 0);
+}
+
+/* A moving average over about eight answers. */
+static void note_answer_time(conn *self, int64_t now_us)
+{
+    if (self->first == NULL) return;
+    self->answer_us += (now_us - self->first->sent_us - self->answer_us) / 8;
+}
+
 bool conn_receive_soon(conn *self)
 {
     if (self->state != CONN_OPEN || self->tls != NULL || conn_has_unsent(self)) return false;
     char bytes[RECEIVE_SIZE];
-    ssize_t received = recv(self->fd, bytes, sizeof bytes, 0);
+    ssize_t received = receive_waiting(self, bytes);
     int error = errno;
     if (received < 0 && (is_blocked(error) || error == EINTR)) return false;
 
     int64_t now_us = clock_now_us();
+    note_answer_time(self, now_us);
     if (received < 0) end_by_error(self, error, now_us);
     else if (received == 0) end_by_peer(self, now_us);
     else if (take_bytes(self, bytes, (size_t)received, now_us)) conn_flush(self, now_us);

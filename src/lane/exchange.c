@@ -38,17 +38,17 @@ static void submit(exchange *self, int64_t now_us)
     request_sent(self->request, now_us);
     self->call.answered = answered;
     self->call.deadline_us = request_attempt_deadline_us(self->request);
-    if (!conn_submit(self->on, &self->call, &cmd, now_us)) {
-        answer none = {.kind = ANSWER_CUT, .text = "out of memory"};
-        request_answered(self->request, &none, now_us);
-    }
+    if (!conn_submit(self->on, &self->call, &cmd, now_us))
+        request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
 }
 
-/* A closed connection is opened when its backoff allows; if it fails on the way, so does the attempt. */
+/* A closed connection is opened when its backoff allows, and at once for the first attempt of a request, which has a
+ * backoff of its own; if it fails on the way, so does the attempt. */
 static void open_connection(exchange *self, int64_t now_us)
 {
     conn *on = self->on;
-    if (on->state == CONN_CLOSED && !self->awaits_connection && now_us >= on->retry_at_us) {
+    bool may_open = now_us >= on->retry_at_us || self->request->failures == 0;
+    if (on->state == CONN_CLOSED && !self->awaits_connection && may_open) {
         self->awaits_connection = true;
         conn_open(on, now_us);
     }

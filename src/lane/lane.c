@@ -72,8 +72,9 @@ static void subscribe(lane *self, int64_t now_us)
     self->subscription.answered = subscribed;
     self->subscription.deadline_us = now_us + self->inbox.config->connect_timeout_us;
     self->subscription_is_in_flight = conn_submit(&self->inbox, &self->subscription, &cmd, now_us);
-    if (!self->subscription_is_in_flight)
-        conn_close(&self->inbox, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+    if (self->subscription_is_in_flight) return;
+    conn_close(&self->inbox, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+    lose_inbox(self, now_us);
 }
 
 static void notice_inbox_loss(lane *self, int64_t now_us)
@@ -141,11 +142,21 @@ static void settle(conn *self, short revents, int64_t now_us)
     if (now_us >= conn_wake_us(self)) conn_tick(self, now_us);
 }
 
+/* False when a connection broke on the way: what is to be done next, and by when, is to be asked again. */
+static bool flush(lane *self, int64_t now_us)
+{
+    unsigned generations = self->command.generation + self->inbox.generation;
+    conn_flush(&self->command, now_us);
+    conn_flush(&self->inbox, now_us);
+    if (generations == self->command.generation + self->inbox.generation) return true;
+    notice_inbox_loss(self, now_us);
+    return false;
+}
+
 void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
 {
     int64_t now_us = clock_now_us();
-    conn_flush(&self->command, now_us);
-    conn_flush(&self->inbox, now_us);
+    if (!flush(self, now_us)) return;
     until_us = earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox)));
     if (receive_soon(self, until_us, now_us)) return;
     if (conn_has_pending(&self->command) || conn_has_pending(&self->inbox)) until_us = now_us;

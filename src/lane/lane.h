@@ -26,6 +26,7 @@ struct lane {
     char channel[CHANNEL_SIZE];
     size_t channel_length;
     acquire *waiting;    /* told of the inbox's events; NULL when nobody waits */
+    bool was_contended;  /* the last acquisition here had to queue */
     int64_t used_us;     /* when it was last given back */
 };
 

@@ -119,10 +119,7 @@ lookup *lookup_begin(const char *host, uint16_t port)
     return NULL;
 }
 
-int lookup_fd(const lookup *self)
-{
-    return self->fd;
-}
+int lookup_fd(const lookup *self) { return self->fd; }
 
 bool lookup_poll(lookup *self, address_list *out, const char **error)
 {

@@ -60,7 +60,10 @@ void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t cou
         digits[--at] = "0123456789abcdefghijklmnopqrstuvwxyz"[counter % 36];
         counter /= 36;
     } while (counter > 0);
-    snprintf(out, HOLD_ID_SIZE, "%s.%s", self->id, digits + at);
+    size_t id_length = strlen(self->id);
+    memcpy(out, self->id, id_length);
+    out[id_length] = '.';
+    memcpy(out + id_length + 1, digits + at, sizeof digits - at);
 }
 
 /* What snprintf wrote, as opposed to what it would have written. */
@@ -83,7 +86,16 @@ size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identi
 
 size_t holder_write(char out[HOLDER_SIZE], char mode, const char *hold_id, const char *who)
 {
-    return written(snprintf(out, HOLDER_SIZE, "%c %s %s", mode, hold_id, who), HOLDER_SIZE);
+    size_t id_length = strnlen(hold_id, HOLD_ID_SIZE - 1);
+    size_t who_length = strnlen(who, WHO_SIZE - 1);
+
+    out[0] = mode;
+    out[1] = ' ';
+    memcpy(out + 2, hold_id, id_length);
+    out[id_length + 2] = ' ';
+    memcpy(out + id_length + 3, who, who_length);
+    out[id_length + who_length + 3] = '\0';
+    return id_length + who_length + 3;
 }
 
 size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder)

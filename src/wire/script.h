@@ -5,7 +5,9 @@
 
 #include <stddef.h>
 
-#define SCRIPTS(X) X(acquire, ACQUIRE) X(release, RELEASE) X(cancel, CANCEL) X(renew, RENEW) X(inspect, INSPECT)
+#define SCRIPTS(X)                                                                                 \
+    X(acquire, ACQUIRE) X(release, RELEASE) X(cancel, CANCEL) X(renew, RENEW) X(inspect, INSPECT)  \
+    X(downgrade, DOWNGRADE) X(upgrade, UPGRADE) X(force, FORCE)
 
 enum script_id {
 #define SCRIPT_ENUM(file, name) SCRIPT_##name,
