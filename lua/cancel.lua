@@ -1,7 +1,8 @@
+-- SPDX-License-Identifier: MIT
 -- Undoes an acquire, whatever came of it.
 --
 -- KEYS  1  the lock's key
--- ARGV  1  holder member      2  linger ms      3  grace ms      4  nonce
+-- ARGV  1  holder member      2  linger ms      3  grace ms (read when somebody waits)      4  nonce
 --       5  waiter member, or ""
 --
 -- { 3, nonce}   left the queue
@@ -9,8 +10,12 @@
 -- { 2, nonce}   was granted meanwhile, and is handed over
 -- { 0, nonce}   neither was there: nothing was done
 -- {-1, nonce}   an argument is out of range; nothing was done
+
 --@include leaving
-local waiter = argv[5] or ''
-local left = waiter ~= '' and waiter ~= 'f' and call('ZREM', key, waiter) or 0
+--@include waiter
+if not is_waiter then return {-1, nonce} end
+local left = 0
+if waiter ~= '' then left = call('ZREM', key, waiter) end
 if call('ZREM', key, holder) == 0 then return {3 * left, nonce} end
+local gone = string.sub(holder, 1, 1)
 --@include vacate

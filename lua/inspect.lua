@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Shows who holds a lock and who waits for it.
 --
 -- KEYS  1  the lock's key
@@ -12,9 +13,10 @@ if not (most and most >= 1 and most <= 10000 and most % 1 == 0
   return {-1, nonce or 0, 0, 0, 0, {}}
 end
 
---@include clock
-local list = call('ZRANGE', key, '0', ('%.0f'):format(most - 1), 'WITHSCORES')
+--@include now
+--@include expiry
+--@include holders
+local list = call('ZRANGE', key, '0', decimal(most - 1), 'WITHSCORES')
 for i = 2, #list, 2 do list[i] = tonumber(list[i]) end
-local holders = call('ZCOUNT', key, ('(%.0f'):format(now_ms), '(100000000000000')
 local waiters = call('ZCOUNT', key, '100000000000000', '+inf')
-return {1, nonce, now_us, holders, waiters, list}
+return {1, nonce, now_us, count_exclusive() + count_shared(), waiters, list}

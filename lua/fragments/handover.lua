@@ -1,36 +1,80 @@
--- Who is next? The waiter that came first, unless a holder is in its way.
-local function next_waiter(low)
-  return is_compatible(low) and low[3] or nil
+-- SPDX-License-Identifier: MIT
+-- What kind of holder left last; and whether this call has begun to let a batch of readers in.
+local left, batch = 'x', false
+
+local function first_of(from, to)
+  return call('ZRANGEBYSCORE', key, from, to, 'LIMIT', '0', '1')[1]
 end
 
--- Gives the lock to the next waiter that is alive. Every grant takes the waiter out before it adds the
--- holder: a server out of memory refuses ZADD only as the first write of a script.
---
--- Returns nil and the lease in ms when somebody has it now. Otherwise returns `low` afresh: nobody waits,
--- or `self` is next (it gets its grant by the answer), or 1000 dead waiters were dropped. A PUBLISH that is
--- refused (ACL) leaves its waiter in place and is returned third.
-local function hand_over(low, self)
-  for _ = 1, 1000 do
-    local waiter = next_waiter(low)
-    if not waiter or waiter == self then break end
-    call('ZREM', key, waiter)
-    local claim, channel, holder, hold_id = waiter:match('^([1-9]%d*) (%S+) (%S+ (%S+) .*)$')
-    local lease = tonumber(claim)
-    if lease and lease <= 2592000000 then
-      local fence = decimal(math.max(1 - low[2], now_us))
-      local message = 'grant ' .. hold_id .. ' ' .. fence .. ' ' .. claim .. ' ' .. decimal(now_us)
-      local heard = redis.pcall('PUBLISH', channel, message)
-      if type(heard) == 'table' then
-        call('ZADD', key, low[4], waiter)
-        return low, nil, heard
-      end
-      if heard > 0 then
-        call('ZADD', key, '-' .. fence, 'f', decimal(now_ms + lease), holder)
-        expire(lease + grace, low[5])
-        return nil, lease
-      end
-    end
-    low = call('ZRANGE', key, '0', '2', 'WITHSCORES')
+-- A member's policy ("", "f" or "w") and limit ("" or the number of permits).
+local function terms(waiter)
+  return string.match(waiter, '^%d+ %S+ [xs](%a?)/?(%d*)')
+end
+
+-- Does a reader go before a writer, when nobody holds the lock and both wait?
+local function reader_goes_first(writer)
+  local policy = terms(writer)
+  return policy == '' or policy == 'f' and left == 'x'
+end
+
+local function reader_may_join(reader, writer)
+  local policy, limit = terms(reader)
+  if limit ~= '' and count_shared() >= tonumber(limit) then return false end
+  return not writer or batch or policy == ''
+end
+
+-- Who is next? The first waiter that may enter beside those who hold the lock, by the policies of
+-- docs/modes.md; nil when there is none.
+local function next_waiter()
+  local score = look()
+  if not score then return nil end
+  -- Only writers wait, and nobody holds: the usual case of an exclusive lock.
+  if score >= 4000000000000000 then return low[3] end
+  if score < 20000000000000 and count_exclusive() > 0 then return nil end
+  local reader = first_of('100000000000000', '(4000000000000000')
+  local writer = first_of('4000000000000000', '+inf')
+  local is_free = score >= 100000000000000 or count_shared() == 0
+  if is_free and writer and not (reader and reader_goes_first(writer)) then return writer end
+  if reader and is_free then
+    batch = true
+    return reader
   end
-  return low
+  if reader and reader_may_join(reader, writer) then return reader end
+end
+
+-- Makes a holder of the waiter, if it still listens. The waiter is taken out before the holder is added,
+-- for a server out of memory refuses ZADD only as the first write of a script. Returns the lease, 0 for a
+-- dead waiter (it is dropped), or nil and the refusal when PUBLISH itself is refused (ACL).
+local function admit(waiter)
+  local claim, channel, holder, kind, hold_id = string.match(waiter, '^([1-9]%d*) (%S+) (([xs])%S* (%S+) .*)$')
+  local lease = tonumber(claim or 0)
+  if lease < 1 or lease > 2592000000 then return 0, nil, call('ZREM', key, waiter) end
+  local minted, ends = fence, now_ms + lease
+  if kind == 'x' then minted = math.max(fence + 1, now_us) else ends = ends + 20000000000000 end
+  local mint = decimal(minted)
+  local heard = redis.pcall('PUBLISH', channel,
+    'grant ' .. hold_id .. ' ' .. mint .. ' ' .. claim .. ' ' .. decimal(now_us))
+  if type(heard) == 'table' then
+    return nil, {err = 'NOPERM The next waiter cannot be told: ' .. heard.err}
+  end
+  call('ZREM', key, waiter)
+  if heard == 0 then return 0 end
+  call('ZADD', key, '-' .. mint, 'f', decimal(ends), holder)
+  return lease
+end
+
+-- Lets in whoever may enter: one writer, or readers one after the other, at most 1000 (the dead ones
+-- counted). Stops at `self`, whose grant is the answer, and returns it. The longest claim is returned second,
+-- a refusal third.
+local function hand_over(self)
+  local longest = 0
+  for _ = 1, 1000 do
+    local waiter = next_waiter()
+    if not waiter or waiter == self then return waiter, longest end
+    local lease, refusal = admit(waiter)
+    if refusal then return nil, longest, refusal end
+    longest = math.max(longest, lease)
+    if lease > 0 and string.find(waiter, '^%d+ %S+ x') then return nil, longest end
+  end
+  return nil, longest
 end

@@ -1,10 +1,14 @@
--- The arguments of release and cancel.
+-- SPDX-License-Identifier: MIT
+-- The arguments of release and cancel. `grace` matters to waiters only, and is not read without them;
+-- `linger` goes to PEXPIRE as it came, so it has to be what PEXPIRE reads.
 local call, argv, key = redis.call, ARGV, KEYS[1]
-local holder, linger = argv[1], argv[2]
-local grace, nonce = tonumber(argv[3]), tonumber(argv[4])
-if not (linger and not linger:find('%D') and linger ~= '' and tonumber(linger) <= 2592000000
+local holder, linger, grace, nonce = argv[1], argv[2], 0, tonumber(argv[4])
+local members = call('ZCARD', key)
+if members > 2 then grace = tonumber(argv[3]) end
+if not (nonce and nonce >= -9007199254740991 and nonce <= 9007199254740991
+    and linger and (linger == '0' or string.find(linger, '^[1-9]%d*$'))
+    and (#linger < 10 or tonumber(linger) <= 2592000000)
     and grace and grace >= 0 and grace <= 2592000000 and grace % 1 == 0
-    and nonce and nonce >= -9007199254740991 and nonce <= 9007199254740991
-    and holder:find('^x %S+ ')) then
+    and holder and holder ~= 'f') then
   return {-1, nonce or 0}
 end

@@ -1,15 +1,20 @@
--- A holder was taken out: the lock goes to the next waiter, or its key lingers for the fence.
-local low = call('ZRANGE', key, '0', '2', 'WITHSCORES')
-if low[3] then
-  --@include clock
+-- SPDX-License-Identifier: MIT
+-- A holder of the kind `gone` was taken out of `members` members: the lock goes to whoever is next, or its
+-- key lingers for the fence.
+if members > 2 then
+  --@include now
   --@include expiry
   --@include holders
   --@include handover
-  local lease, refusal
-  low, lease, refusal = hand_over(purge(low))
+  left = gone
+  -- An exclusive holder had the lock alone; readers may be beside others whose lease is over.
+  if gone == 's' then purge() end
+  local _, longest, refusal = hand_over()
+  -- Those who still wait ask again before the claim and its grace are over.
+  if longest > 0 then expire(longest + grace, gone == 's') end
   if refusal then return refusal end
-  if lease then return {2, nonce} end
-  if low[3] then return {1, nonce} end
+  if longest > 0 then return {2, nonce} end
+  if call('ZCARD', key) > 1 then return {1, nonce} end
 end
 if linger == '0' then call('DEL', key) else call('PEXPIRE', key, linger) end
 return {1, nonce}

@@ -1,4 +1,5 @@
--- The server's time, as numbers: both are exact, far below 2^53.
+-- SPDX-License-Identifier: MIT
+-- The server's time as numbers: both are exact, far below 2^53.
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = (now_us - now_us % 1000) / 1000
