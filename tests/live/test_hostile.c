@@ -1,0 +1,782 @@
+/* SPDX-License-Identifier: MIT
+ * What nobody sane would pass, configure or answer: a status each, no crash, and never a lock. */
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "live/stage.h"
+
+#define DAYS_MS(days) (INT64_C(24) * 3600 * 1000 * (days))
+
+static void expect_refusal(redlock_client *client, const redlock_options *options, redlock_status due)
+{
+    redlock_lock *lock = (redlock_lock *)options; /* anything but NULL */
+    redlock_status st = redlock_acquire(client, "r", options, &lock);
+    assert_string_equal(redlock_status_name(st), redlock_status_name(due));
+    assert_null(lock);
+}
+
+/* ---- Arguments --------------------------------------------------------------------------------*/
+
+static void a_name_has_1_to_65536_bytes(void **state)
+{
+    enum { LARGE = 1 << 20 };
+    static char large[LARGE + 1];
+    stage *the = *state;
+    redlock_lock *lock;
+    memset(large, '{', LARGE);
+    EXPECT(redlock_acquire(the->client, "", NULL, &lock), REDLOCK_ERR_NAME);
+    EXPECT(redlock_acquire(the->client, NULL, NULL, &lock), REDLOCK_ERR_NAME);
+    EXPECT(redlock_acquire(the->client, large, NULL, &lock), REDLOCK_ERR_NAME);
+    EXPECT(redlock_acquire_bytes(the->client, NULL, 5, NULL, &lock), REDLOCK_ERR_NAME);
+    EXPECT(redlock_acquire_bytes(the->client, "x", SIZE_MAX, NULL, &lock), REDLOCK_ERR_NAME);
+    EXPECT(redlock_acquire_bytes(the->client, large, 65537, NULL, &lock), REDLOCK_ERR_NAME);
+    assert_int_equal(stats_of(the->client).commands, 0);
+    EXPECT(redlock_acquire_bytes(the->client, large, 65536, NULL, &lock), REDLOCK_OK);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+/* Pitfall 12. */
+static void a_ttl_is_1_ms_to_30_days(void **state)
+{
+    stage *the = *state;
+    expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = -1), REDLOCK_ERR_TTL);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = INT64_MIN), REDLOCK_ERR_TTL);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = INT64_MAX), REDLOCK_ERR_TTL);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = DAYS_MS(30) + 1), REDLOCK_ERR_TTL);
+    assert_int_equal(stats_of(the->client).commands, 0);
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = DAYS_MS(30)));
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+static void an_extension_has_a_ttl(void **state)
+{
+    static const int64_t bad[] = {0, -1, INT64_MIN, INT64_MAX, DAYS_MS(30) + 1};
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, "r", NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) EXPECT(redlock_extend(lock, bad[i]), REDLOCK_ERR_TTL);
+    assert_true(redlock_is_held(lock));
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+static void a_duration_that_makes_no_sense_is_refused(void **state)
+{
+    stage *the = *state;
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = -2), REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = INT64_MAX), REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = INT64_MIN), REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.max_hold_ms = -1), REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.claim_ms = -1), REDLOCK_ERR_ARGUMENT);
+    assert_int_equal(stats_of(the->client).commands, 0);
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.claim_ms = INT64_MAX, .wait_ms = DAYS_MS(30)));
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+typedef struct newer_options {
+    redlock_options known;
+    int64_t unknown;
+} newer_options;
+
+static void options_of_an_impossible_size_are_refused(void **state)
+{
+    stage *the = *state;
+    newer_options newer = {.known = {.struct_size = sizeof newer}, .unknown = 1};
+    expect_refusal(the->client, &(redlock_options){.ttl_ms = 5}, REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, &(redlock_options){.struct_size = 4}, REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, &(redlock_options){.struct_size = SIZE_MAX}, REDLOCK_ERR_ARGUMENT);
+    expect_refusal(the->client, &newer.known, REDLOCK_ERR_ARGUMENT);
+    newer.unknown = 0;
+    EXPECT(redlock_release(take(the->client, "r", &newer.known)), REDLOCK_OK);
+}
+
+static void options_of_an_older_header_are_understood(void **state)
+{
+    stage *the = *state;
+    redlock_options older = {.struct_size = offsetof(redlock_options, wait_ms), .ttl_ms = 500, .wait_ms = -77};
+    redlock_lock *lock = take(the->client, "r", &older);
+    assert_in_range(redlock_remaining_ms(lock), 1, 500);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+static void expect_unopened(const char *uri, const redlock_client_options *options, redlock_status due)
+{
+    redlock_client *client = (redlock_client *)&due; /* anything but NULL */
+    redlock_status st = redlock_open(uri, options, &client);
+    if (st != due) fail_msg("%s: %s", uri ? uri : "(null)", redlock_status_name(st));
+    assert_null(client);
+}
+
+static void client_options_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    const char *uri = "redis://127.0.0.1";
+    expect_unopened(uri, &(redlock_client_options){.timeout_ms = 5}, REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = -1), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = INT64_MAX), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = INT64_MIN), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.linger_ms = -2), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.key_prefix = "a{b"), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.key_prefix = "a\n"), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.log_level = (redlock_level)77), REDLOCK_ERR_ARGUMENT);
+}
+
+/* Pitfall 40: and no complaint repeats a password. */
+static void a_malformed_uri_is_refused_without_its_password(void **state)
+{
+    static const char *const uris[] = {"",
+                                       "redis",
+                                       "redis:/h",
+                                       "http://hunter2@h",
+                                       "redis://",
+                                       "redis://:hunter2@",
+                                       "redis://:hunter2@h:65536",
+                                       "redis://:hunter2@h:-1",
+                                       "redis://:hunter2@h:x",
+                                       "redis://:hunter2@h/x",
+                                       "redis://:hunter2@h/-1",
+                                       "redis://:hunter2@h/0/1",
+                                       "redis://:hunter2@[::1",
+                                       "redis://:hunter2%zz@h",
+                                       "redis://:hunter2%@h",
+                                       "redis://:hunter2@h o s t",
+                                       "unix://",
+                                       "unix://:hunter2@/s?db=x",
+                                       "unix://:hunter2@/s?what=1",
+                                       "redis://:hunter2@h\n",
+                                       "redis://:hunter2@h/99999999999999999999"};
+    redlock_detail detail;
+    (void)state;
+    expect_unopened(NULL, NULL, REDLOCK_ERR_ARGUMENT);
+    for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
+        expect_unopened(uris[i], REDLOCK_CLIENT_OPTIONS(.detail = &detail), REDLOCK_ERR_URI);
+        assert_true(detail.text[0] != '\0');
+        assert_null(strstr(detail.text, "hunter2"));
+    }
+}
+
+static void null_is_never_a_crash(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock;
+    redlock_inspection *seen;
+    EXPECT(redlock_open(server_uri(the->server), NULL, NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_close(NULL), REDLOCK_OK);
+    EXPECT(redlock_acquire(NULL, "r", NULL, &lock), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_acquire(the->client, "r", NULL, NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_release(NULL), REDLOCK_OK);
+    EXPECT(redlock_release_and_clear(NULL), REDLOCK_OK);
+    EXPECT(redlock_extend(NULL, 1), REDLOCK_ERR_ARGUMENT);
+    assert_false(redlock_is_held(NULL));
+    assert_null(redlock_name(NULL, NULL));
+    assert_int_equal(redlock_remaining_ms(NULL) + (int64_t)redlock_fence(NULL), 0);
+    EXPECT(redlock_inspect(NULL, "r", 1, &seen, NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_inspect(the->client, "r", 1, NULL, NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_inspect(the->client, NULL, 1, &seen, NULL), REDLOCK_ERR_NAME);
+    EXPECT(redlock_inspect(the->client, "r", 0, &seen, NULL), REDLOCK_ERR_NAME);
+    redlock_inspection_free(NULL);
+    redlock_cancel(NULL);
+    redlock_canceller_reset(NULL);
+    redlock_canceller_close(NULL);
+    EXPECT(redlock_canceller_open(NULL), REDLOCK_ERR_ARGUMENT);
+    redlock_stats_read(the->client, NULL, 0);
+    assert_int_equal(stats_of(NULL).commands, 0);
+    assert_non_null(redlock_strerror((redlock_status)INT_MAX));
+    assert_non_null(redlock_status_name((redlock_status)INT_MIN));
+}
+
+/* ---- Keys that are something else -------------------------------------------------------------*/
+
+/* Pitfall 4: a status of its own, and the stranger's data as it was. */
+static void a_key_of_another_type_is_left_as_it_is(void **state)
+{
+    stage *the = *state;
+    redlock_inspection *seen;
+    redlock_detail detail;
+    server_number(the->server, "SET redlock:{r} data");
+    expect_refusal(the->client, REDLOCK_OPTIONS(.detail = &detail), REDLOCK_ERR_WRONG_TYPE);
+    assert_true(detail.text[0] != '\0');
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), REDLOCK_ERR_WRONG_TYPE);
+    EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_ERR_WRONG_TYPE);
+    assert_null(seen);
+    assert_int_equal(server_number(the->server, "GET redlock:{r}"), 4);
+}
+
+static void a_sorted_set_that_is_no_lock_is_left_as_it_is(void **state)
+{
+    stage *the = *state;
+    redlock_inspection *seen;
+    server_number(the->server, "ZADD redlock:{r} -inf low 5 short 7.5 half +inf high");
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = 5000), REDLOCK_ERR_WRONG_TYPE);
+    if (redlock_inspect(the->client, "r", 1, &seen, NULL) == REDLOCK_OK) {
+        assert_int_equal(seen->party_count, 0);
+        redlock_inspection_free(seen);
+    }
+    assert_int_equal(server_number(the->server, "ZCARD redlock:{r}"), 4);
+}
+
+static void strange_waiters_are_dropped(void **state)
+{
+    stage *the = *state;
+    redlock_inspection *seen;
+    expect_free(the->other, "r");
+    server_number(the->server, "ZADD redlock:{r} 1800000000000000 %s 1900000000000000 %s", "garbage", "-5 x y z");
+    EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_OK);
+    assert_int_equal(seen->party_count, 0);
+    redlock_inspection_free(seen);
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.wait_ms = 5000));
+    expect_taken(the->other, "r");
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, "r");
+}
+
+/* ---- Rights -----------------------------------------------------------------------------------*/
+
+static void expect_denied(stage *the, const char *rights, const char *password, int64_t wait_ms)
+{
+    char command[256];
+    redlock_detail detail;
+    snprintf(command, sizeof command, "ACL SETUSER u reset on >right %s", rights);
+    server_number(the->server, command);
+    redlock_client *client = stage_open(the, server_uri(the->server),
+                                        REDLOCK_CLIENT_OPTIONS(.user = "u", .password = password, LOGGED(the)));
+    expect_refusal(client, REDLOCK_OPTIONS(.wait_ms = wait_ms, .detail = &detail), REDLOCK_ERR_DENIED);
+    assert_true(detail.text[0] != '\0');
+    assert_null(strstr(detail.text, password));
+    stage_close(the, client);
+}
+
+static void a_user_without_rights_is_told_so(void **state)
+{
+    stage *the = *state;
+    expect_denied(the, "~* &* +@all", "hunter2", 0);
+    expect_denied(the, "~* &* +@all", "hunter2", REDLOCK_WAIT_FOREVER);
+    expect_denied(the, "~* &* +@all -@scripting", "right", 0);
+    expect_denied(the, "~* &* +@all -@scripting", "right", REDLOCK_WAIT_FOREVER);
+    expect_denied(the, "~other:* &* +@all", "right", 0);
+    redlock_lock *held = take(the->client, "r", NULL);
+    expect_denied(the, "~* resetchannels +@all", "right", REDLOCK_WAIT_FOREVER);
+    expect_denied(the, "~* &* +@all -subscribe", "right", REDLOCK_WAIT_FOREVER);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    assert_int_equal(stage_waiters(the, "r"), 0);
+}
+
+static void a_wrong_password_fails_the_open_that_connects(void **state)
+{
+    stage *the = *state;
+    redlock_detail detail;
+    server_number(the->server, "CONFIG SET requirepass right");
+    expect_unopened(server_uri(the->server),
+                    REDLOCK_CLIENT_OPTIONS(.password = "hunter2", .connect_now = true, .detail = &detail),
+                    REDLOCK_ERR_DENIED);
+    assert_null(strstr(detail.text, "hunter2"));
+    assert_true(detail.text[0] != '\0');
+    redlock_client *bare = stage_open(the, server_uri(the->server), NULL);
+    expect_refusal(bare, REDLOCK_OPTIONS(.wait_ms = 5000), REDLOCK_ERR_DENIED);
+    server_number(the->server, "CONFIG SET requirepass %s", "");
+}
+
+static void a_clients_name_of_any_bytes_is_no_obstacle(void **state)
+{
+    stage *the = *state;
+    redlock_inspection *seen;
+    redlock_client *odd =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.name = "a b\n\x01\xff{}", LOGGED(the)));
+    redlock_lock *lock = take(odd, "r", NULL);
+    EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_OK);
+    assert_int_equal(seen->party_count, 1);
+    for (const char *at = seen->parties[0].who; *at != '\0'; at++) assert_true(*at > ' ' && *at <= '~');
+    redlock_inspection_free(seen);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+/* Pitfall 40. */
+static void control_characters_of_a_name_never_reach_the_log(void **state)
+{
+    stage *the = *state;
+    {
+        REDLOCK_AUTO redlock_lock *lock = take(the->client, "a\n\x1b[31m\"\\\x7f\xff", NULL);
+        freeReplyObject(server_command(the->server, "FLUSHALL"));
+    }
+    assert_int_equal(atomic_load(&the->journal.lines), 1);
+    for (const char *at = the->journal.last; *at != '\0'; at++) assert_true(*at >= ' ' && *at <= '~');
+}
+
+/* ---- Servers that lie -------------------------------------------------------------------------
+ *
+ * An impostor answers every EVALSHA and EVAL with one text, and every SUBSCRIBE with another. In them stand
+ *     {nonce}      the nonce of the question
+ *     {code}       2 (queued) if it queues, otherwise 0 (busy)
+ *     {channel}    the channel of the subscription, as a bulk string
+ *     {close}      at the end: the connection is closed
+ */
+
+typedef struct impostor {
+    int listener, stop[2];
+    pthread_t thread;
+    char uri[128];
+    const char *answer, *subscribed;
+    const char *grant;   /* unless NULL: its numbers are published to the subscriber after every "queued" ... */
+    const char *grantee; /* ... for this hold id, or for whoever asked if NULL */
+    int subscriber_fd;
+    char hold[64], nonce[32], code[2], channel[400];
+} impostor;
+
+static void learn(impostor *self, const redisReply *request)
+{
+    char holder[256] = "";
+    if (request->elements >= 2 && strcmp(request->element[0]->str, "SUBSCRIBE") == 0)
+        snprintf(self->channel, sizeof self->channel, "$%zu\r\n%s\r\n", request->element[1]->len,
+                 request->element[1]->str);
+    if (request->elements < 8) return;
+    snprintf(self->nonce, sizeof self->nonce, "%s", request->element[7]->str);
+    snprintf(self->code, sizeof self->code, "%d", request->elements > 8 && request->element[8]->len > 0 ? 2 : 0);
+    snprintf(holder, sizeof holder, "%s", request->element[4]->str);
+    sscanf(holder, "x %63s", self->hold);
+}
+
+/* Writes the template with its tokens filled in. */
+static void render(const impostor *self, char *out, size_t size, const char *text)
+{
+    const char *const tokens[][2] = {
+        {"{nonce}", self->nonce}, {"{code}", self->code}, {"{channel}", self->channel}, {"{close}", ""}};
+    size_t length = 0;
+    while (*text != '\0' && length + 1 < size) {
+        size_t i = 0;
+        while (i < 4 && strncmp(text, tokens[i][0], strlen(tokens[i][0])) != 0) i++;
+        if (i == 4) {
+            out[length++] = *text++;
+            continue;
+        }
+        length += (size_t)snprintf(out + length, size - length, "%s", tokens[i][1]);
+        text += strlen(tokens[i][0]);
+    }
+    out[length] = '\0';
+}
+
+/* A failure is the subscriber's end, which it notices itself. */
+static void publish(impostor *self)
+{
+    char out[1024], payload[256];
+    int length =
+        snprintf(payload, sizeof payload, "grant %s %s", self->grantee ? self->grantee : self->hold, self->grant);
+    int size = snprintf(out, sizeof out, "*3\r\n$7\r\nmessage\r\n%s$%d\r\n%s\r\n", self->channel, length, payload);
+    if (send(self->subscriber_fd, out, (size_t)size, MSG_NOSIGNAL) < 0) self->grant = NULL;
+}
+
+/* False when the connection is to end. */
+static bool reply_to(impostor *self, int fd, const redisReply *request)
+{
+    static char out[65536];
+    learn(self, request);
+    bool subscribes = strcmp(request->element[0]->str, "SUBSCRIBE") == 0;
+    const char *text = subscribes ? self->subscribed : self->answer;
+    render(self, out, sizeof out, text);
+    if (send(fd, out, strlen(out), MSG_NOSIGNAL) < 0) return false;
+    if (subscribes) self->subscriber_fd = fd;
+    else if (self->grant != NULL && self->code[0] == '2' && self->subscriber_fd >= 0) publish(self);
+    return strstr(text, "{close}") == NULL;
+}
+
+static bool converse(impostor *self, int fd, redisReader *reader)
+{
+    char bytes[16384];
+    void *request = NULL;
+    ssize_t count = recv(fd, bytes, sizeof bytes, 0);
+    if (count <= 0) return false;
+    redisReaderFeed(reader, bytes, (size_t)count);
+    bool goes_on = true;
+    while (goes_on && redisReaderGetReply(reader, &request) == REDIS_OK && request != NULL) {
+        goes_on = reply_to(self, fd, request);
+        freeReplyObject(request);
+    }
+    return goes_on;
+}
+
+#define GUESTS 16
+
+static void *impostor_run(void *arg)
+{
+    impostor *self = arg;
+    struct pollfd fds[2 + GUESTS];
+    redisReader *readers[GUESTS];
+    for (int i = 0; i < GUESTS; i++) fds[2 + i].fd = -1, fds[2 + i].events = POLLIN;
+    fds[0] = (struct pollfd){.fd = self->stop[0], .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = self->listener, .events = POLLIN};
+    for (;;) {
+        poll(fds, 2 + GUESTS, -1);
+        for (int i = 0; i < GUESTS; i++) {
+            bool is_new = fds[2 + i].fd < 0 && fds[1].revents != 0;
+            if (is_new) {
+                fds[2 + i].fd = accept(self->listener, NULL, NULL);
+                fds[1].revents = fds[2 + i].revents = 0;
+                readers[i] = redisReaderCreate();
+            }
+            if (fds[2 + i].fd < 0) continue;
+            bool stays = fds[0].revents == 0 &&
+                         (fds[2 + i].revents == 0 || is_new || converse(self, fds[2 + i].fd, readers[i]));
+            if (stays) continue;
+            close(fds[2 + i].fd);
+            redisReaderFree(readers[i]);
+            fds[2 + i].fd = -1;
+        }
+        if (fds[0].revents != 0) return NULL;
+    }
+}
+
+static void impostor_start(impostor *self, const stage *the, const char *answer, const char *subscribed)
+{
+    static int number;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    memset(self, 0, sizeof *self);
+    self->answer = answer;
+    self->subscribed = subscribed;
+    self->subscriber_fd = -1;
+    snprintf(at.sun_path, sizeof at.sun_path, "%s/i%d", server_directory(the->server), number++);
+    snprintf(self->uri, sizeof self->uri, "unix://%s", at.sun_path);
+    self->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(self->listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(self->listener, GUESTS), 0);
+    assert_int_equal(pipe(self->stop), 0);
+    assert_int_equal(pthread_create(&self->thread, NULL, impostor_run, self), 0);
+}
+
+static void impostor_stop(impostor *self)
+{
+    assert_int_equal(write(self->stop[1], "", 1), 1);
+    pthread_join(self->thread, NULL);
+    close(self->stop[0]), close(self->stop[1]), close(self->listener);
+}
+
+typedef struct lie {
+    const char *answer;
+    redlock_status status;
+} lie;
+
+#define N "{nonce}"
+
+static redlock_status ask_impostor(stage *the, const char *answer, const char *subscribed, int64_t wait_ms)
+{
+    impostor self;
+    redlock_lock *lock = NULL;
+    impostor_start(&self, the, answer, subscribed);
+    redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock);
+    bool was_held = lock != NULL && redlock_is_held(lock);
+    if (lock != NULL) redlock_release(lock);
+    stage_close(the, client);
+    impostor_stop(&self);
+    assert_int_equal(was_held, st == REDLOCK_OK);
+    return st;
+}
+
+static void expect_lies_seen(stage *the, const lie *lies, size_t count, int64_t wait_ms)
+{
+    for (size_t i = 0; i < count; i++) {
+        redlock_status st = ask_impostor(the, lies[i].answer, "-ERR no\r\n", wait_ms);
+        if (st != lies[i].status)
+            fail_msg("%.60s: %s, not %s", lies[i].answer, redlock_status_name(st), redlock_status_name(lies[i].status));
+    }
+}
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+/* Or all the tests below might pass for another reason. */
+static void an_impostor_that_says_what_a_server_says_is_believed(void **state)
+{
+    assert_int_equal(ask_impostor(*state, "*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", "", 0), REDLOCK_OK);
+    assert_int_equal(ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n:77\r\n:0\r\n:1\r\n", "", 0), REDLOCK_BUSY);
+}
+
+/* Pitfall 43. */
+static void an_answer_of_the_wrong_shape_is_a_protocol_error(void **state)
+{
+    static const lie lies[] = {
+        {"+OK\r\n", REDLOCK_ERR_PROTOCOL},
+        {":1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"$-1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*-1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*0\r\n", REDLOCK_ERR_PROTOCOL},
+        {"$5\r\nhello\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n$1\r\n1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1\r\n*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:77\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:5" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:-" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:-1\r\n:" N "\r\n:0\r\n:0\r\n:0\r\n", REDLOCK_ERR_ARGUMENT},
+    };
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 5000);
+}
+
+/* Pitfall 43. */
+static void an_answer_that_is_no_protocol_at_all_is_a_protocol_error(void **state)
+{
+    static char nested[4 * 4000 + 1];
+    for (int i = 0; i < 4000; i++) memcpy(nested + 4 * i, "*1\r\n", 4);
+    const lie lies[] = {
+        {"HTTP/1.1 400 Bad Request\r\n\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1000000000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*9223372036854775807\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*-5\r\n", REDLOCK_ERR_PROTOCOL},
+        {"$-7\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:" N "\r\n:99999999999999999999999\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {">2\r\n+a\r\n+b\r\n", REDLOCK_ERR_PROTOCOL},
+        {nested, REDLOCK_ERR_PROTOCOL},
+    };
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 5000);
+}
+
+/* Pitfall 27. */
+static void an_error_is_told_by_its_kind(void **state)
+{
+    static const lie lies[] = {
+        {"-ERR no\r\n", REDLOCK_ERR_SERVER},
+        {"-\r\n", REDLOCK_ERR_SERVER},
+        {"-MOVED 1 127.0.0.1:1\r\n", REDLOCK_ERR_SERVER},
+        {"-NOPERM no\r\n", REDLOCK_ERR_DENIED},
+        {"-NOAUTH Authentication required.\r\n", REDLOCK_ERR_DENIED},
+        {"-WRONGTYPE no\r\n", REDLOCK_ERR_WRONG_TYPE},
+        {"-LOADING no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-OOM no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-READONLY no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-MISCONF no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-NOSCRIPT no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"{close}", REDLOCK_ERR_CONNECT},
+        {"*5\r\n:1\r\n:" N "{close}", REDLOCK_ERR_CONNECT},
+    };
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 150);
+}
+
+static void silence_is_a_timeout(void **state)
+{
+    static const lie lies[] = {{"", REDLOCK_ERR_TIMEOUT},
+                               {"*5\r\n:1\r\n:" N "\r\n", REDLOCK_ERR_TIMEOUT},
+                               {"$9223372036854775807\r\n", REDLOCK_ERR_TIMEOUT}};
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 100);
+}
+
+/* A lease that nobody asked for is not a longer one for us. */
+static void numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl(void **state)
+{
+    static const char *const answers[] = {"*5\r\n:1\r\n:" N "\r\n:77\r\n:9223372036854775807\r\n:1\r\n",
+                                          "*5\r\n:1\r\n:" N "\r\n:77\r\n:-9223372036854775808\r\n:1\r\n",
+                                          "*5\r\n:1\r\n:" N "\r\n:-1\r\n:0\r\n:1\r\n", "*2\r\n:1\r\n:" N "\r\n",
+                                          "*5\r\n:1\r\n:" N "\r\n:77\r\n:2592000000\r\n:-1\r\n"};
+    stage *the = *state;
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        impostor self;
+        redlock_lock *lock;
+        impostor_start(&self, the, answers[i], "");
+        redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+        redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.ttl_ms = 5000), &lock);
+        int64_t remaining_ms = redlock_remaining_ms(lock);
+        redlock_release(lock);
+        stage_close(the, client);
+        impostor_stop(&self);
+        if (remaining_ms < 0 || remaining_ms > 5000) fail_msg("answer %zu: %lld ms left", i, (long long)remaining_ms);
+        assert_int_equal(st == REDLOCK_OK, lock != NULL);
+    }
+}
+
+#define SUBSCRIBED "*3\r\n$9\r\nsubscribe\r\n{channel}:1\r\n"
+#define BUSY_OR_QUEUED "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:1000\r\n"
+#define MESSAGE "*3\r\n$7\r\nmessage\r\n{channel}"
+
+static void a_message_that_is_no_grant_is_ignored(void **state)
+{
+    static const char *const after[] = {
+        SUBSCRIBED,
+        SUBSCRIBED MESSAGE "$5\r\ngrant\r\n",
+        SUBSCRIBED MESSAGE "$0\r\n\r\n",
+        SUBSCRIBED MESSAGE "$27\r\ngrant somebody.1 99 30000 5\r\n",
+        SUBSCRIBED MESSAGE "$19\r\ngrant  99 30000 999\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(after); i++) {
+        redlock_status st = ask_impostor(*state, BUSY_OR_QUEUED, after[i], 150);
+        if (st != REDLOCK_TIMED_OUT) fail_msg("%s: %s", after[i], redlock_status_name(st));
+    }
+}
+
+static redlock_status wait_for_grant(stage *the, const char *grantee)
+{
+    impostor self;
+    redlock_lock *lock;
+    impostor_start(&self, the, BUSY_OR_QUEUED, SUBSCRIBED);
+    self.grant = "5 30000 1000";
+    self.grantee = grantee;
+    redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.wait_ms = 300), &lock);
+    redlock_release(lock);
+    stage_close(the, client);
+    impostor_stop(&self);
+    return st;
+}
+
+static void a_grant_for_somebody_else_is_left_to_them(void **state)
+{
+    EXPECT(wait_for_grant(*state, NULL), REDLOCK_OK);
+    EXPECT(wait_for_grant(*state, "somebody.1"), REDLOCK_TIMED_OUT);
+}
+
+/* The queue's answer comes first, or the hold id would not be known. */
+static void a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl(void **state)
+{
+    static const char *const numbers[] = {"5 9223372036854775807 1", "5 2592000000 9223372036854775807",
+                                          "5 2592000000 1", "18446744073709551615 30000 1000"};
+    stage *the = *state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        impostor self;
+        redlock_lock *lock;
+        impostor_start(&self, the, BUSY_OR_QUEUED, SUBSCRIBED);
+        self.grant = numbers[i];
+        redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+        redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.ttl_ms = 5000, .wait_ms = 300), &lock);
+        int64_t remaining_ms = redlock_remaining_ms(lock);
+        redlock_release(lock);
+        stage_close(the, client);
+        impostor_stop(&self);
+        if (remaining_ms < 0 || remaining_ms > 5000) fail_msg("%s: %lld ms left", numbers[i], (long long)remaining_ms);
+        assert_int_equal(st == REDLOCK_OK, lock != NULL);
+    }
+}
+
+static void queue_answers_out_of_all_proportion_are_survived(void **state)
+{
+    static const char *const answers[] = {
+        "*5\r\n:{code}\r\n:" N "\r\n:9223372036854775807\r\n:1\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:-9223372036854775808\r\n:1\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:9223372036854775807\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:-9223372036854775808\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:9223372036854775807\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:-9223372036854775808\r\n",
+        "*2\r\n:{code}\r\n:" N "\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        redlock_status st = ask_impostor(*state, answers[i], SUBSCRIBED, 150);
+        if (st != REDLOCK_TIMED_OUT && st != REDLOCK_ERR_PROTOCOL)
+            fail_msg("%s: %s", answers[i], redlock_status_name(st));
+    }
+}
+
+static void a_full_queue_is_a_status(void **state)
+{
+    redlock_status st = ask_impostor(*state, "*5\r\n:3\r\n:" N "\r\n:0\r\n:65536\r\n:1\r\n", SUBSCRIBED, 5000);
+    EXPECT(st, REDLOCK_ERR_QUEUE_FULL);
+}
+
+static void a_subscription_that_is_answered_wrongly_is_a_status(void **state)
+{
+    static const lie lies[] = {
+        {"-NOPERM no\r\n", REDLOCK_ERR_DENIED},
+        {"HTTP/1.1 400\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1000000000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"", REDLOCK_TIMED_OUT},
+    };
+    for (size_t i = 0; i < COUNT_OF(lies); i++) {
+        redlock_status st = ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n:30000\r\n:0\r\n:1\r\n", lies[i].answer, 150);
+        if (st != lies[i].status) fail_msg("%s: %s", lies[i].answer, redlock_status_name(st));
+    }
+}
+
+/* ---- Servers that are not there ---------------------------------------------------------------*/
+
+static void ask_in_vain(redlock_client *client, int64_t wait_ms)
+{
+    redlock_lock *lock;
+    assert_true(redlock_acquire(client, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock) < 0);
+    assert_null(lock);
+}
+
+static void open_in_vain(const char *uri)
+{
+    redlock_client *client;
+    EXPECT(redlock_open(uri,
+                        REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = 150, .connect_now = true, .password = "greeted"),
+                        &client),
+           REDLOCK_ERR_TIMEOUT);
+}
+
+/* The kernel completes the connections, and nobody ever reads them. */
+static void a_server_that_never_answers_delays_nobody_beyond_the_deadline(void **state)
+{
+    stage *the = *state;
+    char uri[64];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, length) | listen(fd, 64), 0);
+    getsockname(fd, (struct sockaddr *)&at, &length);
+    snprintf(uri, sizeof uri, "redis://127.0.0.1:%d", ntohs(at.sin_port));
+    redlock_client *client = stage_open(the, uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    PUNCTUAL(150 * 1000, ask_in_vain(client, 0));
+    PUNCTUAL(200 * 1000, ask_in_vain(client, 200));
+    PUNCTUAL(150 * 1000, open_in_vain(uri));
+    stage_close(the, client);
+    close(fd);
+}
+
+/* What the resolver says, or that it was too slow. */
+static void a_name_that_never_resolves_delays_nobody_beyond_the_deadline(void **state)
+{
+    stage *the = *state;
+    redlock_client *client =
+        stage_open(the, "redis://nowhere.invalid", REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    PUNCTUAL(150 * 1000, ask_in_vain(client, 0));
+    PUNCTUAL(200 * 1000, ask_in_vain(client, 200));
+}
+
+static void a_socket_that_is_not_there_is_a_failed_connection(void **state)
+{
+    stage *the = *state;
+    redlock_detail detail;
+    redlock_client *client =
+        stage_open(the, "unix:///nonexistent/redis.sock", REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    for (int i = 0; i < 8; i++) {
+        expect_refusal(client, REDLOCK_OPTIONS(.detail = &detail), REDLOCK_ERR_CONNECT);
+        assert_true(detail.text[0] != '\0');
+    }
+    expect_unopened("unix:///nonexistent/redis.sock", REDLOCK_CLIENT_OPTIONS(.connect_now = true), REDLOCK_ERR_CONNECT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(a_name_has_1_to_65536_bytes),
+        ON_STAGE(a_ttl_is_1_ms_to_30_days),
+        ON_STAGE(an_extension_has_a_ttl),
+        ON_STAGE(a_duration_that_makes_no_sense_is_refused),
+        ON_STAGE(options_of_an_impossible_size_are_refused),
+        ON_STAGE(options_of_an_older_header_are_understood),
+        cmocka_unit_test(client_options_out_of_range_are_refused),
+        cmocka_unit_test(a_malformed_uri_is_refused_without_its_password),
+        ON_STAGE(null_is_never_a_crash),
+        ON_STAGE(a_key_of_another_type_is_left_as_it_is),
+        ON_STAGE(a_sorted_set_that_is_no_lock_is_left_as_it_is),
+        ON_STAGE(strange_waiters_are_dropped),
+        ON_STAGE(a_user_without_rights_is_told_so),
+        ON_STAGE(a_wrong_password_fails_the_open_that_connects),
+        ON_STAGE(a_clients_name_of_any_bytes_is_no_obstacle),
+        ON_STAGE(control_characters_of_a_name_never_reach_the_log),
+        ON_STAGE(an_impostor_that_says_what_a_server_says_is_believed),
+        ON_STAGE(an_answer_of_the_wrong_shape_is_a_protocol_error),
+        ON_STAGE(an_answer_that_is_no_protocol_at_all_is_a_protocol_error),
+        ON_STAGE(an_error_is_told_by_its_kind),
+        ON_STAGE(silence_is_a_timeout),
+        ON_STAGE(numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl),
+        ON_STAGE(a_message_that_is_no_grant_is_ignored),
+        ON_STAGE(a_grant_for_somebody_else_is_left_to_them),
+        ON_STAGE(queue_answers_out_of_all_proportion_are_survived),
+        ON_STAGE(a_full_queue_is_a_status),
+        ON_STAGE(a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl),
+        ON_STAGE(a_subscription_that_is_answered_wrongly_is_a_status),
+        ON_STAGE(a_server_that_never_answers_delays_nobody_beyond_the_deadline),
+        ON_STAGE(a_name_that_never_resolves_delays_nobody_beyond_the_deadline),
+        ON_STAGE(a_socket_that_is_not_there_is_a_failed_connection),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ * Locks over TLS, on a real server, by the public header alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <redlock/redlock.h>
+
+#ifndef REDLOCK_WITH_TLS
+
+static void without_openssl_a_client_for_rediss_is_refused(void **state)
+{
+    redlock_client *client = (redlock_client *)state;
+
+    assert_int_equal(redlock_open("rediss://127.0.0.1", NULL, &client), REDLOCK_ERR_TLS_UNAVAILABLE);
+    assert_null(client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_openssl_a_client_for_rediss_is_refused),
+    };
+    return cmocka_run_group_tests_name("live tls", tests, NULL, NULL);
+}
+
+#else
+
+#include "support/certificates.h"
+#include "support/server.h"
+
+static authority *ours;
+static authority *stranger;
+static server *asking; /* wants a client certificate */
+static server *plain;  /* speaks no TLS */
+static server *open_to_all;
+
+/* rediss:// on the address of the loopback, so that no resolver decides what the name means. */
+static const char *uri_of(const server *at, const char *user_and_password)
+{
+    static char uri[128];
+
+    (void)snprintf(uri, sizeof uri, "rediss://%s127.0.0.1:%d", user_and_password, server_tcp_port(at));
+    return uri;
+}
+
+static redlock_client_options trusting(redlock_detail *detail)
+{
+    return (redlock_client_options){.struct_size = sizeof(redlock_client_options),
+                                    .connect_now = true,
+                                    .tls_ca_file = authority_path(ours, "ca.pem"),
+                                    .log_level = REDLOCK_LOG_SILENT,
+                                    .detail = detail};
+}
+
+static void assert_locks(const char *uri, const redlock_client_options *options)
+{
+    redlock_client *client = NULL;
+    redlock_lock *lock = NULL;
+
+    redlock_status status = redlock_open(uri, options, &client);
+    if (status != REDLOCK_OK) fail_msg("%s: %s", redlock_status_name(status), options->detail->text);
+    assert_int_equal(redlock_acquire(client, "over:tls", NULL, &lock), REDLOCK_OK);
+    assert_true(redlock_is_held(lock));
+    assert_int_equal(redlock_release(lock), REDLOCK_OK);
+    assert_int_equal(redlock_close(client), REDLOCK_OK);
+}
+
+static void assert_refused(const char *uri, const redlock_client_options *options, redlock_status expected,
+                           const char *why)
+{
+    redlock_client *client = NULL;
+
+    assert_int_equal(redlock_open(uri, options, &client), expected);
+    assert_null(client);
+    if (strstr(options->detail->text, why) == NULL) fail_msg("'%s'", options->detail->text);
+}
+
+static void a_lock_is_held_over_tls_by_a_verified_name(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.tls_server_name = "redis.test";
+    assert_locks(uri_of(open_to_all, ""), &options);
+}
+
+static void the_uris_address_is_what_is_verified_without_a_name(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    assert_locks(uri_of(open_to_all, ""), &options);
+}
+
+static void a_waiter_is_served_over_tls(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    redlock_client *client = NULL;
+    redlock_lock *first = NULL, *second = NULL;
+    (void)state;
+
+    assert_int_equal(redlock_open(uri_of(open_to_all, ""), &options, &client), REDLOCK_OK);
+    assert_int_equal(redlock_acquire(client, "waited:tls", REDLOCK_OPTIONS(.ttl_ms = 300), &first), REDLOCK_OK);
+    assert_int_equal(redlock_acquire(client, "waited:tls", REDLOCK_OPTIONS(.wait_ms = 30000), &second), REDLOCK_OK);
+    assert_true(redlock_fence(second) > redlock_fence(first));
+    assert_int_equal(redlock_release(second), REDLOCK_OK);
+    assert_int_equal(redlock_release(first), REDLOCK_LOST);
+    assert_int_equal(redlock_close(client), REDLOCK_OK);
+}
+
+static void another_name_is_refused(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.tls_server_name = "other.test";
+    assert_refused(uri_of(open_to_all, ""), &options, REDLOCK_ERR_TLS, "refused for other.test");
+}
+
+static void another_authority_is_refused(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.tls_ca_file = authority_path(stranger, "ca.pem");
+    assert_refused(uri_of(open_to_all, ""), &options, REDLOCK_ERR_TLS, "the certificate is refused");
+}
+
+static void verification_can_be_skipped(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.tls_ca_file = NULL;
+    options.tls_server_name = "other.test";
+    options.tls_skip_verification = true;
+    assert_locks(uri_of(open_to_all, ""), &options);
+}
+
+static void a_client_certificate_opens_the_server_that_asks_for_one(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.tls_certificate_file = authority_path(ours, "client.pem");
+    options.tls_key_file = authority_path(ours, "client.key");
+    assert_locks(uri_of(asking, ""), &options);
+}
+
+static void without_a_client_certificate_the_server_that_asks_refuses(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.name = "nobody"; /* a greeting: its answer is what tells that we are not let in */
+    assert_refused(uri_of(asking, ""), &options, REDLOCK_ERR_TLS, "certificate required");
+}
+
+static void user_and_password_travel_over_tls(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    freeReplyObject(server_command(open_to_all, "ACL SETUSER ann on >secret ~* &* +@all"));
+    assert_locks(uri_of(open_to_all, "ann:secret@"), &options);
+    assert_refused(uri_of(open_to_all, "ann:wrong@"), &options, REDLOCK_ERR_DENIED, "");
+    assert_null(strstr(detail.text, "wrong@"));
+}
+
+/* Such a server waits for the rest of what it takes for a command, or complains of it: either way
+ * the connection's own deadline ends it. */
+static void a_server_without_tls_is_an_error_within_the_deadline(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    redlock_client *client = NULL;
+    (void)state;
+
+    options.connect_timeout_ms = 500;
+    redlock_status status = redlock_open(uri_of(plain, ""), &options, &client);
+    assert_null(client);
+    assert_true(status == REDLOCK_ERR_TLS || status == REDLOCK_ERR_TIMEOUT || status == REDLOCK_ERR_CONNECT);
+}
+
+static void a_missing_file_fails_before_anything_is_sent(void **state)
+{
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    (void)state;
+
+    options.connect_now = false;
+    options.tls_ca_file = "/nonexistent/ca.pem";
+    assert_refused(uri_of(open_to_all, ""), &options, REDLOCK_ERR_TLS, "/nonexistent/ca.pem: no such file");
+}
+
+/* ---- */
+
+static server *start_with_tls(const char *auth_clients)
+{
+    char arguments[512];
+
+    (void)snprintf(arguments, sizeof arguments,
+                   "--port 0 --tls-port {port} --tls-cert-file %s --tls-key-file %s --tls-ca-cert-file %s "
+                   "--tls-auth-clients %s",
+                   authority_path(ours, "server.pem"), authority_path(ours, "server.key"),
+                   authority_path(ours, "ca.pem"), auth_clients);
+    return server_start_tcp(arguments);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    ours = authority_open();
+    stranger = authority_open();
+    authority_issue(ours, "server", "DNS:redis.test,IP:127.0.0.1", CERTIFICATE_VALID);
+    authority_issue(ours, "client", NULL, CERTIFICATE_VALID);
+    open_to_all = start_with_tls("no");
+    asking = start_with_tls("yes");
+    plain = server_start_tcp(NULL);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    server_stop(plain);
+    server_stop(asking);
+    server_stop(open_to_all);
+    authority_close(stranger);
+    authority_close(ours);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lock_is_held_over_tls_by_a_verified_name),
+        cmocka_unit_test(the_uris_address_is_what_is_verified_without_a_name),
+        cmocka_unit_test(a_waiter_is_served_over_tls),
+        cmocka_unit_test(another_name_is_refused),
+        cmocka_unit_test(another_authority_is_refused),
+        cmocka_unit_test(verification_can_be_skipped),
+        cmocka_unit_test(a_client_certificate_opens_the_server_that_asks_for_one),
+        cmocka_unit_test(without_a_client_certificate_the_server_that_asks_refuses),
+        cmocka_unit_test(user_and_password_travel_over_tls),
+        cmocka_unit_test(a_server_without_tls_is_an_error_within_the_deadline),
+        cmocka_unit_test(a_missing_file_fails_before_anything_is_sent),
+    };
+    return cmocka_run_group_tests_name("live tls", tests, start, stop);
+}
+
+#endif
