@@ -67,6 +67,7 @@ extern "C" {
     X(TIMED_OUT, 2, "the wait ended before the lock became free")                                  \
     X(CANCELLED, 3, "the wait was cancelled")                                                      \
     X(LOST, 4, "the lease ended or was taken away before the release")                             \
+    X(DEADLOCK, 5, "the caller would wait for itself")                                             \
     X(ERR_ARGUMENT, -1, "an argument or option is out of range")                                   \
     X(ERR_NAME, -2, "a lock name has 1 to 65536 bytes")                                            \
     X(ERR_TTL, -3, "a time to live is 1 ms to 30 days")                                            \
@@ -211,8 +212,30 @@ typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
 
 #define REDLOCK_WAIT_FOREVER ((int64_t)-1)
 
+/* Any number of shared holders may have a lock at once, or one exclusive one. All modes of one name
+ * exclude each other as docs/modes.md has it. */
+typedef enum redlock_mode { REDLOCK_EXCLUSIVE = 0, REDLOCK_SHARED = 1 } redlock_mode;
+
+/* Who goes first when shared and exclusive waiters meet. All users of one name should say the same.
+ *
+ * READERS   a shared request joins shared holders even while an exclusive one waits. The fastest for readers; a
+ *           steady stream of them starves writers.
+ * FAIR      phase-fair (Brandenburg and Anderson 2010): batches of readers alternate with single writers; nobody starves.
+ * WRITERS   no reader enters while a writer waits; a steady stream of writers starves readers. */
+typedef enum redlock_policy {
+    REDLOCK_PREFER_READERS = 0,
+    REDLOCK_FAIR = 1,
+    REDLOCK_PREFER_WRITERS = 2
+} redlock_policy;
+
 typedef struct redlock_options {
     size_t struct_size;  /* stamped by REDLOCK_OPTIONS */
+    redlock_mode mode;   /* default REDLOCK_EXCLUSIVE */
+    redlock_policy policy; /* default REDLOCK_PREFER_READERS */
+    uint32_t permits;    /* REDLOCK_SHARED: at most so many holders at once (a semaphore); default: any number */
+    bool reentrant;      /* the owner may acquire it again while it holds it; each acquire is released by itself */
+    const char *owner;   /* with reentrant: who the owner is, in 1 to 64 bytes, also for other processes;
+                            default: the calling thread, for this client */
     int64_t ttl_ms;      /* the lease: how long the server keeps the lock for a holder it does not
                             hear of; default 30000; 1 to 30 days */
     int64_t wait_ms;     /* 0: try once; > 0: wait at most so long; REDLOCK_WAIT_FOREVER */
@@ -229,7 +252,12 @@ typedef struct redlock_options {
 #define REDLOCK_OPTIONS(...)                                                                       \
     (&(const redlock_options){.struct_size = sizeof(redlock_options), __VA_ARGS__})
 
-/* Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
+/* Entering a reentrant hold again answers the same handle and sends nothing, provided that its lease lasts for at least two thirds
+ * of the ttl_ms that is asked for (it is extended otherwise; a shorter ttl never shortens the lease). A shared
+ * acquire inside an exclusive hold is such an entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade.
+ * The other options are those of the first acquire.
+ *
+ * Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
  * lock is handed to the next one by the release itself. `options` may be NULL (try once, 30 s).
  *
  * On REDLOCK_OK, *lock is held and is to be given back with redlock_release; otherwise it is NULL
@@ -238,6 +266,9 @@ typedef struct redlock_options {
  * REDLOCK_BUSY        wait_ms was 0 and somebody else holds the lock
  * REDLOCK_TIMED_OUT   wait_ms passed
  * REDLOCK_CANCELLED   the canceller was used
+ * REDLOCK_DEADLOCK    the wait would never end: this thread (or owner) holds the lock itself, in a way that excludes
+ *                     what it asks for now
+ * REDLOCK_LOST        reentrant: the hold that was to be entered again is lost
  * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT, _ERR_MEMORY: nothing was sent
  * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait
  *                     goes on through such failures until wait_ms, and reports the last one.
@@ -266,6 +297,23 @@ REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
 /* Makes the lease last `ttl_ms` from now, if that is longer than it lasts already.
  * REDLOCK_OK, REDLOCK_LOST, REDLOCK_ERR_TTL, or why the server could not be asked. */
 REDLOCK_API redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms);
+
+/* Makes an exclusive hold a shared one, without letting go in between; readers that wait enter at once. Done
+ * already: REDLOCK_OK. REDLOCK_LOST, REDLOCK_ERR_ARGUMENT for a hold with permits, or why the server could not be asked: then the hold is in
+ * either mode, and the call may be repeated. */
+REDLOCK_API redlock_status redlock_downgrade(redlock_lock *lock);
+
+/* Makes a shared hold an exclusive one, with a new fence, if it is the only hold: otherwise REDLOCK_DEADLOCK at once, since
+ * two readers that both waited for the other to leave would wait for ever. Release and acquire exclusively instead.
+ * The rest is as for redlock_downgrade. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_upgrade(redlock_lock *lock);
+
+/* The calling thread becomes the owner of a hold that another thread acquired: for handing work over. It matters
+ * to reentrant holds, and to who is told REDLOCK_DEADLOCK. */
+REDLOCK_API void redlock_adopt(redlock_lock *lock);
+
+/* In which mode is it held now? */
+REDLOCK_API redlock_mode redlock_lock_mode(const redlock_lock *lock);
 
 /* Is the lock surely ours at this moment? One clock read; any thread; no I/O. */
 REDLOCK_API bool redlock_is_held(const redlock_lock *lock);
@@ -357,10 +405,37 @@ static inline bool redlock_scope_enter(redlock_scope *scope)
     REDLOCK_WITH_SCOPE_(scope_, client, name, status, error, __VA_ARGS__)                          \
     for (redlock_lock *lock_ = scope_.lock; lock_ != NULL; lock_ = NULL)
 
+/* ---- Many at once ----------------------------------------------------------------------------*/
+
+typedef struct redlock_name_bytes {
+    const void *bytes;
+    size_t length;
+} redlock_name_bytes;
+
+typedef struct redlock_set redlock_set;
+
+/* Acquires all of the names or none, within one wait_ms. They are taken in an order of their own (by their bytes), the
+ * same everywhere, so that two sets never wait for each other. While some wait, those that are held already are renewed. `options` are those of each lock.
+ * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is held. The same name twice is REDLOCK_ERR_ARGUMENT. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client *client,
+                                                                  const redlock_name_bytes *names,
+                                                                  size_t count,
+                                                                  const redlock_options *options,
+                                                                  redlock_set **set);
+
+/* The handle of names[index], for looking only: the set releases it. NULL when there is none. */
+REDLOCK_API redlock_lock *redlock_set_lock(const redlock_set *set, size_t index);
+
+/* Releases all and frees the set. REDLOCK_OK, or the first other answer of redlock_release. NULL is allowed. */
+REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
+
 /* ---- Looking ----------------------------------------------------------------------------------*/
 
 /* A holder or a waiter, as the server has it now. */
 typedef struct redlock_party {
+    redlock_mode mode;
+    uint32_t permits;    /* 0: no limit */
+    const char *owner;   /* an explicit owner, percent-encoded; "" for none */
     bool is_holder;      /* else it waits; waiters come in the order in which they are served */
     int64_t lease_ms;    /* holders: how long the server keeps it, unless renewed */
     int64_t waited_ms;   /* waiters: since when */
@@ -383,6 +458,12 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_inspect(redlock_client *cl
                                                               redlock_inspection **inspection,
                                                               redlock_detail *detail);
 REDLOCK_API void redlock_inspection_free(redlock_inspection *inspection);
+
+/* Takes the lock from everyone who holds it, and gives it to the next waiter. For operators: those who held it learn of it from
+ * their next renewal or release, and only fences keep them from the resource until then. *removed (may be NULL)
+ * is how many held it. */
+REDLOCK_API redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
+                                                 size_t *removed, redlock_detail *detail);
 
 /* ---- Statistics -------------------------------------------------------------------------------*/
 

@@ -40,6 +40,7 @@ void client_unref(redlock_client *self)
     if (atomic_fetch_sub(&self->references, 1) != 1) return;
     keeper_destroy(&self->keeper);
     pool_destroy(&self->lanes);
+    holds_destroy(&self->holds);
     free_client(self);
 }
 
@@ -194,6 +195,7 @@ static redlock_status start(redlock_client *self)
     if (self->closing_fd < 0) return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
+    holds_init(&self->holds, &self->memory);
     pool_init(&self->lanes, &self->config, self->key_prefix, &self->who);
     return REDLOCK_OK;
 }

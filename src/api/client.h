@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "api/holds.h"
 #include "host/fork.h"
 #include "keeper/keeper.h"
 #include "lane/pool.h"
@@ -28,7 +29,8 @@ struct redlock_client {
     conn_config config;
     redlock_stats stats; /* all but what `counters` has */
     _Atomic int64_t nonces;
-    _Atomic uint64_t holds; /* numbers the acquisitions */
+    _Atomic uint64_t hold_count; /* numbers the acquisitions */
+    holds holds;
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
     int closing_fd;   /* readable once redlock_close began: ends every wait */

@@ -9,7 +9,9 @@
 #include "wire/key.h"
 
 enum { LISTED_PARTIES = 1000 };
-static const int64_t waiter_score_least = INT64_C(100000000000000); /* docs/protocol.md: 1e14 */
+static const int64_t shared_score_least = INT64_C(20000000000000); /* the bands of docs/protocol.md */
+static const int64_t waiter_score_least = INT64_C(100000000000000);
+static const int64_t writer_score_least = INT64_C(4000000000000000);
 
 /* One block: this, the parties, and the texts that they point to. */
 typedef struct listing {
@@ -28,7 +30,7 @@ typedef struct inquiry {
 static char *put_text(char **at, const char *bytes, size_t length)
 {
     char *text = *at;
-    memcpy(text, bytes, length);
+    if (length > 0) memcpy(text, bytes, length);
     text[length] = '\0';
     *at += length + 1;
     return text;
@@ -38,12 +40,16 @@ static void fill_party(redlock_party *party, const member_parts *parts, char **t
 {
     party->hold_id = put_text(texts, parts->hold_id, parts->hold_id_length);
     party->who = put_text(texts, parts->who, parts->who_length);
+    party->owner = put_text(texts, parts->mode.owner, parts->mode.owner_length);
+    party->mode = parts->mode.kind == KIND_SHARED ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
+    party->permits = parts->mode.permits;
 }
 
 static void add_holder(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
 {
     member_parts parts;
     int64_t now_ms = now_us / 1000;
+    if (score >= shared_score_least) score -= shared_score_least;
     if (score <= now_ms || !holder_read(&parts, member->text, member->length)) return;
     redlock_party *party = &self->parties[self->shown.party_count++];
     *party = (redlock_party){.is_holder = true, .lease_ms = score - now_ms};
@@ -53,6 +59,7 @@ static void add_holder(listing *self, const reply *member, int64_t score, int64_
 static void add_waiter(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
 {
     member_parts parts;
+    if (score >= writer_score_least) score -= writer_score_least;
     if (!waiter_read(&parts, member->text, member->length)) return;
     redlock_party *party = &self->parties[self->shown.party_count++];
     *party = (redlock_party){.waited_ms = now_us > score ? (now_us - score) / 1000 : 0};
@@ -81,7 +88,7 @@ static bool is_list(const reply *from)
 static listing *allocate(const memory *from, const reply *members)
 {
     size_t texts = 0;
-    for (size_t i = 0; i < members->count; i += 2) texts += members->items[i].length + 2;
+    for (size_t i = 0; i < members->count; i += 2) texts += members->items[i].length + 3;
     size_t size = sizeof(listing) + members->count / 2 * sizeof(redlock_party) + texts;
     listing *self = memory_new(from, size);
     if (self != NULL) self->from = *from;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Acquire, release, extend, and what a handle tells. */
+ * Acquire. */
 #include <string.h>
 
 #include "api/canceller.h"
-#include "api/client.h"
+#include "api/handle.h"
 #include "api/options.h"
 #include "engine/acquire.h"
 #include "engine/lease.h"
@@ -13,66 +13,23 @@
 #include "wire/key.h"
 
 enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000 };
-static const int64_t ttl_most_ms = LEASE_MOST_MS;
 
 /* ---- What the caller asked for ---- */
 
 static redlock_status check(redlock_options *o)
 {
+    if ((unsigned)o->mode > REDLOCK_SHARED || (unsigned)o->policy > REDLOCK_PREFER_WRITERS) return REDLOCK_ERR_ARGUMENT;
+    if (o->permits > 0 && o->mode != REDLOCK_SHARED) return REDLOCK_ERR_ARGUMENT;
+    if (o->owner != NULL && (!o->reentrant || o->owner[0] == '\0' || strlen(o->owner) > MODE_OWNER_MAX))
+        return REDLOCK_ERR_ARGUMENT;
     if (o->ttl_ms == 0) o->ttl_ms = DEFAULT_TTL_MS;
-    if (o->ttl_ms < 1 || o->ttl_ms > ttl_most_ms) return REDLOCK_ERR_TTL;
+    if (o->ttl_ms < 1 || o->ttl_ms > LEASE_MOST_MS) return REDLOCK_ERR_TTL;
     if (o->wait_ms < REDLOCK_WAIT_FOREVER || o->max_hold_ms < 0 || o->claim_ms < 0) return REDLOCK_ERR_ARGUMENT;
-    if (o->wait_ms > ttl_most_ms || o->max_hold_ms > ttl_most_ms) return REDLOCK_ERR_ARGUMENT;
+    if (o->wait_ms > LEASE_MOST_MS || o->max_hold_ms > LEASE_MOST_MS) return REDLOCK_ERR_ARGUMENT;
     if (o->max_hold_ms > 0 && o->max_hold_ms < o->ttl_ms) o->ttl_ms = o->max_hold_ms;
     if (o->claim_ms == 0) o->claim_ms = DEFAULT_CLAIM_MS;
     if (o->claim_ms > o->ttl_ms) o->claim_ms = o->ttl_ms;
     return REDLOCK_OK;
-}
-
-/* ---- The handle ---- */
-
-static redlock_lock *allocate(redlock_client *client, size_t key_length, size_t name_length, size_t holder_length)
-{
-    size_t bytes = key_length + name_length + holder_length + 3;
-    redlock_lock *lock = memory_new(&client->memory, sizeof *lock + bytes);
-    if (lock == NULL) return NULL;
-    lock->key_length = (uint32_t)key_length;
-    lock->name_length = (uint32_t)name_length;
-    lock->holder_length = (uint32_t)holder_length;
-    return lock;
-}
-
-static redlock_lock *new_lock(redlock_client *client, const void *name, size_t name_length, const redlock_options *o)
-{
-    char hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE];
-    uint64_t number = atomic_fetch_add_explicit(&client->holds, 1, memory_order_relaxed) + 1;
-    identity_hold_id(hold_id, &client->who, number);
-    size_t holder_length = holder_write(holder, 'x', hold_id, client->who.who);
-    size_t key_length = key_write(NULL, 0, client->key_prefix, name, name_length);
-    redlock_lock *lock = allocate(client, key_length, name_length, holder_length);
-    if (lock == NULL) return NULL;
-    key_write(lock->bytes, key_length, client->key_prefix, name, name_length);
-    memcpy((char *)lock_name(lock), name, name_length);
-    memcpy((char *)lock_holder(lock), holder, holder_length);
-    lock->keeper = &client->keeper;
-    lock->hold_id_length = (uint32_t)strlen(hold_id);
-    lock->claim_ms = o->claim_ms;
-    lock->hold.ttl_ms = o->ttl_ms;
-    lock->hold.jitter = (uint32_t)number;
-    lock->on_lost = o->on_lost;
-    lock->on_lost_arg = o->on_lost_arg;
-    atomic_fetch_add(&client->references, 1);
-    return lock;
-}
-
-static question question_of(const redlock_lock *lock, enum script_id id, int64_t first_ms)
-{
-    return (question){.script = id,
-                      .key = lock_key(lock),
-                      .key_length = lock->key_length,
-                      .holder = lock_holder(lock),
-                      .holder_length = lock->holder_length,
-                      .first_ms = first_ms};
 }
 
 /* ---- Acquire ---- */
@@ -98,7 +55,7 @@ static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     char waiter[WAITER_SIZE];
     int64_t now_us = clock_now_us();
     acquire_terms terms = terms_of(client, lock, o, now_us);
-    question asked = question_of(lock, SCRIPT_ACQUIRE, o->ttl_ms);
+    question asked = handle_question(lock, SCRIPT_ACQUIRE, o->ttl_ms);
     asked.grace_ms = client->grace_ms;
     if (terms.may_wait) {
         lock->inbox_number = on->number;
@@ -135,11 +92,12 @@ static void count(redlock_client *client, const acquire *op, int64_t waited_us)
 static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
                   int64_t now_us)
 {
-    lock->fence = op->fence;
+    atomic_store(&lock->fence, op->fence);
     lock->was_handed_over = op->was_handed_over;
     lock->acquired_us = now_us;
     hold_begin(&lock->hold, o->ttl_ms, op->lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
                lock->hold.jitter);
+    holds_add(&client->holds, lock);
     keeper_adopt(&client->keeper, lock);
 }
 
@@ -176,6 +134,68 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
     return status;
 }
 
+/* ---- Re-entry ---- */
+
+static mode mode_of(const redlock_options *o)
+{
+    static const char policy[] = {[REDLOCK_PREFER_READERS] = POLICY_READERS,
+                                  [REDLOCK_FAIR] = POLICY_FAIR,
+                                  [REDLOCK_PREFER_WRITERS] = POLICY_WRITERS};
+    return (mode){.kind = o->mode == REDLOCK_SHARED ? KIND_SHARED : KIND_EXCLUSIVE,
+                  .policy = policy[o->policy],
+                  .permits = o->permits,
+                  .owner = o->owner,
+                  .owner_length = o->owner == NULL ? 0 : strlen(o->owner)};
+}
+
+/* The hold of the same owner, entered once more; NULL when there is none. */
+static redlock_lock *enter_again(redlock_client *client, const void *name, size_t name_length, const mode *as)
+{
+    char field[MODE_SIZE];
+    mode only_owner = {.kind = KIND_EXCLUSIVE, .owner = as->owner, .owner_length = as->owner_length};
+    claimant who = {.thread = holds_this_thread()};
+    if (as->owner_length > 0) {
+        who.owner_length = mode_write(field, &only_owner) - 2; /* "x@" */
+        who.owner = field + 2;
+    }
+    return holds_enter(&client->holds, name, name_length, &who);
+}
+
+/* Is the hold good for what is asked now? Otherwise it is made so, or the new entry is taken back. */
+static redlock_status suit(redlock_client *client, redlock_lock *held, const mode *as, int64_t wanted_ttl_ms)
+{
+    redlock_status status = redlock_is_held(held) ? REDLOCK_OK : REDLOCK_LOST;
+    if (status == REDLOCK_OK && as->kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED)
+        status = redlock_upgrade(held);
+    bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
+    if (status == REDLOCK_OK && is_short) status = redlock_extend(held, wanted_ttl_ms);
+    if (status != REDLOCK_OK) (void)holds_leave(&client->holds, held);
+    return status;
+}
+
+static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const mode *as,
+                             const redlock_options *o)
+{
+    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, holds_this_thread(), as->kind,
+                                             clock_now_us());
+}
+
+static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const mode *as,
+                                  const redlock_options *o, redlock_lock **out)
+{
+    bool needs_thread = o->auto_renew || o->on_lost != NULL || o->wait_ms != 0;
+    redlock_status status = keeper_reserve(&client->keeper, needs_thread);
+    if (status != REDLOCK_OK) return status;
+    redlock_lock *lock = handle_new(client, name, name_length, as, o);
+    if (lock == NULL) {
+        keeper_unreserve(&client->keeper);
+        return REDLOCK_ERR_MEMORY;
+    }
+    status = acquire_lock(client, lock, o);
+    if (status == REDLOCK_OK) *out = lock;
+    return status;
+}
+
 redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, size_t name_length,
                                      const redlock_options *options, redlock_lock **lock)
 {
@@ -184,129 +204,24 @@ redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, s
     *lock = NULL;
     if (client == NULL || !options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
     detail_write(o.detail, "");
+    int64_t wanted_ttl_ms = o.ttl_ms;
     redlock_status status = client_enter(client);
     if (status == REDLOCK_OK) status = check(&o);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
-    bool needs_thread = o.auto_renew || o.on_lost != NULL || o.wait_ms != 0;
-    status = keeper_reserve(&client->keeper, needs_thread);
-    if (status != REDLOCK_OK) return status;
-    redlock_lock *made = new_lock(client, name, name_length, &o);
-    if (made == NULL) {
-        keeper_unreserve(&client->keeper);
-        return REDLOCK_ERR_MEMORY;
+    mode as = mode_of(&o);
+    redlock_lock *held = o.reentrant ? enter_again(client, name, name_length, &as) : NULL;
+    if (held != NULL) {
+        status = suit(client, held, &as, wanted_ttl_ms);
+        if (status == REDLOCK_OK) *lock = held;
+        return status;
     }
-    status = acquire_lock(client, made, &o);
-    if (status == REDLOCK_OK) *lock = made;
-    return status;
+    if (waits_for_itself(client, name, name_length, &as, &o)) return REDLOCK_DEADLOCK;
+    return acquire_new(client, name, name_length, &as, &o, lock);
 }
 
 redlock_status redlock_acquire(redlock_client *client, const char *name, const redlock_options *options,
                                redlock_lock **lock)
 {
     return redlock_acquire_bytes(client, name, name == NULL ? 0 : strlen(name), options, lock);
-}
-
-/* ---- Release and extend ---- */
-
-static bool is_valid(const redlock_lock *lock, int64_t now_us)
-{
-    bool is_lost = atomic_load_explicit(&lock->is_lost, memory_order_relaxed);
-    return !is_lost && now_us < atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed);
-}
-
-/* A release that finds nothing was taken from us, unless an earlier attempt of it may have been the one. */
-static redlock_status judge_release(const redlock_lock *lock, const request *asked)
-{
-    if (asked->status != REDLOCK_OK) return asked->status;
-    if (asked->code != RELEASE_ABSENT) return REDLOCK_OK;
-    return asked->is_ambiguous && is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
-}
-
-/* The lease is over: nobody waits for this release, so it is made in the background. */
-static redlock_status let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
-{
-    counter_add(&client->stats.release_failed, 1);
-    if (lock->is_gone) keeper_free(&client->keeper, lock);
-    else keeper_undo(&client->keeper, lock, now_us);
-    return REDLOCK_LOST;
-}
-
-static redlock_status release_held(redlock_client *client, redlock_lock *lock)
-{
-    exchange asks = {0};
-    request asked;
-    question about = question_of(lock, SCRIPT_RELEASE, client->linger_ms);
-    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
-    if (status == REDLOCK_OK) status = judge_release(lock, &asked);
-    counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
-    if (status < 0 && status != REDLOCK_ERR_CLOSED) keeper_undo(&client->keeper, lock, clock_now_us());
-    else keeper_free(&client->keeper, lock);
-    return status;
-}
-
-redlock_status redlock_release(redlock_lock *lock)
-{
-    if (lock == NULL) return REDLOCK_OK;
-    redlock_client *client = client_of(lock);
-    redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
-    int64_t now_us = clock_now_us();
-    histogram_add(&client->stats.hold, now_us - lock->acquired_us);
-    keeper_forget(&client->keeper, lock);
-    if (atomic_load(&lock->is_closed)) {
-        keeper_free(&client->keeper, lock);
-        return REDLOCK_ERR_CLOSED;
-    }
-    return is_valid(lock, now_us) ? release_held(client, lock) : let_go_of_lost(client, lock, now_us);
-}
-
-redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
-{
-    if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
-    if (ttl_ms < 1 || ttl_ms > ttl_most_ms) return REDLOCK_ERR_TTL;
-    redlock_client *client = client_of(lock);
-    redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
-    if (atomic_load(&lock->is_closed)) return REDLOCK_ERR_CLOSED;
-    if (!is_valid(lock, clock_now_us())) return REDLOCK_LOST;
-    exchange asks = {0};
-    request asked;
-    question about = question_of(lock, SCRIPT_RENEW, ttl_ms);
-    status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    if (status == REDLOCK_OK) status = asked.status;
-    if (status != REDLOCK_OK) return status;
-    if (asked.code == RENEW_ABSENT) {
-        keeper_lost(&client->keeper, lock);
-        return REDLOCK_LOST;
-    }
-    if (asked.code != RENEW_DONE || asked.value[0] <= 0 || asked.value[0] > ttl_most_ms) return REDLOCK_ERR_PROTOCOL;
-    keeper_extended(&client->keeper, lock, asked.sent_us, asked.value[0]);
-    return REDLOCK_OK;
-}
-
-/* ---- What a handle tells ---- */
-
-bool redlock_is_held(const redlock_lock *lock)
-{
-    return lock != NULL && is_valid(lock, clock_now_us());
-}
-
-int64_t redlock_remaining_ms(const redlock_lock *lock)
-{
-    int64_t now_us = clock_now_us();
-    if (lock == NULL || !is_valid(lock, now_us)) return 0;
-    return (atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed) - now_us) / US_PER_MS;
-}
-
-uint64_t redlock_fence(const redlock_lock *lock)
-{
-    return lock == NULL ? 0 : lock->fence;
-}
-
-const char *redlock_name(const redlock_lock *lock, size_t *length)
-{
-    if (lock == NULL) return NULL;
-    if (length != NULL) *length = lock->name_length;
-    return lock_name(lock);
 }

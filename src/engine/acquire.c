@@ -186,6 +186,10 @@ static void read_answer(acquire *self, int64_t now_us)
     case ACQUIRE_BUSY:
         note_busy(self);
         break;
+    case ACQUIRE_DEADLOCK:
+        self->is_owed = self->asks.is_ambiguous;
+        finish(self, REDLOCK_DEADLOCK);
+        break;
     case ACQUIRE_FULL:
         self->is_owed = self->asks.is_ambiguous;
         finish(self, REDLOCK_ERR_QUEUE_FULL);

@@ -93,3 +93,10 @@ void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
     int64_t at_us = now_us + span / 2 + (int64_t)jitter_below(&self->jitter, (uint32_t)span);
     self->renew_at_us = at_us > not_before_us ? at_us : not_before_us;
 }
+
+void hold_set_renewal(hold *self, bool auto_renew, int64_t now_us)
+{
+    self->auto_renew = auto_renew;
+    self->end_us = auto_renew ? NEVER : valid_until(self);
+    self->renew_at_us = auto_renew ? now_us : NEVER;
+}

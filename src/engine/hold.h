@@ -52,6 +52,9 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms);
 /* The holder itself asked for a longer lease, and got it: the maximum hold moves with it. */
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms);
 
+/* From now on it is renewed for ever, or not beyond the lease that it has. */
+void hold_set_renewal(hold *self, bool auto_renew, int64_t now_us);
+
 /* A renewal came to nothing: again a little later, and not before `not_before_us`. */
 void hold_retry(hold *self, int64_t not_before_us, int64_t now_us);
 

@@ -80,7 +80,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
         counter_add(&self->terms.stats->renewed, 1);
         lock->by_source = false;
         hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
-    } else if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT) {
+    } else if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT && !lock->is_converting) {
         atomic_store(&lock->hold.valid_until_us, 0);
         lock->is_gone = true;
     } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {

@@ -328,6 +328,31 @@ void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t 
     pthread_mutex_unlock(&self->mutex);
 }
 
+void keeper_begin_conversion(keeper *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock->is_converting = true;
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock->is_converting = false;
+    lock->bytes[lock_holder(lock) - lock->bytes] = kind;
+    atomic_store(&lock->kind, kind);
+    lock->nonce = -1; /* a renewal under way asked for the holder that it no longer is: its answer is void */
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void keeper_set_renewal(keeper *self, redlock_lock *lock, bool auto_renew, int64_t now_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    hold_set_renewal(&lock->hold, auto_renew, now_us);
+    if (lock->state == LOCK_HELD) keeper_plan(self, lock, now_us);
+    pthread_mutex_unlock(&self->mutex);
+}
+
 void keeper_lost(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);

@@ -42,16 +42,23 @@ struct redlock_lock {
     hold hold;
     keeper *keeper;
     redlock_lock *previous, *next; /* in the keeper's list, while held or undone */
+    redlock_lock *same_bucket;     /* in the client's table of holds */
     redlock_lost_fn *on_lost;
     void *on_lost_arg;
-    uint64_t fence;
+    _Atomic uint64_t fence;
+    uint64_t name_hash;
+    uint64_t thread;       /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
+    unsigned depth;        /* ... how often a reentrant hold was entered */
     int64_t acquired_us;
     int64_t claim_ms;      /* with inbox_number: what an undo needs to name the waiter's member */
     int64_t undo_until_us;
     int64_t nonce;         /* of the errand under way */
     enum lock_state state;
+    _Atomic char kind;     /* the first letter of the holder */
     _Atomic bool is_lost;
     _Atomic bool is_closed; /* undone by the client's close; the user still has the handle */
+    bool is_reentrant;
+    bool is_converting;    /* an upgrade or downgrade is under way: an absent holder proves nothing */
     bool is_listed;
     bool is_calling_back;  /* on_lost is running */
     bool is_abandoned;     /* the user let go while the errand was out: its answer frees the lock */
@@ -61,7 +68,8 @@ struct redlock_lock {
     bool was_handed_over;  /* others want this lock */
     bool is_gone;          /* the server itself said that the holder is not there */
     unsigned inbox_number; /* 0: it never queued */
-    uint32_t key_length, name_length, holder_length, hold_id_length;
+    uint32_t key_length, name_length, holder_length;
+    uint16_t mode_length, owner_length, hold_id_length; /* within the holder; the owner ends the mode */
     char bytes[];          /* key, name, holder; each with a NUL */
 };
 
@@ -71,7 +79,15 @@ static inline const char *lock_holder(const redlock_lock *lock)
 {
     return lock_name(lock) + lock->name_length + 1;
 }
-static inline const char *lock_hold_id(const redlock_lock *lock) { return lock_holder(lock) + 2; }
+static inline const char *lock_hold_id(const redlock_lock *lock)
+{
+    return lock_holder(lock) + lock->mode_length + 1;
+}
+static inline const char *lock_owner(const redlock_lock *lock)
+{
+    return lock_holder(lock) + lock->mode_length - lock->owner_length;
+}
+static inline char lock_kind(const redlock_lock *lock) { return atomic_load_explicit(&lock->kind, memory_order_relaxed); }
 
 /* What the keeper takes from its client; all of it outlives the keeper. */
 typedef struct keeper_terms {
@@ -123,6 +139,13 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);
 
 /* A lease was extended by a request sent at sent_us. */
 void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms);
+
+/* An upgrade or downgrade begins; and ends, leaving the lock with this kind (the first letter of its holder). */
+void keeper_begin_conversion(keeper *self, redlock_lock *lock);
+void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind);
+
+/* From now on the lock is renewed, or no longer is. */
+void keeper_set_renewal(keeper *self, redlock_lock *lock, bool auto_renew, int64_t now_us);
 
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);

@@ -35,9 +35,10 @@ void answer_read(answer *out, const reply *from);
 enum answer_kind answer_error_kind(const char *text, size_t length);
 
 /* Codes by script (docs/protocol.md). */
-enum { ACQUIRE_BUSY = 0, ACQUIRE_GRANTED = 1, ACQUIRE_QUEUED = 2, ACQUIRE_FULL = 3 };
+enum { ACQUIRE_BUSY = 0, ACQUIRE_GRANTED = 1, ACQUIRE_QUEUED = 2, ACQUIRE_FULL = 3, ACQUIRE_DEADLOCK = 4 };
 enum { RELEASE_ABSENT = 0, RELEASE_FREED = 1, RELEASE_HANDED_OVER = 2, CANCEL_LEFT = 3 };
 enum { RENEW_ABSENT = 0, RENEW_DONE = 1 };
+enum { CONVERT_ABSENT = 0, CONVERT_DONE = 1, CONVERT_DEADLOCK = 4 }; /* upgrade, downgrade */
 enum { CODE_BAD_ARGUMENT = -1 };
 
 /* A message of an inbox: "grant <hold id> <fence> <lease ms> <now us>". */

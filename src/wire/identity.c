@@ -84,18 +84,23 @@ size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identi
     return written(length, CHANNEL_SIZE);
 }
 
-size_t holder_write(char out[HOLDER_SIZE], char mode, const char *hold_id, const char *who)
+size_t holder_write(char out[HOLDER_SIZE], const char *mode_field, const char *hold_id, const char *who)
 {
+    size_t mode_length = strnlen(mode_field, MODE_SIZE - 1);
     size_t id_length = strnlen(hold_id, HOLD_ID_SIZE - 1);
     size_t who_length = strnlen(who, WHO_SIZE - 1);
 
-    out[0] = mode;
-    out[1] = ' ';
-    memcpy(out + 2, hold_id, id_length);
-    out[id_length + 2] = ' ';
-    memcpy(out + id_length + 3, who, who_length);
-    out[id_length + who_length + 3] = '\0';
-    return id_length + who_length + 3;
+    size_t at = 0;
+    memcpy(out, mode_field, mode_length);
+    at += mode_length;
+    out[at++] = ' ';
+    memcpy(out + at, hold_id, id_length);
+    at += id_length;
+    out[at++] = ' ';
+    memcpy(out + at, who, who_length);
+    at += who_length;
+    out[at] = '\0';
+    return at;
 }
 
 size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder)
@@ -116,19 +121,16 @@ static bool take_field(const char **at, size_t *left, const char **field, size_t
     return true;
 }
 
-static bool is_letter(char byte) { return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z'); }
-
 _Bool holder_read(member_parts *parts, const char *member, size_t length)
 {
-    const char *mode;
-    size_t mode_length;
+    const char *field;
+    size_t field_length;
 
     *parts = (member_parts){0};
-    if (!take_field(&member, &length, &mode, &mode_length)) return false;
-    if (mode_length != 1 || !is_letter(mode[0])) return false;
+    if (!take_field(&member, &length, &field, &field_length)) return false;
+    if (!mode_read(&parts->mode, field, field_length)) return false;
     if (!take_field(&member, &length, &parts->hold_id, &parts->hold_id_length)) return false;
     if (length == 0) return false;
-    parts->mode = mode[0];
     parts->who = member;
     parts->who_length = length;
     return true;

@@ -7,13 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/mode.h"
+
 enum {
     IDENTITY_RANDOM_BYTES = 12, /* 96 bits: 16 characters of base64url */
     IDENTITY_ID_SIZE = 17,
     HOLD_ID_SIZE = 32,    /* client id, '.', counter in base 36, NUL */
     WHO_SIZE = 100,       /* host (16), ':', pid, ':', name (64), NUL */
     CHANNEL_SIZE = 300,   /* key prefix, "inbox:", client id, '.', inbox number, NUL */
-    HOLDER_SIZE = HOLD_ID_SIZE + WHO_SIZE + 4,
+    HOLDER_SIZE = MODE_SIZE + HOLD_ID_SIZE + WHO_SIZE,
     WAITER_SIZE = HOLDER_SIZE + CHANNEL_SIZE + 24
 };
 
@@ -33,7 +35,7 @@ void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t cou
 size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self, unsigned number);
 
 /* "<mode> <hold id> <who>"; returns the length. */
-size_t holder_write(char out[HOLDER_SIZE], char mode, const char *hold_id, const char *who);
+size_t holder_write(char out[HOLDER_SIZE], const char *mode_field, const char *hold_id, const char *who);
 
 /* "<claim ms> <channel> <holder>"; returns the length. */
 size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder);
@@ -43,7 +45,7 @@ typedef struct member_parts {
     int64_t claim_ms; /* waiters */
     const char *channel;
     size_t channel_length; /* waiters; 0 for a holder */
-    char mode;
+    mode mode;
     const char *hold_id;
     size_t hold_id_length;
     const char *who;

@@ -13,10 +13,11 @@ typedef struct question {
     size_t key_length;
     const char *holder; /* NULL for inspect */
     size_t holder_length;
-    int64_t first_ms;   /* acquire, renew: ttl; release, cancel: linger; inspect: the most members to list */
+    int64_t first_ms;   /* acquire, renew, upgrade: ttl; release, cancel, force: linger; inspect: the most members to list */
     int64_t grace_ms;   /* not for inspect */
     int64_t nonce;
-    const char *waiter; /* acquire, cancel: the waiter's member; length 0 for none */
+    const char *waiter; /* acquire, cancel: the waiter's member, length 0 for none; upgrade, downgrade: the holder
+                           that it becomes */
     size_t waiter_length;
 } question;
 

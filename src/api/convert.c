@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ * Changing the mode of a hold, its thread, or, by force, its holder. */
+#include <string.h>
+
+#include "api/handle.h"
+#include "api/options.h"
+#include "host/clock.h"
+#include "wire/key.h"
+
+/* May the call go on? Otherwise `*status` is its answer, REDLOCK_OK among them: it has that mode already. */
+static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
+{
+    *status = lock == NULL ? REDLOCK_ERR_ARGUMENT : client_enter(client_of(lock));
+    if (*status != REDLOCK_OK) return false;
+    if (atomic_load(&lock->is_closed)) *status = REDLOCK_ERR_CLOSED;
+    else if (!handle_is_valid(lock, clock_now_us())) *status = REDLOCK_LOST;
+    else if (memchr(lock_holder(lock), '/', lock->mode_length) != NULL) *status = REDLOCK_ERR_ARGUMENT;
+    return *status == REDLOCK_OK && lock_kind(lock) != to;
+}
+
+/* Asks for the same holder with another kind: the first letter of its member. */
+static redlock_status ask(redlock_lock *lock, enum script_id id, char to, request *asked)
+{
+    char holder[HOLDER_SIZE];
+    redlock_client *client = client_of(lock);
+    exchange asks = {0};
+    question about = handle_question(lock, id, lock->hold.ttl_ms);
+    memcpy(holder, lock_holder(lock), lock->holder_length);
+    holder[0] = to;
+    about.waiter = holder;
+    about.waiter_length = lock->holder_length;
+    redlock_status status = client_ask_and_wait(client, &asks, asked, &about, true);
+    return status == REDLOCK_OK ? asked->status : status;
+}
+
+static redlock_status convert(redlock_lock *lock, enum script_id id, char to, request *asked)
+{
+    keeper *keeps = lock->keeper;
+    char before = lock_kind(lock);
+    keeper_begin_conversion(keeps, lock);
+    redlock_status status = ask(lock, id, to, asked);
+    bool is_done = status == REDLOCK_OK && asked->code == CONVERT_DONE;
+    keeper_end_conversion(keeps, lock, is_done ? to : before);
+    if (status != REDLOCK_OK || is_done) return status;
+    if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
+    keeper_lost(keeps, lock);
+    return REDLOCK_LOST;
+}
+
+redlock_status redlock_downgrade(redlock_lock *lock)
+{
+    request asked;
+    redlock_status status;
+    if (!may_convert(lock, KIND_SHARED, &status)) return status;
+    return convert(lock, SCRIPT_DOWNGRADE, KIND_SHARED, &asked);
+}
+
+redlock_status redlock_upgrade(redlock_lock *lock)
+{
+    request asked;
+    redlock_status status;
+    if (!may_convert(lock, KIND_EXCLUSIVE, &status)) return status;
+    status = convert(lock, SCRIPT_UPGRADE, KIND_EXCLUSIVE, &asked);
+    if (status != REDLOCK_OK) return status;
+    atomic_store(&lock->fence, (uint64_t)asked.value[0]);
+    keeper_extended(lock->keeper, lock, asked.sent_us, asked.value[1]);
+    return REDLOCK_OK;
+}
+
+void redlock_adopt(redlock_lock *lock)
+{
+    if (lock != NULL) holds_adopt(&client_of(lock)->holds, lock);
+}
+
+/* ---- By force ---- */
+
+static redlock_status take_away(redlock_client *client, const char *key, size_t key_length, size_t *removed,
+                                redlock_detail *detail)
+{
+    exchange asks = {0};
+    request asked;
+    question about = {.script = SCRIPT_FORCE,
+                      .key = key,
+                      .key_length = key_length,
+                      .holder = "",
+                      .first_ms = client->linger_ms};
+    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, true);
+    if (status != REDLOCK_OK) return status;
+    detail_write(detail, asked.status == REDLOCK_OK ? "" : asked.text);
+    if (asked.status == REDLOCK_OK && removed != NULL) *removed = (size_t)asked.value[0];
+    return asked.status;
+}
+
+redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,
+                                     redlock_detail *detail)
+{
+    if (removed != NULL) *removed = 0;
+    detail_write(detail, "");
+    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    size_t key_length = name == NULL ? 0 : key_write(NULL, 0, client->key_prefix, name, name_length);
+    if (key_length == 0) return REDLOCK_ERR_NAME;
+    char *key = memory_new(&client->memory, key_length);
+    if (key == NULL) return REDLOCK_ERR_MEMORY;
+    key_write(key, key_length, client->key_prefix, name, name_length);
+    status = take_away(client, key, key_length, removed, detail);
+    memory_free(&client->memory, key);
+    return status;
+}

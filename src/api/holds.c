@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ * The table of held locks: chained buckets that double while memory lasts. */
+#include "api/holds.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/* Pointers and thread ids come back after a thread ends: a number of our own does not. */
+static _Atomic uint64_t threads_seen;
+static _Thread_local uint64_t this_thread;
+
+uint64_t holds_this_thread(void)
+{
+    if (this_thread == 0) this_thread = atomic_fetch_add(&threads_seen, 1) + 1;
+    return this_thread;
+}
+
+/* FNV-1a (Fowler, Noll, Vo), 64 bits. */
+static uint64_t hash(const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < length; i++) h = (h ^ at[i]) * UINT64_C(1099511628211);
+    return h;
+}
+
+void holds_init(holds *self, const memory *from)
+{
+    *self = (holds){.memory = from, .buckets = HOLDS_FIRST_BUCKETS};
+    self->bucket = self->first;
+    pthread_mutex_init(&self->mutex, NULL);
+}
+
+void holds_destroy(holds *self)
+{
+    if (self->bucket != self->first) memory_free(self->memory, self->bucket);
+    pthread_mutex_destroy(&self->mutex);
+}
+
+static redlock_lock **bucket_of(holds *self, uint64_t h)
+{
+    return &self->bucket[h & (self->buckets - 1)];
+}
+
+static void chain(holds *self, redlock_lock *lock)
+{
+    redlock_lock **bucket = bucket_of(self, lock->name_hash);
+    lock->same_bucket = *bucket;
+    *bucket = lock;
+}
+
+/* Without memory for a larger table the chains grow longer, and that is all. */
+static void grow(holds *self)
+{
+    redlock_lock **old = self->bucket;
+    size_t old_buckets = self->buckets;
+    redlock_lock **larger = memory_new(self->memory, 2 * old_buckets * sizeof *larger);
+    if (larger == NULL) return;
+    self->bucket = larger;
+    self->buckets = 2 * old_buckets;
+    for (size_t i = 0; i < old_buckets; i++) {
+        for (redlock_lock *lock = old[i], *next; lock != NULL; lock = next) {
+            next = lock->same_bucket;
+            chain(self, lock);
+        }
+    }
+    if (old != self->first) memory_free(self->memory, old);
+}
+
+void holds_add(holds *self, redlock_lock *lock)
+{
+    lock->name_hash = hash(lock_name(lock), lock->name_length);
+    lock->thread = holds_this_thread();
+    lock->depth = 1;
+    pthread_mutex_lock(&self->mutex);
+    if (++self->count > 2 * self->buckets) grow(self);
+    chain(self, lock);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+static void unchain(holds *self, redlock_lock *lock)
+{
+    redlock_lock **at = bucket_of(self, lock->name_hash);
+    while (*at != lock) at = &(*at)->same_bucket;
+    *at = lock->same_bucket;
+    self->count--;
+}
+
+bool holds_leave(holds *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    bool is_last = --lock->depth == 0;
+    if (is_last) unchain(self, lock);
+    pthread_mutex_unlock(&self->mutex);
+    return is_last;
+}
+
+static bool is_named(const redlock_lock *lock, uint64_t h, const void *name, size_t name_length)
+{
+    return lock->name_hash == h && lock->name_length == name_length &&
+           memcmp(lock_name(lock), name, name_length) == 0;
+}
+
+static bool belongs_to(const redlock_lock *lock, const claimant *who)
+{
+    if (!lock->is_reentrant) return false;
+    if (who->owner_length == 0) return lock->owner_length == 0 && lock->thread == who->thread;
+    return lock->owner_length == who->owner_length && memcmp(lock_owner(lock), who->owner, who->owner_length) == 0;
+}
+
+redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, const claimant *who)
+{
+    uint64_t h = hash(name, name_length);
+    pthread_mutex_lock(&self->mutex);
+    redlock_lock *lock = *bucket_of(self, h);
+    while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who)))
+        lock = lock->same_bucket;
+    if (lock != NULL) lock->depth++;
+    pthread_mutex_unlock(&self->mutex);
+    return lock;
+}
+
+static bool excludes(const redlock_lock *lock, uint64_t thread, char kind, int64_t now_us)
+{
+    if (lock->thread != thread || (lock_kind(lock) == KIND_SHARED && kind == KIND_SHARED)) return false;
+    return !atomic_load(&lock->is_lost) && now_us < atomic_load(&lock->hold.valid_until_us);
+}
+
+bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, char kind, int64_t now_us)
+{
+    uint64_t h = hash(name, name_length);
+    bool does = false;
+    pthread_mutex_lock(&self->mutex);
+    for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does; lock = lock->same_bucket)
+        does = is_named(lock, h, name, name_length) && excludes(lock, thread, kind, now_us);
+    pthread_mutex_unlock(&self->mutex);
+    return does;
+}
+
+void holds_adopt(holds *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock->thread = holds_this_thread();
+    pthread_mutex_unlock(&self->mutex);
+}

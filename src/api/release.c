@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * Release and extend. */
+#include "api/handle.h"
+#include "engine/lease.h"
+#include "host/clock.h"
+#include "host/histogram.h"
+
+/* A release that finds nothing was taken from us, unless an earlier attempt of it may have been the one. */
+static redlock_status judge_release(const redlock_lock *lock, const request *asked)
+{
+    if (asked->status != REDLOCK_OK) return asked->status;
+    if (asked->code != RELEASE_ABSENT) return REDLOCK_OK;
+    return asked->is_ambiguous && handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
+}
+
+/* The lease is over: nobody waits for this release, so it is made in the background. */
+static redlock_status let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
+{
+    counter_add(&client->stats.release_failed, 1);
+    if (lock->is_gone) keeper_free(&client->keeper, lock);
+    else keeper_undo(&client->keeper, lock, now_us);
+    return REDLOCK_LOST;
+}
+
+static redlock_status release_held(redlock_client *client, redlock_lock *lock)
+{
+    exchange asks = {0};
+    request asked;
+    question about = handle_question(lock, SCRIPT_RELEASE, client->linger_ms);
+    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
+    if (status == REDLOCK_OK) status = judge_release(lock, &asked);
+    counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
+    if (status < 0 && status != REDLOCK_ERR_CLOSED) keeper_undo(&client->keeper, lock, clock_now_us());
+    else keeper_free(&client->keeper, lock);
+    return status;
+}
+
+redlock_status redlock_release(redlock_lock *lock)
+{
+    if (lock == NULL) return REDLOCK_OK;
+    redlock_client *client = client_of(lock);
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    int64_t now_us = clock_now_us();
+    /* A nested entry ends: those around it go on holding. */
+    if (!holds_leave(&client->holds, lock)) return handle_is_valid(lock, now_us) ? REDLOCK_OK : REDLOCK_LOST;
+    histogram_add(&client->stats.hold, now_us - lock->acquired_us);
+    keeper_forget(&client->keeper, lock);
+    if (atomic_load(&lock->is_closed)) {
+        keeper_free(&client->keeper, lock);
+        return REDLOCK_ERR_CLOSED;
+    }
+    return handle_is_valid(lock, now_us) ? release_held(client, lock) : let_go_of_lost(client, lock, now_us);
+}
+
+redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
+{
+    if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
+    if (ttl_ms < 1 || ttl_ms > LEASE_MOST_MS) return REDLOCK_ERR_TTL;
+    redlock_client *client = client_of(lock);
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    if (atomic_load(&lock->is_closed)) return REDLOCK_ERR_CLOSED;
+    if (!handle_is_valid(lock, clock_now_us())) return REDLOCK_LOST;
+    exchange asks = {0};
+    request asked;
+    question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
+    status = client_ask_and_wait(client, &asks, &asked, &about, true);
+    if (status == REDLOCK_OK) status = asked.status;
+    if (status != REDLOCK_OK) return status;
+    if (asked.code == RENEW_ABSENT) {
+        keeper_lost(&client->keeper, lock);
+        return REDLOCK_LOST;
+    }
+    if (asked.code != RENEW_DONE || asked.value[0] <= 0 || asked.value[0] > LEASE_MOST_MS) return REDLOCK_ERR_PROTOCOL;
+    keeper_extended(&client->keeper, lock, asked.sent_us, asked.value[0]);
+    return REDLOCK_OK;
+}
