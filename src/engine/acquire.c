@@ -110,12 +110,12 @@ static bool is_sane(int64_t fence, int64_t lease_ms, int64_t server_us)
 
 static void take_message(acquire *self, const grant *from, int64_t received_us, int64_t now_us)
 {
+    int64_t lease_ms = from->lease_ms < self->terms.ttl_ms ? from->lease_ms : self->terms.ttl_ms;
     bool has_known = self->known.server_us > 0;
-    int64_t until_us = has_known ? lease_valid_until_granted(self->known, from->server_us, received_us,
-                                                             from->lease_ms)
-                                 : lease_valid_until(self->known.sent_us, from->lease_ms);
+    int64_t until_us = has_known ? lease_valid_until_granted(self->known, from->server_us, received_us, lease_ms)
+                                 : lease_valid_until(self->known.sent_us, lease_ms);
     self->was_handed_over = true;
-    take(self, from->fence, from->lease_ms, until_us, now_us);
+    take(self, from->fence, lease_ms, until_us, now_us);
 }
 
 /* The grant that overtook the answer, if there was one. */

@@ -288,6 +288,36 @@ static inline int64_t late_us(void) { return (patience_is_instrumented() ? LATE_
         if (over_us > late_us()) fail_msg("%lld us late, every time", (long long)over_us);                             \
     } while (0)
 
+/* ---- Queues -----------------------------------------------------------------------------------*/
+
+enum { LONG_MS = 60000, SOON_MS = 1000 };
+
+#define FOR_EVER REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS, .ttl_ms = LONG_MS)
+
+static inline int64_t since_ms(int64_t from_us) { return (now_us() - from_us) / 1000; }
+
+/* Well before any re-check of a waiter with a long claim could have found out. */
+static inline void expect_soon(taker *self, int64_t from_us)
+{
+    expect_taker(self, REDLOCK_OK);
+    assert_in_range(self->took_us - from_us, 0, SOON_MS * 1000 + late_us());
+}
+
+/* Within so long from then, and no busy machine is that much later. */
+static inline void expect_within(taker *self, int64_t from_us, int64_t most_ms)
+{
+    expect_taker(self, REDLOCK_OK);
+    assert_in_range(self->took_us - from_us, 0, most_ms * 1000 + (patience_is_instrumented() ? late_us() : 0));
+}
+
+/* A waiter that is surely in the queue, as the one that makes it so long. */
+static inline taker *queued(stage *the, redlock_client *client, long long place, const redlock_options *options)
+{
+    taker *made = taker_start(the, client, "r", options);
+    await_waiters(the, "r", place);
+    return made;
+}
+
 /* ---- Actors: processes that acquire one lock and keep it ---------------------------------------
  *
  * This program once more, by exec, so that nothing of the test's threads is in it:
