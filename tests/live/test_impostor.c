@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * Servers that lie: whatever is answered is a status, no crash, and never a lock that outlives its ttl. */
+#include "live/impostor.h"
+
+typedef struct lie {
+    const char *answer;
+    redlock_status status;
+} lie;
+
+#define N "{nonce}"
+
+static redlock_status ask_impostor(stage *the, const char *answer, const char *subscribed, int64_t wait_ms)
+{
+    impostor self;
+    redlock_lock *lock = NULL;
+    impostor_start(&self, the, answer, subscribed);
+    redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock);
+    bool was_held = lock != NULL && redlock_is_held(lock);
+    if (lock != NULL) redlock_release(lock);
+    stage_close(the, client);
+    impostor_stop(&self);
+    assert_int_equal(was_held, st == REDLOCK_OK);
+    return st;
+}
+
+static void expect_lies_seen(stage *the, const lie *lies, size_t count, int64_t wait_ms)
+{
+    for (size_t i = 0; i < count; i++) {
+        redlock_status st = ask_impostor(the, lies[i].answer, "-ERR no\r\n", wait_ms);
+        if (st != lies[i].status)
+            fail_msg("%.60s: %s, not %s", lies[i].answer, redlock_status_name(st), redlock_status_name(lies[i].status));
+    }
+}
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+/* Or all the tests below might pass for another reason. */
+static void an_impostor_that_says_what_a_server_says_is_believed(void **state)
+{
+    assert_int_equal(ask_impostor(*state, "*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", "", 0), REDLOCK_OK);
+    assert_int_equal(ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n:77\r\n:0\r\n:1\r\n", "", 0), REDLOCK_BUSY);
+}
+
+/* Pitfall 43. */
+static void an_answer_of_the_wrong_shape_is_a_protocol_error(void **state)
+{
+    static const lie lies[] = {
+        {"+OK\r\n", REDLOCK_ERR_PROTOCOL},
+        {":1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"$-1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*-1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*0\r\n", REDLOCK_ERR_PROTOCOL},
+        {"$5\r\nhello\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n$1\r\n1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1\r\n*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:77\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:5" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:-" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:-1\r\n:" N "\r\n:0\r\n:0\r\n:0\r\n", REDLOCK_ERR_ARGUMENT},
+    };
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 5000);
+}
+
+/* Pitfall 43. */
+static void an_answer_that_is_no_protocol_at_all_is_a_protocol_error(void **state)
+{
+    static char nested[4 * 4000 + 1];
+    for (int i = 0; i < 4000; i++) memcpy(nested + 4 * i, "*1\r\n", 4);
+    const lie lies[] = {
+        {"HTTP/1.1 400 Bad Request\r\n\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1000000000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*9223372036854775807\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*-5\r\n", REDLOCK_ERR_PROTOCOL},
+        {"$-7\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:" N "\r\n:99999999999999999999999\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {">2\r\n+a\r\n+b\r\n", REDLOCK_ERR_PROTOCOL},
+        {nested, REDLOCK_ERR_PROTOCOL},
+    };
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 5000);
+}
+
+/* Pitfall 27. */
+static void an_error_is_told_by_its_kind(void **state)
+{
+    static const lie lies[] = {
+        {"-ERR no\r\n", REDLOCK_ERR_SERVER},
+        {"-\r\n", REDLOCK_ERR_SERVER},
+        {"-MOVED 1 127.0.0.1:1\r\n", REDLOCK_ERR_SERVER},
+        {"-NOPERM no\r\n", REDLOCK_ERR_DENIED},
+        {"-NOAUTH Authentication required.\r\n", REDLOCK_ERR_DENIED},
+        {"-WRONGTYPE no\r\n", REDLOCK_ERR_WRONG_TYPE},
+        {"-LOADING no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-OOM no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-READONLY no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-MISCONF no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-NOSCRIPT no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"{close}", REDLOCK_ERR_CONNECT},
+        {"*5\r\n:1\r\n:" N "{close}", REDLOCK_ERR_CONNECT},
+    };
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 150);
+}
+
+static void silence_is_a_timeout(void **state)
+{
+    static const lie lies[] = {{"", REDLOCK_ERR_TIMEOUT},
+                               {"*5\r\n:1\r\n:" N "\r\n", REDLOCK_ERR_TIMEOUT},
+                               {"$9223372036854775807\r\n", REDLOCK_ERR_TIMEOUT}};
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 100);
+}
+
+/* A lease that nobody asked for is not a longer one for us. */
+static void numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl(void **state)
+{
+    static const char *const answers[] = {"*5\r\n:1\r\n:" N "\r\n:77\r\n:9223372036854775807\r\n:1\r\n",
+                                          "*5\r\n:1\r\n:" N "\r\n:77\r\n:-9223372036854775808\r\n:1\r\n",
+                                          "*5\r\n:1\r\n:" N "\r\n:-1\r\n:0\r\n:1\r\n", "*2\r\n:1\r\n:" N "\r\n",
+                                          "*5\r\n:1\r\n:" N "\r\n:77\r\n:2592000000\r\n:-1\r\n"};
+    stage *the = *state;
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        impostor self;
+        redlock_lock *lock;
+        impostor_start(&self, the, answers[i], "");
+        redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+        redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.ttl_ms = 5000), &lock);
+        int64_t remaining_ms = redlock_remaining_ms(lock);
+        redlock_release(lock);
+        stage_close(the, client);
+        impostor_stop(&self);
+        if (remaining_ms < 0 || remaining_ms > 5000) fail_msg("answer %zu: %lld ms left", i, (long long)remaining_ms);
+        assert_int_equal(st == REDLOCK_OK, lock != NULL);
+    }
+}
+
+#define SUBSCRIBED "*3\r\n$9\r\nsubscribe\r\n{channel}:1\r\n"
+#define BUSY_OR_QUEUED "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:1000\r\n"
+#define MESSAGE "*3\r\n$7\r\nmessage\r\n{channel}"
+
+static void a_message_that_is_no_grant_is_ignored(void **state)
+{
+    static const char *const after[] = {
+        SUBSCRIBED,
+        SUBSCRIBED MESSAGE "$5\r\ngrant\r\n",
+        SUBSCRIBED MESSAGE "$0\r\n\r\n",
+        SUBSCRIBED MESSAGE "$27\r\ngrant somebody.1 99 30000 5\r\n",
+        SUBSCRIBED MESSAGE "$19\r\ngrant  99 30000 999\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(after); i++) {
+        redlock_status st = ask_impostor(*state, BUSY_OR_QUEUED, after[i], 150);
+        if (st != REDLOCK_TIMED_OUT) fail_msg("%s: %s", after[i], redlock_status_name(st));
+    }
+}
+
+static redlock_status wait_for_grant(stage *the, const char *grantee)
+{
+    impostor self;
+    redlock_lock *lock;
+    impostor_start(&self, the, BUSY_OR_QUEUED, SUBSCRIBED);
+    self.grant = "5 30000 1000";
+    self.grantee = grantee;
+    redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.wait_ms = 300), &lock);
+    redlock_release(lock);
+    stage_close(the, client);
+    impostor_stop(&self);
+    return st;
+}
+
+static void a_grant_for_somebody_else_is_left_to_them(void **state)
+{
+    EXPECT(wait_for_grant(*state, NULL), REDLOCK_OK);
+    EXPECT(wait_for_grant(*state, "somebody.1"), REDLOCK_TIMED_OUT);
+}
+
+/* The queue's answer comes first, or the hold id would not be known. */
+static void a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl(void **state)
+{
+    static const char *const numbers[] = {"5 9223372036854775807 1", "5 2592000000 9223372036854775807",
+                                          "5 2592000000 1", "18446744073709551615 30000 1000"};
+    stage *the = *state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        impostor self;
+        redlock_lock *lock;
+        impostor_start(&self, the, BUSY_OR_QUEUED, SUBSCRIBED);
+        self.grant = numbers[i];
+        redlock_client *client = stage_open(the, self.uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+        redlock_status st = redlock_acquire(client, "r", REDLOCK_OPTIONS(.ttl_ms = 5000, .wait_ms = 300), &lock);
+        int64_t remaining_ms = redlock_remaining_ms(lock);
+        redlock_release(lock);
+        stage_close(the, client);
+        impostor_stop(&self);
+        if (remaining_ms < 0 || remaining_ms > 5000) fail_msg("%s: %lld ms left", numbers[i], (long long)remaining_ms);
+        assert_int_equal(st == REDLOCK_OK, lock != NULL);
+    }
+}
+
+static void queue_answers_out_of_all_proportion_are_survived(void **state)
+{
+    static const char *const answers[] = {
+        "*5\r\n:{code}\r\n:" N "\r\n:9223372036854775807\r\n:1\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:-9223372036854775808\r\n:1\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:9223372036854775807\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:-9223372036854775808\r\n:1\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:9223372036854775807\r\n",
+        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:-9223372036854775808\r\n",
+        "*2\r\n:{code}\r\n:" N "\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        redlock_status st = ask_impostor(*state, answers[i], SUBSCRIBED, 150);
+        if (st != REDLOCK_TIMED_OUT && st != REDLOCK_ERR_PROTOCOL)
+            fail_msg("%s: %s", answers[i], redlock_status_name(st));
+    }
+}
+
+static void a_full_queue_is_a_status(void **state)
+{
+    redlock_status st = ask_impostor(*state, "*5\r\n:3\r\n:" N "\r\n:0\r\n:65536\r\n:1\r\n", SUBSCRIBED, 5000);
+    EXPECT(st, REDLOCK_ERR_QUEUE_FULL);
+}
+
+static void a_subscription_that_is_answered_wrongly_is_a_status(void **state)
+{
+    static const lie lies[] = {
+        {"-NOPERM no\r\n", REDLOCK_ERR_DENIED},
+        {"HTTP/1.1 400\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1000000000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"", REDLOCK_TIMED_OUT},
+    };
+    for (size_t i = 0; i < COUNT_OF(lies); i++) {
+        redlock_status st = ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n:30000\r\n:0\r\n:1\r\n", lies[i].answer, 150);
+        if (st != lies[i].status) fail_msg("%s: %s", lies[i].answer, redlock_status_name(st));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(an_impostor_that_says_what_a_server_says_is_believed),
+        ON_STAGE(an_answer_of_the_wrong_shape_is_a_protocol_error),
+        ON_STAGE(an_answer_that_is_no_protocol_at_all_is_a_protocol_error),
+        ON_STAGE(an_error_is_told_by_its_kind),
+        ON_STAGE(silence_is_a_timeout),
+        ON_STAGE(numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl),
+        ON_STAGE(a_message_that_is_no_grant_is_ignored),
+        ON_STAGE(a_grant_for_somebody_else_is_left_to_them),
+        ON_STAGE(queue_answers_out_of_all_proportion_are_survived),
+        ON_STAGE(a_full_queue_is_a_status),
+        ON_STAGE(a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl),
+        ON_STAGE(a_subscription_that_is_answered_wrongly_is_a_status),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
