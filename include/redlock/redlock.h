@@ -135,8 +135,22 @@ typedef struct redlock_allocator {
     void *arg;
 } redlock_allocator;
 
+/* Who runs what happens in the background: renewals, on_lost, asynchronous operations.
+ *
+ * KEEPER   a thread of the client's own; completions and on_lost run on it
+ * DELIVER  the same thread, but completions of asynchronous operations wait for redlock_process, which runs them on
+ *          the caller's thread; redlock_fd is readable when some wait. on_lost still runs on the client's thread
+ * MANUAL   no thread at all: EVERYTHING, RENEWALS INCLUDED, HAPPENS INSIDE redlock_process ONLY. Call it whenever
+ *          redlock_fd is readable. Blocking calls still work, on the calling thread, but renew nothing */
+typedef enum redlock_host {
+    REDLOCK_HOST_KEEPER = 0,
+    REDLOCK_HOST_DELIVER = 1,
+    REDLOCK_HOST_MANUAL = 2
+} redlock_host;
+
 typedef struct redlock_client_options {
     size_t struct_size;         /* stamped by REDLOCK_CLIENT_OPTIONS */
+    redlock_host host;          /* default REDLOCK_HOST_KEEPER */
     const char *name;           /* shown to people who look who holds a lock; default: none */
     const char *key_prefix;     /* default "redlock:"; no braces, no control characters */
     const char *user;           /* ACL user; overrides the URI's */
@@ -183,8 +197,7 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_open(const char *uri,
  * timeout_ms; what cannot be released expires), stops the keeper, and gives the memory back. Lock
  * handles that the caller still has stay valid to read and to release, and answer
  * REDLOCK_ERR_CLOSED. No other call of this client may begin after redlock_close did; calls in
- * progress are waited for. Inside a callback it is refused: REDLOCK_ERR_IN_CALLBACK, and the client
- * stays open. NULL is allowed. */
+ * progress are waited for. Inside a callback it takes effect when the callback returns. NULL is allowed. */
 REDLOCK_API redlock_status redlock_close(redlock_client *client);
 
 /* ---- Cancelling a wait ------------------------------------------------------------------------
@@ -242,7 +255,8 @@ typedef struct redlock_options {
     bool auto_renew;     /* the keeper renews every ttl/3 until release */
     int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never */
     int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
-                            waiter that froze delays the others by no more; default: the smaller of ttl_ms and 2000 */
+                            waiter that froze delays the next by no more than the longer claim of the two;
+                            default: the smaller of ttl_ms and 2000 */
     redlock_lost_fn *on_lost; /* may be NULL */
     void *on_lost_arg;
     redlock_canceller *canceller; /* may be NULL; lives until the call returns */
@@ -286,7 +300,7 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_clie
                                                                     redlock_lock **lock);
 
 /* Gives the lock back, to the next waiter if there is one, and frees the handle, whatever it
- * returns. NULL is allowed and answers REDLOCK_OK.
+ * returns (but for _ERR_FORKED and _ERR_IN_CALLBACK: then nothing was done). NULL is allowed and answers REDLOCK_OK.
  *
  * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
  *                     overlapped with another holder's
@@ -355,7 +369,9 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
 #define REDLOCK_WITH(client, name, status, error, ...)                                             \
     REDLOCK_WITH_SCOPE_(REDLOCK_UNIQUE_(redlock_scope_), client, name, status, error, __VA_ARGS__)
 
-/* The same, and `lock` names the handle inside the body (for redlock_fence and its like). */
+/* Without options, write .ttl_ms = 0: an empty list is not standard C.
+ *
+ * The same, and `lock` names the handle inside the body (for redlock_fence and its like). */
 #define REDLOCK_WITH_LOCK(lock, client, name, status, error, ...)                                  \
     REDLOCK_WITH_LOCK_(lock, REDLOCK_UNIQUE_(redlock_scope_), client, name, status, error,         \
                        __VA_ARGS__)
@@ -367,7 +383,7 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
  *
  * A failed release has no other place to go, so it is logged as a warning. To see the result,
  * release by hand: st = redlock_release_and_clear(&lock). */
-#define REDLOCK_AUTO __attribute__((cleanup(redlock_auto_release)))
+#define REDLOCK_AUTO __attribute__((unused, cleanup(redlock_auto_release)))
 
 /* redlock_release(*lock), and *lock becomes NULL. */
 REDLOCK_API redlock_status redlock_release_and_clear(redlock_lock **lock);
@@ -404,6 +420,48 @@ static inline bool redlock_scope_enter(redlock_scope *scope)
 #define REDLOCK_WITH_LOCK_(lock_, scope_, client, name, status, error, ...)                        \
     REDLOCK_WITH_SCOPE_(scope_, client, name, status, error, __VA_ARGS__)                          \
     for (redlock_lock *lock_ = scope_.lock; lock_ != NULL; lock_ = NULL)
+
+/* ---- Asynchronous operations ------------------------------------------------------------------
+ *
+ * They take what their blocking twins take and return at once. REDLOCK_OK means: the completion runs exactly once, later,
+ * never inside the submitting call, with no lock of the library held, on the thread that redlock_host says. Anything else
+ * means that it never runs. A completion may call every function here but the blocking ones (they answer
+ * REDLOCK_ERR_IN_CALLBACK); redlock_close inside one takes effect when it returns. Operations that redlock_close finds
+ * complete with REDLOCK_ERR_CLOSED before it returns. All of a client share one connection for commands and one for messages;
+ * what is submitted together leaves together. */
+
+/* On REDLOCK_OK, `lock` is held, to be given back with redlock_release or redlock_release_async; otherwise it is NULL. */
+typedef void redlock_acquired_fn(void *arg, redlock_status status, redlock_lock *lock);
+typedef void redlock_done_fn(void *arg, redlock_status status);
+
+/* Names an operation for redlock_cancel_async; never used twice, so that a late cancel does no harm. 0 is none. */
+typedef uint64_t redlock_operation;
+
+/* `id` may be NULL. options->canceller and options->detail are not for here: REDLOCK_ERR_ARGUMENT. */
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(redlock_client *client, const void *name,
+                                                                    size_t name_length,
+                                                                    const redlock_options *options,
+                                                                    redlock_acquired_fn *acquired, void *arg,
+                                                                    redlock_operation *id);
+
+/* The handle is gone when this returned REDLOCK_OK. `done` may be NULL. */
+REDLOCK_API redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
+REDLOCK_API redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg);
+
+/* An acquisition that is not complete yet completes with REDLOCK_CANCELLED, unless it is being granted just now. */
+REDLOCK_API void redlock_cancel_async(redlock_client *client, redlock_operation id);
+
+/* For an event loop (DELIVER and MANUAL): one descriptor, to be watched for reading; it covers sockets, timers and
+ * wake-ups, and lives as long as the client. -1 where there is none. */
+REDLOCK_API int redlock_fd(const redlock_client *client);
+
+/* For loops that would rather have a timeout (MANUAL): how long until redlock_process has something to do by the clock, in
+ * ms, rounded up; 0: now; -1: nothing is scheduled. */
+REDLOCK_API int64_t redlock_timeout_ms(const redlock_client *client);
+
+/* Does what can be done without waiting, and runs completions. One thread at a time; not inside a completion.
+ * REDLOCK_ERR_CLOSED when a completion closed the client: it is gone. */
+REDLOCK_API redlock_status redlock_process(redlock_client *client);
 
 /* ---- Many at once ----------------------------------------------------------------------------*/
 

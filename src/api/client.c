@@ -12,6 +12,7 @@
 #include "engine/lease.h"
 #include "host/clock.h"
 #include "host/entropy.h"
+#include "host/thread.h"
 #include "lane/drive.h"
 #include "wire/key.h"
 
@@ -29,6 +30,8 @@ static void free_client(redlock_client *self)
     fork_guard_close(&self->fork);
     tls_context_free(self->tls);
     if (self->closing_fd >= 0) close(self->closing_fd);
+    if (self->completions_fd >= 0) close(self->completions_fd);
+    pthread_mutex_destroy(&self->completions_mutex);
     memory_free(&from, self->name);
     memory_free(&from, self->key_prefix);
     memory_free(&from, self->tls_server_name);
@@ -101,6 +104,8 @@ static redlock_status check(const redlock_client_options *o)
         why = "key_prefix has braces or control characters, or is too long";
     else if ((o->allocator.allocate == NULL) != (o->allocator.release == NULL))
         why = "an allocator has both functions or none";
+    else if ((unsigned)o->host > REDLOCK_HOST_MANUAL)
+        why = "host is not a redlock_host";
     else if ((unsigned)o->log_level > REDLOCK_LOG_SILENT)
         why = "log_level is not a level";
     detail_write(o->detail, why);
@@ -180,6 +185,8 @@ static void configure(redlock_client *self, const redlock_client_options *o)
     self->config.spinners_most = processors > 1 ? (unsigned)processors / 2 : 0;
 }
 
+static void close_from_keeper(keeper *keeps);
+
 static redlock_status start(redlock_client *self)
 {
     keeper_terms terms = {.config = &self->config,
@@ -190,9 +197,13 @@ static redlock_status start(redlock_client *self)
                           .linger_ms = self->linger_ms,
                           .grace_ms = self->grace_ms,
                           .stats = &self->stats,
-                          .free_lock = client_free_lock};
+                          .free_lock = client_free_lock,
+                          .close = close_from_keeper,
+                          .host = self->host};
     self->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->closing_fd < 0) return REDLOCK_ERR_SYSTEM;
+    if (self->host == REDLOCK_HOST_DELIVER) self->completions_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->host == REDLOCK_HOST_DELIVER && self->completions_fd < 0) return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
     holds_init(&self->holds, &self->memory);
@@ -202,7 +213,10 @@ static redlock_status start(redlock_client *self)
 
 static redlock_status make(redlock_client *self, const char *uri, const redlock_client_options *o)
 {
-    self->closing_fd = -1;
+    self->closing_fd = self->completions_fd = -1;
+    self->host = o->host;
+    self->completions_end = &self->completions;
+    pthread_mutex_init(&self->completions_mutex, NULL);
     atomic_store(&self->references, 1);
     self->log = event_log_from(o->log, o->log_arg, o->log_level);
     fork_guard_open(&self->fork);
@@ -249,15 +263,33 @@ redlock_status redlock_open(const char *uri, const redlock_client_options *optio
     return status;
 }
 
-redlock_status redlock_close(redlock_client *client)
+redlock_status client_close(redlock_client *client)
 {
-    if (client == NULL) return REDLOCK_OK;
-    redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
     uint64_t one = 1;
     if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one) return REDLOCK_ERR_SYSTEM;
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
+    if (client->completions_fd >= 0) async_deliver_all(client);
     client_unref(client);
+    return REDLOCK_OK;
+}
+
+static void close_from_keeper(keeper *keeps)
+{
+    (void)client_close((redlock_client *)((char *)keeps - offsetof(redlock_client, keeper)));
+}
+
+/* In a callback the client is needed a little longer: whoever runs the callback closes it afterwards. */
+static bool is_in_callback(const redlock_client *client)
+{
+    return keeper_is_calling(&client->keeper) || atomic_load(&client->delivering) == thread_number();
+}
+
+redlock_status redlock_close(redlock_client *client)
+{
+    if (client == NULL) return REDLOCK_OK;
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    if (!is_in_callback(client)) return client_close(client);
+    atomic_store(&client->keeper.close_requested, true);
     return REDLOCK_OK;
 }

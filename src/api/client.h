@@ -33,10 +33,23 @@ struct redlock_client {
     holds holds;
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
+    redlock_host host;
+    pthread_mutex_t completions_mutex;
+    struct completion *completions, **completions_end; /* that wait for redlock_process */
+    int completions_fd; /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
+    _Atomic uint64_t delivering; /* the number of the thread that runs them; 0: none */
     int closing_fd;   /* readable once redlock_close began: ends every wait */
     pool lanes;
     keeper keeper;
 };
+
+typedef struct completion completion;
+
+/* Runs the completions that wait. */
+void async_deliver_all(redlock_client *client);
+
+/* Closes, outside of callbacks. */
+redlock_status client_close(redlock_client *client);
 
 redlock_client *client_of(const redlock_lock *lock);
 void client_free_lock(redlock_lock *lock);

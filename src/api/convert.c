@@ -18,53 +18,70 @@ static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
     return *status == REDLOCK_OK && lock_kind(lock) != to;
 }
 
-/* Asks for the same holder with another kind: the first letter of its member. */
-static redlock_status ask(redlock_lock *lock, enum script_id id, char to, request *asked)
+/* The same holder with another kind: the first letter of its member. */
+static question begin(redlock_lock *lock, enum script_id id, char to, char *holder)
 {
-    char holder[HOLDER_SIZE];
-    redlock_client *client = client_of(lock);
-    exchange asks = {0};
     question about = handle_question(lock, id, lock->hold.ttl_ms);
     memcpy(holder, lock_holder(lock), lock->holder_length);
     holder[0] = to;
     about.waiter = holder;
     about.waiter_length = lock->holder_length;
-    redlock_status status = client_ask_and_wait(client, &asks, asked, &about, true);
-    return status == REDLOCK_OK ? asked->status : status;
+    keeper_begin_conversion(lock->keeper, lock);
+    return about;
 }
 
-static redlock_status convert(redlock_lock *lock, enum script_id id, char to, request *asked)
+static redlock_status end(redlock_lock *lock, char to, redlock_status status, int64_t code)
 {
-    keeper *keeps = lock->keeper;
-    char before = lock_kind(lock);
-    keeper_begin_conversion(keeps, lock);
-    redlock_status status = ask(lock, id, to, asked);
-    bool is_done = status == REDLOCK_OK && asked->code == CONVERT_DONE;
-    keeper_end_conversion(keeps, lock, is_done ? to : before);
+    bool is_done = status == REDLOCK_OK && code == CONVERT_DONE;
+    keeper_end_conversion(lock->keeper, lock, is_done ? to : lock_kind(lock));
     if (status != REDLOCK_OK || is_done) return status;
-    if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
-    keeper_lost(keeps, lock);
+    if (code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
+    keeper_lost(lock->keeper, lock);
     return REDLOCK_LOST;
+}
+
+static redlock_status ask(redlock_lock *lock, question *about, request *asked)
+{
+    exchange asks = {0};
+    redlock_status status = client_ask_and_wait(client_of(lock), &asks, asked, about, true);
+    if (status != REDLOCK_OK) asked->status = status; /* it never began */
+    return asked->status;
 }
 
 redlock_status redlock_downgrade(redlock_lock *lock)
 {
-    request asked;
+    request asked = {0};
+    char holder[HOLDER_SIZE];
     redlock_status status;
     if (!may_convert(lock, KIND_SHARED, &status)) return status;
-    return convert(lock, SCRIPT_DOWNGRADE, KIND_SHARED, &asked);
+    question about = begin(lock, SCRIPT_DOWNGRADE, KIND_SHARED, holder);
+    status = ask(lock, &about, &asked);
+    return end(lock, KIND_SHARED, status, asked.code);
+}
+
+question handle_begin_upgrade(redlock_lock *lock, char *holder)
+{
+    return begin(lock, SCRIPT_UPGRADE, KIND_EXCLUSIVE, holder);
+}
+
+redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked)
+{
+    redlock_status status = end(lock, KIND_EXCLUSIVE, asked->status, asked->code);
+    if (status != REDLOCK_OK) return status;
+    atomic_store(&lock->fence, (uint64_t)asked->value[0]);
+    keeper_extended(lock->keeper, lock, asked->sent_us, asked->value[1]);
+    return REDLOCK_OK;
 }
 
 redlock_status redlock_upgrade(redlock_lock *lock)
 {
-    request asked;
+    request asked = {0};
+    char holder[HOLDER_SIZE];
     redlock_status status;
     if (!may_convert(lock, KIND_EXCLUSIVE, &status)) return status;
-    status = convert(lock, SCRIPT_UPGRADE, KIND_EXCLUSIVE, &asked);
-    if (status != REDLOCK_OK) return status;
-    atomic_store(&lock->fence, (uint64_t)asked.value[0]);
-    keeper_extended(lock->keeper, lock, asked.sent_us, asked.value[1]);
-    return REDLOCK_OK;
+    question about = handle_begin_upgrade(lock, holder);
+    (void)ask(lock, &about, &asked);
+    return handle_judge_upgrade(lock, &asked);
 }
 
 void redlock_adopt(redlock_lock *lock)

@@ -6,6 +6,7 @@
 
 #include "engine/lease.h"
 #include "host/clock.h"
+#include "host/thread.h"
 #include "wire/key.h"
 
 static redlock_lock *allocate(redlock_client *client, size_t key_length, size_t name_length, size_t holder_length)
@@ -54,9 +55,11 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     lock->hold_id_length = (uint16_t)strlen(hold_id);
     lock->keeper = &client->keeper;
     lock->is_reentrant = options->reentrant;
+    lock->thread = thread_number();
     lock->claim_ms = options->claim_ms;
     lock->hold.ttl_ms = options->ttl_ms;
     lock->hold.jitter = (uint32_t)number;
+    lock->number = number;
     lock->on_lost = options->on_lost;
     lock->on_lost_arg = options->on_lost_arg;
     atomic_fetch_add(&client->references, 1);

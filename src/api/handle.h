@@ -17,4 +17,20 @@ question handle_question(const redlock_lock *lock, enum script_id id, int64_t fi
 
 bool handle_is_valid(const redlock_lock *lock, int64_t now_us);
 
+/* What a release's answer means: one that finds nothing was taken from us, unless an earlier attempt of it may have
+ * been the one. */
+redlock_status handle_judge_release(const redlock_lock *lock, const request *asked);
+
+/* The release is over, well or not: the handle is freed, or left to the keeper to undo. */
+void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status);
+
+/* The lease is over: nobody waits for this release, so it is made in the background. */
+redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us);
+
+/* An upgrade, in two steps: what to ask (`holder` is where the new member is put), and what the answer means. */
+question handle_begin_upgrade(redlock_lock *lock, char *holder);
+redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked);
+
+redlock_status handle_judge_extend(redlock_client *client, redlock_lock *lock, const request *asked);
+
 #endif

@@ -5,15 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Pointers and thread ids come back after a thread ends: a number of our own does not. */
-static _Atomic uint64_t threads_seen;
-static _Thread_local uint64_t this_thread;
-
-uint64_t holds_this_thread(void)
-{
-    if (this_thread == 0) this_thread = atomic_fetch_add(&threads_seen, 1) + 1;
-    return this_thread;
-}
+#include "host/thread.h"
 
 /* FNV-1a (Fowler, Noll, Vo), 64 bits. */
 static uint64_t hash(const void *bytes, size_t length)
@@ -70,7 +62,6 @@ static void grow(holds *self)
 void holds_add(holds *self, redlock_lock *lock)
 {
     lock->name_hash = hash(lock_name(lock), lock->name_length);
-    lock->thread = holds_this_thread();
     lock->depth = 1;
     pthread_mutex_lock(&self->mutex);
     if (++self->count > 2 * self->buckets) grow(self);
@@ -140,6 +131,6 @@ bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t 
 void holds_adopt(holds *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    lock->thread = holds_this_thread();
+    lock->thread = thread_number();
     pthread_mutex_unlock(&self->mutex);
 }

@@ -30,9 +30,6 @@ typedef struct claimant {
     size_t owner_length;
 } claimant;
 
-/* The calling thread's number: never used again by another thread of this process. */
-uint64_t holds_this_thread(void);
-
 void holds_init(holds *self, const memory *from);
 void holds_destroy(holds *self);
 

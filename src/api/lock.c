@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Acquire. */
+ * Acquire, blocking; and what asynchronous acquisition shares with it. */
 #include <string.h>
 
 #include "api/canceller.h"
-#include "api/handle.h"
+#include "api/acquisition.h"
 #include "api/options.h"
 #include "engine/acquire.h"
 #include "engine/lease.h"
 #include "host/clock.h"
 #include "host/histogram.h"
+#include "host/thread.h"
 #include "lane/drive.h"
 #include "wire/key.h"
 
@@ -16,7 +17,7 @@ enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000 };
 
 /* ---- What the caller asked for ---- */
 
-static redlock_status check(redlock_options *o)
+redlock_status acquisition_check(redlock_options *o)
 {
     if ((unsigned)o->mode > REDLOCK_SHARED || (unsigned)o->policy > REDLOCK_PREFER_WRITERS) return REDLOCK_ERR_ARGUMENT;
     if (o->permits > 0 && o->mode != REDLOCK_SHARED) return REDLOCK_ERR_ARGUMENT;
@@ -34,7 +35,7 @@ static redlock_status check(redlock_options *o)
 
 /* ---- Acquire ---- */
 
-static acquire_terms terms_of(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
+acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
                               int64_t now_us)
 {
     acquire_terms terms = {.hold_id = lock_hold_id(lock),
@@ -50,18 +51,24 @@ static acquire_terms terms_of(const redlock_client *client, const redlock_lock *
     return terms;
 }
 
+question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
+                              char waiter[WAITER_SIZE])
+{
+    question asked = handle_question(lock, SCRIPT_ACQUIRE, o->ttl_ms);
+    asked.grace_ms = client->grace_ms;
+    if (o->wait_ms == 0) return asked;
+    lock->inbox_number = on->number;
+    asked.waiter = waiter;
+    asked.waiter_length = waiter_write(waiter, o->claim_ms, on->channel, lock_holder(lock));
+    return asked;
+}
+
 static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o)
 {
     char waiter[WAITER_SIZE];
     int64_t now_us = clock_now_us();
-    acquire_terms terms = terms_of(client, lock, o, now_us);
-    question asked = handle_question(lock, SCRIPT_ACQUIRE, o->ttl_ms);
-    asked.grace_ms = client->grace_ms;
-    if (terms.may_wait) {
-        lock->inbox_number = on->number;
-        asked.waiter = waiter;
-        asked.waiter_length = waiter_write(waiter, o->claim_ms, on->channel, lock_holder(lock));
-    }
+    acquire_terms terms = acquisition_terms(client, lock, o, now_us);
+    question asked = acquisition_question(client, lock, o, on, waiter);
     exchange asks = {.round_trip = &client->stats.round_trip};
     exchange_begin(&asks, &op->asks, &on->command, &asked);
     lane_stops stops = {.fd = {client->closing_fd, canceller_fd(o->canceller)}};
@@ -72,7 +79,7 @@ static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     on->was_contended = op->was_handed_over || op->is_queued;
 }
 
-static void count(redlock_client *client, const acquire *op, int64_t waited_us)
+void acquisition_count(redlock_client *client, const acquire *op, int64_t waited_us)
 {
     redlock_stats *stats = &client->stats;
     counter_add(&stats->rechecks, op->rechecks);
@@ -101,8 +108,7 @@ static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
     keeper_adopt(&client->keeper, lock);
 }
 
-/* What the acquisition came to: a held lock, or one that is undone, or nothing. */
-static redlock_status settle(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
+redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
                              int64_t now_us)
 {
     if (op->status == REDLOCK_OK) {
@@ -127,8 +133,8 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
     acquire op;
     run(client, lock, on, &op, o);
     int64_t now_us = clock_now_us();
-    count(client, &op, now_us - began_us);
-    status = settle(client, lock, &op, o, now_us);
+    acquisition_count(client, &op, now_us - began_us);
+    status = acquisition_settle(client, lock, &op, o, now_us);
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
     pool_return(&client->lanes, on, now_us);
     return status;
@@ -136,7 +142,7 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
 
 /* ---- Re-entry ---- */
 
-static mode mode_of(const redlock_options *o)
+mode acquisition_mode(const redlock_options *o)
 {
     static const char policy[] = {[REDLOCK_PREFER_READERS] = POLICY_READERS,
                                   [REDLOCK_FAIR] = POLICY_FAIR,
@@ -148,12 +154,11 @@ static mode mode_of(const redlock_options *o)
                   .owner_length = o->owner == NULL ? 0 : strlen(o->owner)};
 }
 
-/* The hold of the same owner, entered once more; NULL when there is none. */
-static redlock_lock *enter_again(redlock_client *client, const void *name, size_t name_length, const mode *as)
+redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const mode *as)
 {
     char field[MODE_SIZE];
     mode only_owner = {.kind = KIND_EXCLUSIVE, .owner = as->owner, .owner_length = as->owner_length};
-    claimant who = {.thread = holds_this_thread()};
+    claimant who = {.thread = thread_number()};
     if (as->owner_length > 0) {
         who.owner_length = mode_write(field, &only_owner) - 2; /* "x@" */
         who.owner = field + 2;
@@ -176,7 +181,7 @@ static redlock_status suit(redlock_client *client, redlock_lock *held, const mod
 static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const mode *as,
                              const redlock_options *o)
 {
-    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, holds_this_thread(), as->kind,
+    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, thread_number(), as->kind,
                                              clock_now_us());
 }
 
@@ -206,11 +211,11 @@ redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, s
     detail_write(o.detail, "");
     int64_t wanted_ttl_ms = o.ttl_ms;
     redlock_status status = client_enter(client);
-    if (status == REDLOCK_OK) status = check(&o);
+    if (status == REDLOCK_OK) status = acquisition_check(&o);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
-    mode as = mode_of(&o);
-    redlock_lock *held = o.reentrant ? enter_again(client, name, name_length, &as) : NULL;
+    mode as = acquisition_mode(&o);
+    redlock_lock *held = o.reentrant ? acquisition_enter_again(client, name, name_length, &as) : NULL;
     if (held != NULL) {
         status = suit(client, held, &as, wanted_ttl_ms);
         if (status == REDLOCK_OK) *lock = held;

@@ -5,21 +5,26 @@
 #include "host/clock.h"
 #include "host/histogram.h"
 
-/* A release that finds nothing was taken from us, unless an earlier attempt of it may have been the one. */
-static redlock_status judge_release(const redlock_lock *lock, const request *asked)
+redlock_status handle_judge_release(const redlock_lock *lock, const request *asked)
 {
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code != RELEASE_ABSENT) return REDLOCK_OK;
     return asked->is_ambiguous && handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
-/* The lease is over: nobody waits for this release, so it is made in the background. */
-static redlock_status let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
+redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
 {
     counter_add(&client->stats.release_failed, 1);
     if (lock->is_gone) keeper_free(&client->keeper, lock);
     else keeper_undo(&client->keeper, lock, now_us);
     return REDLOCK_LOST;
+}
+
+void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status)
+{
+    counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
+    if (status < 0 && status != REDLOCK_ERR_CLOSED) keeper_undo(&client->keeper, lock, clock_now_us());
+    else keeper_free(&client->keeper, lock);
 }
 
 static redlock_status release_held(redlock_client *client, redlock_lock *lock)
@@ -28,10 +33,8 @@ static redlock_status release_held(redlock_client *client, redlock_lock *lock)
     request asked;
     question about = handle_question(lock, SCRIPT_RELEASE, client->linger_ms);
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
-    if (status == REDLOCK_OK) status = judge_release(lock, &asked);
-    counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
-    if (status < 0 && status != REDLOCK_ERR_CLOSED) keeper_undo(&client->keeper, lock, clock_now_us());
-    else keeper_free(&client->keeper, lock);
+    if (status == REDLOCK_OK) status = handle_judge_release(lock, &asked);
+    handle_end_release(client, lock, status);
     return status;
 }
 
@@ -50,7 +53,20 @@ redlock_status redlock_release(redlock_lock *lock)
         keeper_free(&client->keeper, lock);
         return REDLOCK_ERR_CLOSED;
     }
-    return handle_is_valid(lock, now_us) ? release_held(client, lock) : let_go_of_lost(client, lock, now_us);
+    return handle_is_valid(lock, now_us) ? release_held(client, lock) : handle_let_go_of_lost(client, lock, now_us);
+}
+
+redlock_status handle_judge_extend(redlock_client *client, redlock_lock *lock, const request *asked)
+{
+    if (asked->status != REDLOCK_OK) return asked->status;
+    if (asked->code == RENEW_ABSENT) {
+        keeper_lost(&client->keeper, lock);
+        return REDLOCK_LOST;
+    }
+    int64_t lease_ms = asked->value[0];
+    if (asked->code != RENEW_DONE || lease_ms <= 0 || lease_ms > LEASE_MOST_MS) return REDLOCK_ERR_PROTOCOL;
+    keeper_extended(&client->keeper, lock, asked->sent_us, lease_ms);
+    return REDLOCK_OK;
 }
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
@@ -66,13 +82,5 @@ redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
     request asked;
     question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
     status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    if (status == REDLOCK_OK) status = asked.status;
-    if (status != REDLOCK_OK) return status;
-    if (asked.code == RENEW_ABSENT) {
-        keeper_lost(&client->keeper, lock);
-        return REDLOCK_LOST;
-    }
-    if (asked.code != RENEW_DONE || asked.value[0] <= 0 || asked.value[0] > LEASE_MOST_MS) return REDLOCK_ERR_PROTOCOL;
-    keeper_extended(&client->keeper, lock, asked.sent_us, asked.value[0]);
-    return REDLOCK_OK;
+    return status == REDLOCK_OK ? handle_judge_extend(client, lock, &asked) : status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Renewals and undos on the keeper's connection. An errand that got no good answer is sent again:
  * a renewal until the lock's validity ends, an undo until the server has surely forgotten the lock by itself. */
-#include "keeper/errand.h"
+#include "keeper/keeper_internal.h"
 
 #include <string.h>
 
@@ -51,7 +51,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
     lock->call.answered = answered;
     lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
     lock->errand_is_undo = undoes;
-    lock->errand_is_out = conn_submit(&self->conn, &lock->call, &cmd, now_us);
+    lock->errand_is_out = conn_submit(&self->lane.command, &lock->call, &cmd, now_us);
     return lock->errand_is_out;
 }
 
@@ -61,8 +61,8 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum hold. */
     if (!lock->errand_is_out && !(renews && first_ms <= 0)) {
-        bool was_sent = self->conn.state != CONN_CLOSED && submit(self, lock, first_ms, now_us);
-        if (!was_sent) hold_retry(&lock->hold, self->conn.retry_at_us, now_us);
+        bool was_sent = self->lane.command.state != CONN_CLOSED && submit(self, lock, first_ms, now_us);
+        if (!was_sent) hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
     keeper_plan(self, lock, now_us);
@@ -88,7 +88,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
         lock->hold.renew_at_us = now_us;
     } else {
         counter_add(&self->terms.stats->renewal_retried, 1);
-        hold_retry(&lock->hold, self->conn.retry_at_us, now_us);
+        hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
     }
 }
 
@@ -106,7 +106,7 @@ static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, 
         lock->by_source = true;
         lock->hold.renew_at_us = now_us;
     } else {
-        hold_retry(&lock->hold, self->conn.retry_at_us, now_us);
+        hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
     }
     return false;
 }

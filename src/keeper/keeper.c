@@ -1,29 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * The keeper's thread, its schedule, and the doors through which other threads come in. */
+ * The doors of the keeper, through which any thread comes in; its list of locks and its schedule. */
 #include "keeper/keeper.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
 #include "host/histogram.h"
-#include "keeper/errand.h"
+#include "host/thread.h"
+#include "keeper/keeper_internal.h"
 
 static const int64_t awake = INT64_MIN;
 
 /* An undo is tried for the ttl, or so long if that is longer: a queued waiter has no lease that would end it. */
 static const int64_t undo_least_us = 60 * 1000000;
-
-static redlock_lock *lock_of(timer *which)
-{
-    return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer));
-}
 
 static int64_t earliest(int64_t a, int64_t b)
 {
@@ -52,7 +44,7 @@ void keeper_unlist(keeper *self, redlock_lock *lock)
     if (lock->state == LOCK_UNDOING) self->undoing--;
 }
 
-static void wake(keeper *self)
+void keeper_wake(keeper *self)
 {
     uint64_t one = 1;
     self->armed_us = awake;
@@ -78,163 +70,7 @@ void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us)
     int64_t at_us = plan_us(lock);
     if (at_us == NEVER) schedule_remove(&self->timers, &lock->timer);
     else schedule_set(&self->timers, &lock->timer, at_us);
-    if (at_us < self->armed_us) wake(self);
-}
-
-/* ---- The thread ---- */
-
-static void tell_lost(keeper *self, redlock_lock *lock)
-{
-    lock->state = LOCK_LOST;
-    atomic_store(&lock->is_lost, true);
-    schedule_remove(&self->timers, &lock->timer);
-    counter_add(&self->terms.stats->lost, 1);
-    if (lock->on_lost == NULL) return;
-    lock->is_calling_back = true;
-    pthread_mutex_unlock(&self->mutex);
-    lock->on_lost(lock->on_lost_arg, lock);
-    pthread_mutex_lock(&self->mutex);
-    lock->is_calling_back = false;
-    pthread_cond_broadcast(&self->called_back);
-}
-
-bool keeper_end_undo(keeper *self, redlock_lock *lock)
-{
-    keeper_unlist(self, lock);
-    lock->state = LOCK_RELEASED;
-    if (atomic_load(&lock->is_closed)) return false;
-    self->lock_count--;
-    return true;
-}
-
-static void give_up_undo(keeper *self, redlock_lock *lock)
-{
-    if (!keeper_end_undo(self, lock)) return;
-    pthread_mutex_unlock(&self->mutex);
-    self->terms.free_lock(lock);
-    pthread_mutex_lock(&self->mutex);
-}
-
-static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
-{
-    bool is_hopeless = lock->state == LOCK_UNDOING && !lock->errand_is_out && now_us >= lock->undo_until_us;
-    if (is_hopeless)
-        give_up_undo(self, lock);
-    else if (lock->state == LOCK_HELD && hold_due(&lock->hold, now_us) == HOLD_IS_OVER)
-        tell_lost(self, lock);
-    else if (lock->state == LOCK_UNDOING || hold_due(&lock->hold, now_us) == HOLD_RENEWS)
-        errand_send(self, lock, now_us);
-    else
-        keeper_plan(self, lock, now_us);
-}
-
-static bool is_due(const redlock_lock *lock, int64_t now_us)
-{
-    int64_t slack_us = lock->state == LOCK_HELD ? hold_slack_us(&lock->hold) : 0;
-    bool is_end = lock->timer.at_us >= atomic_load(&lock->hold.valid_until_us);
-    return lock->timer.at_us - (is_end ? 0 : slack_us) <= now_us;
-}
-
-static redlock_lock *next_due(keeper *self, int64_t now_us)
-{
-    timer *first = schedule_first(&self->timers);
-    return first != NULL && is_due(lock_of(first), now_us) ? lock_of(first) : NULL;
-}
-
-/* With the mutex. */
-static void attend_all(keeper *self, int64_t now_us)
-{
-    redlock_lock *due;
-    while ((due = next_due(self, now_us)) != NULL) attend(self, due, now_us);
-}
-
-static bool has_due(keeper *self, int64_t now_us)
-{
-    pthread_mutex_lock(&self->mutex);
-    bool has = next_due(self, now_us) != NULL;
-    pthread_mutex_unlock(&self->mutex);
-    return has;
-}
-
-static void drain(int fd)
-{
-    uint64_t count;
-    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) continue;
-}
-
-static void pump(keeper *self, int64_t until_us)
-{
-    int64_t now_us = clock_now_us();
-    conn_flush(&self->conn, now_us);
-    until_us = earliest(until_us, conn_wake_us(&self->conn));
-    if (conn_has_pending(&self->conn)) until_us = now_us;
-    int64_t left_us = until_us > now_us ? until_us - now_us : 0;
-    struct timespec span = {.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
-    struct pollfd fds[2] = {{.fd = conn_poll_fd(&self->conn), .events = conn_poll_events(&self->conn)},
-                            {.fd = self->wake_fd, .events = POLLIN}};
-    if (ppoll(fds, 2, until_us == NEVER ? NULL : &span, NULL) < 0) fds[0].revents = fds[1].revents = 0;
-    now_us = clock_now_us();
-    if (fds[1].revents != 0) drain(self->wake_fd);
-    if (fds[0].revents != 0 || conn_has_pending(&self->conn))
-        conn_ready(&self->conn, fds[0].revents, now_us);
-    if (now_us >= conn_wake_us(&self->conn)) conn_tick(&self->conn, now_us);
-}
-
-/* With the mutex: begins to undo what is still held, once closing began. */
-static void undo_the_held(keeper *self, int64_t now_us)
-{
-    for (redlock_lock *lock = self->locks; lock != NULL; lock = lock->next) {
-        if (lock->state != LOCK_HELD) continue;
-        lock->state = LOCK_UNDOING;
-        atomic_store(&lock->is_closed, true);
-        atomic_store(&lock->hold.valid_until_us, 0);
-        lock->undo_until_us = self->closing_until_us;
-        lock->hold.renew_at_us = now_us;
-        self->undoing++;
-        keeper_plan(self, lock, now_us);
-    }
-}
-
-/* One round; false when closing is complete. */
-static bool turn(keeper *self)
-{
-    int64_t now_us = clock_now_us();
-    bool may_open = self->conn.state == CONN_CLOSED && now_us >= self->conn.retry_at_us;
-    if (may_open && has_due(self, now_us)) conn_open(&self->conn, now_us);
-    pthread_mutex_lock(&self->mutex);
-    if (self->is_closing) undo_the_held(self, now_us);
-    attend_all(self, now_us);
-    timer *first = schedule_first(&self->timers);
-    int64_t until_us = first != NULL ? first->at_us : NEVER;
-    bool is_complete = self->is_closing && (self->undoing == 0 || now_us >= self->closing_until_us);
-    if (self->is_closing) until_us = earliest(until_us, self->closing_until_us);
-    self->armed_us = until_us;
-    pthread_mutex_unlock(&self->mutex);
-    if (is_complete) return false;
-    pump(self, until_us);
-    pthread_mutex_lock(&self->mutex);
-    self->armed_us = awake;
-    pthread_mutex_unlock(&self->mutex);
-    return true;
-}
-
-static void *run(void *arg)
-{
-    while (turn(arg)) continue;
-    return NULL;
-}
-
-/* The thread blocks every signal: the host's handlers run on the host's threads. */
-static redlock_status start_thread(keeper *self)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&self->thread, NULL, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure != 0) return REDLOCK_ERR_SYSTEM;
-    atomic_store(&self->has_thread, true);
-    return REDLOCK_OK;
+    if (at_us < self->armed_us) keeper_wake(self);
 }
 
 /* ---- The doors ---- */
@@ -246,8 +82,17 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     if (self->wake_fd < 0) return REDLOCK_ERR_SYSTEM;
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->called_back, NULL);
-    conn_init(&self->conn, terms->config);
-    return REDLOCK_OK;
+    lane_init(&self->lane, terms->config, KEEPER_LANE, terms->key_prefix, terms->who);
+    self->lane.listener = &operations_listener;
+    self->lane.listener_arg = self;
+    self->lane.awaits_message = true;
+    operations_init(&self->operations);
+    self->poller = (poller){.fd = -1, .timer_fd = -1, .armed_us = INT64_MAX};
+    if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
+    self->armed_us = NEVER; /* nobody turns it until the first wake-up */
+    if (poller_open(&self->poller, self->wake_fd)) return REDLOCK_OK;
+    keeper_destroy(self);
+    return REDLOCK_ERR_SYSTEM;
 }
 
 redlock_status keeper_reserve(keeper *self, bool needs_thread)
@@ -256,8 +101,8 @@ redlock_status keeper_reserve(keeper *self, bool needs_thread)
     redlock_status status = REDLOCK_OK;
     if (!schedule_reserve(&self->timers, self->terms.config->memory, self->lock_count + 1))
         status = REDLOCK_ERR_MEMORY;
-    else if (needs_thread && !atomic_load(&self->has_thread))
-        status = start_thread(self);
+    else if (needs_thread)
+        status = keeper_start(self);
     if (status == REDLOCK_OK) self->lock_count++;
     pthread_mutex_unlock(&self->mutex);
     return status;
@@ -275,7 +120,7 @@ void keeper_adopt(keeper *self, redlock_lock *lock)
     pthread_mutex_lock(&self->mutex);
     lock->state = LOCK_HELD;
     list(self, lock);
-    if (is_watched(lock) && !atomic_load(&self->has_thread)) start_thread(self);
+    if (is_watched(lock)) (void)keeper_start(self);
     keeper_plan(self, lock, lock->acquired_us);
     pthread_mutex_unlock(&self->mutex);
 }
@@ -283,7 +128,8 @@ void keeper_adopt(keeper *self, redlock_lock *lock)
 void keeper_forget(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    while (lock->is_calling_back) pthread_cond_wait(&self->called_back, &self->mutex);
+    /* Inside on_lost itself there is nothing to wait for: the lock outlives the callback. */
+    while (lock->is_calling_back && !keeper_is_calling(self)) pthread_cond_wait(&self->called_back, &self->mutex);
     keeper_unlist(self, lock);
     lock->state = LOCK_RELEASED;
     pthread_mutex_unlock(&self->mutex);
@@ -302,7 +148,7 @@ void keeper_free(keeper *self, redlock_lock *lock)
 void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     pthread_mutex_lock(&self->mutex);
-    bool can_run = !self->is_closing && (atomic_load(&self->has_thread) || start_thread(self) == REDLOCK_OK);
+    bool can_run = !self->is_closing && keeper_start(self) == REDLOCK_OK;
     if (can_run) {
         int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
         lock->state = LOCK_UNDOING;
@@ -316,6 +162,26 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
     }
     pthread_mutex_unlock(&self->mutex);
     if (!can_run) keeper_free(self, lock);
+}
+
+redlock_status keeper_submit(keeper *self, operation *op)
+{
+    pthread_mutex_lock(&self->mutex);
+    redlock_status status = self->is_closing ? REDLOCK_ERR_CLOSED : keeper_start(self);
+    if (status == REDLOCK_OK) {
+        operation_submit(self, op);
+        if (self->armed_us != awake) keeper_wake(self);
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return status;
+}
+
+void keeper_cancel(keeper *self, uint64_t id)
+{
+    pthread_mutex_lock(&self->mutex);
+    operation_cancel(self, id);
+    if (self->armed_us != awake) keeper_wake(self);
+    pthread_mutex_unlock(&self->mutex);
 }
 
 void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms)
@@ -365,20 +231,15 @@ void keeper_lost(keeper *self, redlock_lock *lock)
 
 bool keeper_is_calling(const keeper *self)
 {
-    return atomic_load(&self->has_thread) && pthread_equal(self->thread, pthread_self());
+    return atomic_load(&self->turning) == thread_number();
 }
 
-/* What could not be undone in time: the server forgets it by itself. Frees what belongs to nobody; the rest is
- * its users' to release. */
-static void let_go_of_all(keeper *self)
+/* Without a thread, the one that closes does the rest; the completions run on it. */
+static void turn_until_complete(keeper *self)
 {
-    pthread_mutex_lock(&self->mutex);
-    while (self->locks != NULL) {
-        redlock_lock *lock = self->locks;
-        if (lock->state == LOCK_UNDOING) give_up_undo(self, lock);
-        else keeper_unlist(self, lock);
-    }
-    pthread_mutex_unlock(&self->mutex);
+    atomic_store(&self->turning, thread_number());
+    while (keeper_turn(self, NEVER)) continue;
+    atomic_store(&self->turning, 0);
 }
 
 void keeper_close(keeper *self, int64_t until_us)
@@ -386,18 +247,22 @@ void keeper_close(keeper *self, int64_t until_us)
     pthread_mutex_lock(&self->mutex);
     self->is_closing = true;
     self->closing_until_us = until_us;
-    wake(self);
+    keeper_wake(self);
     pthread_mutex_unlock(&self->mutex);
     if (atomic_load(&self->has_thread)) pthread_join(self->thread, NULL);
-    else while (turn(self)) continue;
+    else turn_until_complete(self);
     atomic_store(&self->has_thread, false);
-    conn_close(&self->conn, REDLOCK_OK, NULL, clock_now_us());
-    let_go_of_all(self);
+    (void)operations_stop_all(self, true, clock_now_us());
+    conn_close(&self->lane.command, REDLOCK_OK, NULL, clock_now_us());
+    conn_close(&self->lane.inbox, REDLOCK_OK, NULL, clock_now_us());
+    keeper_let_go_of_all(self);
 }
 
 void keeper_destroy(keeper *self)
 {
-    conn_destroy(&self->conn);
+    lane_destroy(&self->lane);
+    operations_destroy(&self->operations, self->terms.config->memory);
+    poller_close(&self->poller);
     schedule_free(&self->timers, self->terms.config->memory);
     close(self->wake_fd);
     pthread_cond_destroy(&self->called_back);

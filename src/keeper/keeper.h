@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The keeper: one thread per client, however many locks. It renews, tells holders that a lock is lost, and undoes in the
+ * The keeper: one thread per client, however many locks (or none, see redlock_host). It renews, tells holders that a lock is lost, and undoes in the
  * background what a caller could not wait for. It has one connection of its own, and sleeps until the next
  * instant of its schedule; taking and releasing locks wakes it only when that instant moves forward.
  *
@@ -28,11 +28,16 @@
 #include <stdatomic.h>
 
 #include "engine/hold.h"
+#include "keeper/operation.h"
+#include "keeper/poller.h"
 #include "keeper/schedule.h"
-#include "lane/conn.h"
+#include "lane/lane.h"
 #include "wire/identity.h"
 
 typedef struct keeper keeper;
+
+/* The number of the keeper's own lane; the pool's come after it. */
+enum { KEEPER_LANE = 1 };
 
 enum lock_state { LOCK_HELD, LOCK_LOST, LOCK_RELEASED, LOCK_UNDOING };
 
@@ -46,6 +51,7 @@ struct redlock_lock {
     redlock_lost_fn *on_lost;
     void *on_lost_arg;
     _Atomic uint64_t fence;
+    uint64_t number;       /* of the hold; its hold id ends in it */
     uint64_t name_hash;
     uint64_t thread;       /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
     unsigned depth;        /* ... how often a reentrant hold was entered */
@@ -99,6 +105,8 @@ typedef struct keeper_terms {
     int64_t linger_ms, grace_ms;
     redlock_stats *stats;
     void (*free_lock)(redlock_lock *lock); /* called without the mutex */
+    void (*close)(struct keeper *keeps);   /* on the keeper's own thread, after a callback closed the client */
+    redlock_host host;
 } keeper_terms;
 
 struct keeper {
@@ -109,11 +117,15 @@ struct keeper {
     size_t lock_count;      /* room in the schedule is kept for so many */
     redlock_lock *locks;    /* those that are held or undone */
     size_t undoing;         /* of them */
-    conn conn;
+    lane lane;
+    operations operations;
+    poller poller;          /* of a client without a thread */
     int wake_fd;
     int64_t armed_us;       /* the keeper sleeps until then; INT64_MIN: it is awake */
     pthread_t thread;
     _Atomic bool has_thread;
+    _Atomic uint64_t turning; /* the number of the thread that is in a turn; 0: none */
+    _Atomic bool close_requested; /* by a callback: closing begins when the turn is over */
     bool is_closing;
     int64_t closing_until_us;
 };
@@ -150,10 +162,20 @@ void keeper_set_renewal(keeper *self, redlock_lock *lock, bool auto_renew, int64
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);
 
+/* Hands an asynchronous operation in, and cancels one, from any thread. */
+redlock_status keeper_submit(keeper *self, operation *op);
+void keeper_cancel(keeper *self, uint64_t id);
+
+/* One turn without waiting, on the calling thread (a client without a thread). */
+void keeper_process(keeper *self);
+
+/* Until when keeper_process has nothing to do by the clock. */
+int64_t keeper_wake_us(keeper *self);
+
 /* Is this the keeper's own thread: a callback? */
 bool keeper_is_calling(const keeper *self);
 
-/* Undoes every lock that is still held, until `until_us` at the latest, and ends the thread. The
+/* Completes every operation, undoes every lock that is still held, until `until_us` at the latest, and ends the thread. The
  * locks stay with their users; undone ones are freed. */
 void keeper_close(keeper *self, int64_t until_us);
 void keeper_destroy(keeper *self);

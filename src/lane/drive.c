@@ -4,15 +4,31 @@
 
 #include "host/clock.h"
 
+static void opened(void *op, int64_t now_us)
+{
+    acquire_inbox_opened(op, now_us);
+}
+
+static void lost(void *op, redlock_status why, const char *text, int64_t now_us)
+{
+    acquire_inbox_lost(op, why, text, now_us);
+}
+
+static void granted(void *op, const grant *message, int64_t now_us)
+{
+    acquire_granted(op, message, now_us);
+}
+
+static const lane_listener to_acquire = {opened, lost, granted};
+
 static int64_t earliest(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-/* One round of everything that needs no waiting. */
-static void advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces)
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces,
+                   int64_t now_us)
 {
-    int64_t now_us = clock_now_us();
     acquire_tick(op, now_us);
     if (acquire_wants_inbox(op)) lane_open_inbox(on, now_us);
     if (op->state != ACQUIRE_TRYING && op->state != ACQUIRE_ASKING) return;
@@ -24,18 +40,16 @@ static void advance(lane *on, acquire *op, exchange *asks, size_t waiter_length,
     acquire_asked(op, now_us);
 }
 
-static int64_t wake_us(const lane *on, const acquire *op, const exchange *asks)
+int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks)
 {
     int64_t wake = acquire_wake_us(op);
     if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING)
         wake = earliest(wake, exchange_wake_us(asks));
-    if (acquire_wants_inbox(op) && on->inbox.state == CONN_CLOSED)
-        wake = earliest(wake, on->inbox.retry_at_us);
+    if (acquire_wants_inbox(op)) wake = earliest(wake, lane_inbox_wake_us(on));
     return wake;
 }
 
-/* Does the operation have something to send that needs no waiting? */
-static bool can_go_on(const lane *on, const acquire *op)
+bool drive_can_go_on(const lane *on, const acquire *op)
 {
     if (op->state == ACQUIRE_SUBSCRIBING)
         return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
@@ -52,15 +66,18 @@ static void obey(acquire *op, const lane_stops *stops)
 void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonces, lane_stops *stops)
 {
     size_t waiter_length = asks->question.waiter_length;
-    on->waiting = op;
+    on->listener = &to_acquire;
+    on->listener_arg = op;
     while (op->state != ACQUIRE_DONE) {
-        advance(on, op, asks, waiter_length, nonces);
-        if (op->state == ACQUIRE_DONE || can_go_on(on, op)) continue;
-        lane_pump(on, wake_us(on, op, asks), stops);
+        drive_advance(on, op, asks, waiter_length, nonces, clock_now_us());
+        if (op->state == ACQUIRE_DONE || drive_can_go_on(on, op)) continue;
+        on->awaits_message = acquire_is_waiting(op);
+        lane_pump(on, drive_wake_us(on, op, asks), stops);
         acquire_asked(op, clock_now_us());
         obey(op, stops);
     }
-    on->waiting = NULL;
+    on->listener = NULL;
+    on->awaits_message = false;
     /* Stopped with a question under way: its answer must never meet a later question. */
     if (exchange_is_in_flight(asks)) conn_close(&on->command, REDLOCK_OK, NULL, clock_now_us());
 }

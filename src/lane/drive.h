@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * The blocking calls: the calling thread pumps a lane until one operation is done. */
+ * How operations are driven on a lane: round by round; and the blocking calls, whose thread pumps a lane until
+ * one operation is done. */
 #ifndef REDLOCK_LANE_DRIVE_H
 #define REDLOCK_LANE_DRIVE_H
 
 #include <stdatomic.h>
 
 #include "lane/lane.h"
+
+/* One round of everything that needs no waiting. waiter_length is that of the waiter's member in the question. */
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces, int64_t now_us);
+
+/* Is there another round to be made without waiting? If not: until when to wait. */
+bool drive_can_go_on(const lane *on, const acquire *op);
+int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
 
 /* Asks until the acquisition is done. `asks` carries the question with the waiter's member. Its nonces are
  * drawn from `nonces`, a new one for each question. */

@@ -21,6 +21,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     if (from == NULL) {
         redlock_status why = self->on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->on->failure;
         request_cut(self->request, why, self->on->failure_detail.text, now_us);
+        if (self->on_moved != NULL) self->on_moved(self);
         return;
     }
     answer read;
@@ -29,6 +30,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
     if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
     request_answered(self->request, &read, now_us);
+    if (self->on_moved != NULL) self->on_moved(self);
 }
 
 static void submit(exchange *self, int64_t now_us)
@@ -37,7 +39,8 @@ static void submit(exchange *self, int64_t now_us)
     question_command(&cmd, &self->question, self->request->by_source);
     request_sent(self->request, now_us);
     self->call.answered = answered;
-    self->call.deadline_us = request_attempt_deadline_us(self->request);
+    self->call.deadline_us = self->shares_connection ? now_us + self->request->timeout_us
+                                                     : request_attempt_deadline_us(self->request);
     if (!conn_submit(self->on, &self->call, &cmd, now_us))
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
 }

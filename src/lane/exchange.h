@@ -16,7 +16,10 @@ struct exchange {
     question question;
     /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
     void (*on_reply)(exchange *self, const reply *from);
+    /* Something came back, and the request moved; may be NULL. May not end the exchange. */
+    void (*on_moved)(exchange *self);
     void *owner;
+    bool shares_connection; /* with other operations: it is closed when the server is late, not when the caller is */
     bool awaits_connection; /* it was on its way to OPEN when we last looked */
     redlock_histogram *round_trip; /* may be NULL; counted with relaxed atomics */
 };

@@ -14,8 +14,9 @@ static void message_arrived(conn *from, const reply *channel, const reply *paylo
     lane *self = from->owner;
     (void)channel;
     grant read;
-    if (self->waiting == NULL || payload->kind != REPLY_STRING) return;
-    if (grant_read(&read, payload->text, payload->length)) acquire_granted(self->waiting, &read, now_us);
+    if (self->listener == NULL || payload->kind != REPLY_STRING) return;
+    if (grant_read(&read, payload->text, payload->length))
+        self->listener->granted(self->listener_arg, &read, now_us);
 }
 
 void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
@@ -40,8 +41,8 @@ static void lose_inbox(lane *self, int64_t now_us)
     redlock_status why = self->inbox.failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->inbox.failure;
     self->inbox_is_subscribed = false;
     self->inbox_awaits_connection = false;
-    if (self->waiting != NULL)
-        acquire_inbox_lost(self->waiting, why, self->inbox.failure_detail.text, now_us);
+    if (self->listener != NULL)
+        self->listener->lost(self->listener_arg, why, self->inbox.failure_detail.text, now_us);
 }
 
 static void subscribed(call *back, const reply *from, int64_t now_us)
@@ -61,7 +62,7 @@ static void subscribed(call *back, const reply *from, int64_t now_us)
         return;
     }
     self->inbox_is_subscribed = true;
-    if (self->waiting != NULL) acquire_inbox_opened(self->waiting, now_us);
+    if (self->listener != NULL) self->listener->opened(self->listener_arg, now_us);
 }
 
 static void subscribe(lane *self, int64_t now_us)
@@ -77,7 +78,7 @@ static void subscribe(lane *self, int64_t now_us)
     lose_inbox(self, now_us);
 }
 
-static void notice_inbox_loss(lane *self, int64_t now_us)
+void lane_notice_inbox_loss(lane *self, int64_t now_us)
 {
     bool was_coming = self->inbox_is_subscribed || self->inbox_awaits_connection;
     if (self->inbox.state == CONN_CLOSED && was_coming) lose_inbox(self, now_us);
@@ -90,12 +91,17 @@ void lane_open_inbox(lane *self, int64_t now_us)
     if (inbox->state == CONN_CLOSED && now_us >= inbox->retry_at_us) {
         self->inbox_awaits_connection = true;
         conn_open(inbox, now_us);
-        notice_inbox_loss(self, now_us);
+        lane_notice_inbox_loss(self, now_us);
     }
     if (inbox->state == CONN_OPEN) {
         self->inbox_awaits_connection = false;
         subscribe(self, now_us);
     }
+}
+
+int64_t lane_inbox_wake_us(const lane *self)
+{
+    return self->inbox.state == CONN_CLOSED ? self->inbox.retry_at_us : NEVER;
 }
 
 /* A connection that rested is readable only if the server closed it. */
@@ -109,14 +115,13 @@ void lane_refresh(lane *self, int64_t now_us)
 {
     refresh(&self->command, now_us);
     refresh(&self->inbox, now_us);
-    notice_inbox_loss(self, now_us);
+    lane_notice_inbox_loss(self, now_us);
 }
 
 /* Only an answer is awaited, and soon: one blocking recv serves, unless the deadline is nearer than that. */
 static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
 {
-    bool is_only_wait = self->waiting == NULL || !acquire_is_waiting(self->waiting);
-    if (!is_only_wait || self->command.first == NULL || self->inbox_awaits_connection) return false;
+    if (self->awaits_message || self->command.first == NULL || self->inbox_awaits_connection) return false;
     if (self->subscription_is_in_flight) return false;
     if (until_us - now_us < (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
     return conn_receive_soon(&self->command);
@@ -149,7 +154,7 @@ static bool flush(lane *self, int64_t now_us)
     conn_flush(&self->command, now_us);
     conn_flush(&self->inbox, now_us);
     if (generations == self->command.generation + self->inbox.generation) return true;
-    notice_inbox_loss(self, now_us);
+    lane_notice_inbox_loss(self, now_us);
     return false;
 }
 
@@ -168,6 +173,6 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
     now_us = clock_now_us();
     settle(&self->command, fds[0].revents, now_us);
     settle(&self->inbox, fds[1].revents, now_us);
-    notice_inbox_loss(self, now_us);
+    lane_notice_inbox_loss(self, now_us);
     for (int i = 0; i < LANE_STOPS; i++) stops->is_set[i] = fds[2 + i].revents != 0;
 }

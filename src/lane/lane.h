@@ -13,6 +13,13 @@
 #include "lane/exchange.h"
 #include "wire/identity.h"
 
+/* Who is told of the inbox's events; on the pumping thread. */
+typedef struct lane_listener {
+    void (*opened)(void *arg, int64_t now_us);
+    void (*lost)(void *arg, redlock_status why, const char *text, int64_t now_us);
+    void (*granted)(void *arg, const grant *message, int64_t now_us);
+} lane_listener;
+
 typedef struct lane lane;
 struct lane {
     lane *next; /* in the pool */
@@ -25,7 +32,9 @@ struct lane {
     unsigned number;
     char channel[CHANNEL_SIZE];
     size_t channel_length;
-    acquire *waiting;    /* told of the inbox's events; NULL when nobody waits */
+    const lane_listener *listener; /* NULL when nobody waits */
+    void *listener_arg;
+    bool awaits_message; /* the pump may not wait for the command connection alone */
     bool was_contended;  /* the last acquisition here had to queue */
     int64_t used_us;     /* when it was last given back */
 };
@@ -37,8 +46,14 @@ void lane_destroy(lane *self);
 /* Before use after a long rest: notices connections that the server closed meanwhile. */
 void lane_refresh(lane *self, int64_t now_us);
 
-/* Opens the inbox and subscribes, as far as that goes without waiting, and tells `waiting` what came of it. */
+/* Opens the inbox and subscribes, as far as that goes without waiting, and tells the listener what came of it. */
 void lane_open_inbox(lane *self, int64_t now_us);
+
+/* When lane_open_inbox has something to do again, by the clock. */
+int64_t lane_inbox_wake_us(const lane *self);
+
+/* After the connections were pumped: tells of an inbox that is gone. */
+void lane_notice_inbox_loss(lane *self, int64_t now_us);
 
 /* Descriptors that end a wait from outside: readable means stop. -1 for none. */
 enum { LANE_STOPS = 2 };

@@ -21,7 +21,7 @@ static lane *take_idle(pool *self, unsigned *number)
         self->lent++;
         found = self->idle;
         if (found != NULL) self->idle = found->next;
-        else *number = ++self->made;
+        else *number = ++self->made + 1; /* 1 is the keeper's lane */
     }
     pthread_mutex_unlock(&self->mutex);
     return found;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * What the blocking and the asynchronous acquire have in common. Private to the api. */
+#ifndef REDLOCK_API_ACQUISITION_H
+#define REDLOCK_API_ACQUISITION_H
+
+#include "api/handle.h"
+#include "engine/acquire.h"
+#include "lane/lane.h"
+
+/* Fills in the defaults. REDLOCK_OK, or what is wrong with the options. */
+redlock_status acquisition_check(redlock_options *o);
+
+mode acquisition_mode(const redlock_options *o);
+
+/* The hold of the same owner, entered once more; NULL when there is none. */
+redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const mode *as);
+
+acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
+                                int64_t now_us);
+
+/* The question, and the waiter's member that it points to. */
+question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
+                              char waiter[WAITER_SIZE]);
+
+void acquisition_count(redlock_client *client, const acquire *op, int64_t waited_us);
+
+/* What the acquisition came to: a held lock, or one that is undone, or nothing. */
+redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
+                                  const redlock_options *o, int64_t now_us);
+
+#endif

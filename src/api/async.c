@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ * Asynchronous operations: what the blocking calls do, handed to the keeper, with a completion at the end. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/acquisition.h"
+#include "api/options.h"
+#include "engine/lease.h"
+#include "host/clock.h"
+#include "host/histogram.h"
+#include "host/thread.h"
+#include "wire/key.h"
+
+/* An operation and its completion. It is freed when both are done with: the keeper's part (a call may still be in flight after the end), and
+ * the completion (which may wait for redlock_process). */
+struct completion {
+    operation op; /* first */
+    redlock_client *client;
+    redlock_lock *lock;
+    redlock_options options;
+    redlock_acquired_fn *acquired;
+    redlock_done_fn *done;
+    void *arg;
+    int64_t began_us;
+    redlock_status (*judge)(redlock_client *client, redlock_lock *lock, const request *asked);
+    struct completion *next;   /* in the client's list of those that wait for redlock_process */
+    bool is_dropped, is_delivered; /* with the client's completions_mutex */
+    char waiter[];             /* of an acquisition that may wait */
+};
+
+/* ---- The end ---- */
+
+static void free_half(completion *self, bool *half)
+{
+    redlock_client *client = self->client;
+    pthread_mutex_lock(&client->completions_mutex);
+    *half = true;
+    bool is_whole = self->is_dropped && self->is_delivered;
+    pthread_mutex_unlock(&client->completions_mutex);
+    if (is_whole) memory_free(&client->memory, self);
+}
+
+static void dropped(operation *op)
+{
+    completion *self = (completion *)op;
+    free_half(self, &self->is_dropped);
+}
+
+static void deliver(completion *self)
+{
+    redlock_status status = self->op.status;
+    if (self->acquired != NULL) self->acquired(self->arg, status, status == REDLOCK_OK ? self->lock : NULL);
+    else if (self->done != NULL) self->done(self->arg, status);
+    free_half(self, &self->is_delivered);
+}
+
+static void post(redlock_client *client, completion *self)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&client->completions_mutex);
+    bool is_first = client->completions == NULL;
+    *client->completions_end = self;
+    client->completions_end = &self->next;
+    pthread_mutex_unlock(&client->completions_mutex);
+    while (is_first && write(client->completions_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+}
+
+static void conclude(completion *self)
+{
+    if (self->client->host == REDLOCK_HOST_DELIVER) post(self->client, self);
+    else deliver(self);
+}
+
+static void acquisition_finished(operation *op, int64_t now_us)
+{
+    completion *self = (completion *)op;
+    redlock_client *client = self->client;
+    acquire *engine = &op->acquisition;
+    if (op->is_at_once) { /* it never began */
+        keeper_free(&client->keeper, self->lock);
+    } else {
+        acquisition_count(client, engine, now_us - self->began_us);
+        op->status = acquisition_settle(client, self->lock, engine, &self->options, now_us);
+    }
+    conclude(self);
+}
+
+static void nested_finished(operation *op, int64_t now_us)
+{
+    (void)now_us;
+    completion *self = (completion *)op;
+    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = self->judge(self->client, self->lock, &op->single);
+    if (op->status != REDLOCK_OK) (void)holds_leave(&self->client->holds, self->lock);
+    conclude(self);
+}
+
+static void extension_finished(operation *op, int64_t now_us)
+{
+    (void)now_us;
+    completion *self = (completion *)op;
+    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = self->judge(self->client, self->lock, &op->single);
+    conclude(self);
+}
+
+static void release_finished(operation *op, int64_t now_us)
+{
+    completion *self = (completion *)op;
+    redlock_client *client = self->client;
+    if (op->is_at_once && op->status == REDLOCK_LOST && self->lock != NULL) {
+        (void)handle_let_go_of_lost(client, self->lock, now_us);
+    } else if (self->lock != NULL) {
+        if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_release(self->lock, &op->single);
+        handle_end_release(client, self->lock, op->status);
+    }
+    conclude(self);
+}
+
+/* ---- The beginning ---- */
+
+static completion *new_completion(redlock_client *client, size_t extra)
+{
+    completion *self = memory_new(&client->memory, sizeof *self + extra);
+    if (self == NULL) return NULL;
+    self->client = client;
+    self->op.free_self = dropped;
+    self->op.asks.round_trip = &client->stats.round_trip;
+    self->op.id = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
+    self->began_us = clock_now_us();
+    return self;
+}
+
+static void answer_at_once(completion *self, redlock_status status)
+{
+    self->op.is_at_once = true;
+    self->op.status = status;
+}
+
+static void ask_about(completion *self, question about)
+{
+    redlock_client *client = self->client;
+    client_ask(client, &self->op.asks, &self->op.single, &client->keeper.lane, &about, self->began_us);
+}
+
+static redlock_status submit(completion *self)
+{
+    redlock_status status = keeper_submit(&self->client->keeper, &self->op);
+    if (status != REDLOCK_OK) memory_free(&self->client->memory, self);
+    return status;
+}
+
+static redlock_status begin_acquisition(completion *self, const void *name, size_t name_length, const mode *as)
+{
+    redlock_client *client = self->client;
+    lane *on = &client->keeper.lane;
+    self->lock = handle_new(client, name, name_length, as, &self->options);
+    if (self->lock == NULL) return REDLOCK_ERR_MEMORY;
+    question asked = acquisition_question(client, self->lock, &self->options, on, self->waiter);
+    self->op.id = self->lock->number; /* so that the message of a grant leads here */
+    self->op.acquires = true;
+    self->op.waiter_length = asked.waiter_length;
+    self->op.terms = acquisition_terms(client, self->lock, &self->options, self->began_us);
+    self->op.finished = acquisition_finished;
+    exchange_begin(&self->op.asks, NULL, &on->command, &asked);
+    return REDLOCK_OK;
+}
+
+static redlock_status acquire_new(completion *self, const void *name, size_t name_length, const mode *as,
+                                  redlock_operation *id)
+{
+    redlock_client *client = self->client;
+    redlock_status status = keeper_reserve(&client->keeper, true);
+    if (status == REDLOCK_OK) {
+        status = begin_acquisition(self, name, name_length, as);
+        if (status != REDLOCK_OK) keeper_unreserve(&client->keeper);
+    }
+    if (status != REDLOCK_OK) {
+        memory_free(&client->memory, self);
+        return status;
+    }
+    redlock_lock *lock = self->lock;
+    if (id != NULL) *id = self->op.id;
+    status = submit(self); /* after which it may be complete, and gone */
+    if (status != REDLOCK_OK) keeper_free(&client->keeper, lock);
+    return status;
+}
+
+static redlock_status judge_upgrade(redlock_client *client, redlock_lock *lock, const request *asked)
+{
+    (void)client;
+    return handle_judge_upgrade(lock, asked);
+}
+
+/* A hold entered again: complete at once, or after an upgrade or an extension. */
+static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
+{
+    redlock_lock *held = self->lock;
+    self->op.finished = nested_finished;
+    bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
+    if (!redlock_is_held(held)) {
+        answer_at_once(self, REDLOCK_LOST);
+    } else if (as->kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED) {
+        self->judge = judge_upgrade;
+        ask_about(self, handle_begin_upgrade(held, self->waiter));
+    } else if (is_short) {
+        self->judge = handle_judge_extend;
+        ask_about(self, handle_question(held, SCRIPT_RENEW, wanted_ttl_ms));
+    } else {
+        answer_at_once(self, REDLOCK_OK);
+    }
+}
+
+static redlock_status acquire_again(completion *self, const mode *as, int64_t wanted_ttl_ms)
+{
+    redlock_client *client = self->client;
+    redlock_lock *held = self->lock;
+    suit(self, as, wanted_ttl_ms);
+    redlock_status status = submit(self);
+    if (status != REDLOCK_OK) (void)holds_leave(&client->holds, held);
+    return status;
+}
+
+static redlock_status check_acquire(redlock_client *client, const void *name, size_t name_length,
+                                    const redlock_options *options, redlock_options *o)
+{
+    if (client == NULL || !options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
+    if (o->canceller != NULL || o->detail != NULL) return REDLOCK_ERR_ARGUMENT;
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    return name == NULL || name_length == 0 || name_length > KEY_NAME_MAX ? REDLOCK_ERR_NAME : REDLOCK_OK;
+}
+
+redlock_status redlock_acquire_async(redlock_client *client, const void *name, size_t name_length,
+                                     const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
+                                     redlock_operation *id)
+{
+    redlock_options o = {0};
+    if (id != NULL) *id = 0;
+    if (acquired == NULL) return REDLOCK_ERR_ARGUMENT;
+    redlock_status status = check_acquire(client, name, name_length, options, &o);
+    int64_t wanted_ttl_ms = o.ttl_ms;
+    if (status == REDLOCK_OK) status = acquisition_check(&o);
+    if (status != REDLOCK_OK) return status;
+    mode as = acquisition_mode(&o);
+    completion *self = new_completion(client, o.wait_ms != 0 || o.reentrant ? WAITER_SIZE : 0);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->options = o;
+    self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
+    self->acquired = acquired;
+    self->arg = arg;
+    if (o.reentrant) self->lock = acquisition_enter_again(client, name, name_length, &as);
+    if (self->lock != NULL) return acquire_again(self, &as, wanted_ttl_ms);
+    return acquire_new(self, name, name_length, &as, id);
+}
+
+static completion *new_request(redlock_lock *lock, redlock_done_fn *done, void *arg)
+{
+    completion *self = new_completion(client_of(lock), 0);
+    if (self == NULL) return NULL;
+    self->lock = lock;
+    self->done = done;
+    self->arg = arg;
+    return self;
+}
+
+/* The last entry leaves: out of the table and the keeper's hands, then asked for. */
+static void begin_release(completion *self)
+{
+    redlock_client *client = self->client;
+    redlock_lock *lock = self->lock;
+    histogram_add(&client->stats.hold, self->began_us - lock->acquired_us);
+    keeper_forget(&client->keeper, lock);
+    if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
+    else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);
+    else ask_about(self, handle_question(lock, SCRIPT_RELEASE, client->linger_ms));
+}
+
+redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg)
+{
+    if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
+    redlock_client *client = client_of(lock);
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    completion *self = new_request(lock, done, arg);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->op.finished = release_finished;
+    self->op.outlasts_close = true;
+    if (holds_leave(&client->holds, lock)) {
+        begin_release(self);
+    } else {
+        self->lock = NULL; /* those around it go on holding */
+        answer_at_once(self, handle_is_valid(lock, self->began_us) ? REDLOCK_OK : REDLOCK_LOST);
+    }
+    redlock_lock *given = self->lock;
+    redlock_status status = submit(self);
+    /* The client is closed, and the handle is to be gone all the same. */
+    if (status != REDLOCK_OK && given != NULL) keeper_free(&client->keeper, given);
+    return status;
+}
+
+redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg)
+{
+    if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
+    if (ttl_ms < 1 || ttl_ms > LEASE_MOST_MS) return REDLOCK_ERR_TTL;
+    if (fork_guard_is_child(&client_of(lock)->fork)) return REDLOCK_ERR_FORKED;
+    completion *self = new_request(lock, done, arg);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->op.finished = extension_finished;
+    self->judge = handle_judge_extend;
+    if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
+    else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);
+    else ask_about(self, handle_question(lock, SCRIPT_RENEW, ttl_ms));
+    return submit(self);
+}
+
+void redlock_cancel_async(redlock_client *client, redlock_operation id)
+{
+    if (client == NULL || id == 0 || fork_guard_is_child(&client->fork)) return;
+    keeper_cancel(&client->keeper, id);
+}
+
+/* ---- The caller's event loop ---- */
+
+int redlock_fd(const redlock_client *client)
+{
+    if (client == NULL) return -1;
+    return client->host == REDLOCK_HOST_DELIVER ? client->completions_fd : client->keeper.poller.fd;
+}
+
+int64_t redlock_timeout_ms(const redlock_client *client)
+{
+    if (client == NULL || client->host != REDLOCK_HOST_MANUAL) return -1;
+    int64_t wake_us = keeper_wake_us((keeper *)&client->keeper);
+    if (wake_us == NEVER) return -1;
+    int64_t left_us = wake_us - clock_now_us();
+    return wake_us == INT64_MIN || left_us <= 0 ? 0 : (left_us + US_PER_MS - 1) / US_PER_MS;
+}
+
+void async_deliver_all(redlock_client *client)
+{
+    uint64_t count;
+    while (read(client->completions_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
+    pthread_mutex_lock(&client->completions_mutex);
+    completion *first = client->completions;
+    client->completions = NULL;
+    client->completions_end = &client->completions;
+    pthread_mutex_unlock(&client->completions_mutex);
+    while (first != NULL) {
+        completion *self = first;
+        first = self->next;
+        deliver(self);
+    }
+}
+
+redlock_status redlock_process(redlock_client *client)
+{
+    if (client == NULL || client->host == REDLOCK_HOST_KEEPER) return REDLOCK_ERR_ARGUMENT;
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    if (keeper_is_calling(&client->keeper) || atomic_load(&client->delivering) == thread_number())
+        return REDLOCK_ERR_IN_CALLBACK;
+    if (client->host == REDLOCK_HOST_MANUAL) {
+        keeper_process(&client->keeper);
+    } else {
+        atomic_store(&client->delivering, thread_number());
+        async_deliver_all(client);
+        atomic_store(&client->delivering, 0);
+    }
+    if (!atomic_load(&client->keeper.close_requested)) return REDLOCK_OK;
+    redlock_status status = client_close(client);
+    return status == REDLOCK_OK ? REDLOCK_ERR_CLOSED : status;
+}

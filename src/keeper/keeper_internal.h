@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * What the keeper's files share: keeper.c has the doors for other threads, turn.c what happens inside, errand.c the commands for
+ * locks, operation.c the asynchronous operations. */
+#ifndef REDLOCK_KEEPER_KEEPER_INTERNAL_H
+#define REDLOCK_KEEPER_KEEPER_INTERNAL_H
+
+#include "keeper/keeper.h"
+
+/* Sends what is due for the lock: a renewal, or an undo. Called with the mutex. When it cannot be sent now, it is scheduled again. */
+void errand_send(keeper *self, redlock_lock *lock, int64_t now_us);
+
+/* Schedules the lock's next instant, or takes it off the schedule. With the mutex. */
+void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us);
+
+/* Takes the lock out of the keeper's list. With the mutex. */
+void keeper_unlist(keeper *self, redlock_lock *lock);
+
+/* The undo is over, well or not. With the mutex. True when the lock is now to be freed, without the mutex. */
+bool keeper_end_undo(keeper *self, redlock_lock *lock);
+
+/* Ends the sleep of whoever turns. With the mutex. */
+void keeper_wake(keeper *self);
+
+/* One round: what is due, then the sockets. Waits at most until `until_us`. False when closing is complete. */
+bool keeper_turn(keeper *self, int64_t until_us);
+
+/* Starts the thread, if the client is to have one. With the mutex. */
+redlock_status keeper_start(keeper *self);
+
+/* What could not be undone in time belongs to nobody any more. */
+void keeper_let_go_of_all(keeper *self);
+
+#endif

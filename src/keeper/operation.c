@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT
+ * Asynchronous operations on the keeper's lane. */
+#include "keeper/operation.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "host/clock.h"
+#include "keeper/keeper.h"
+#include "lane/drive.h"
+
+/* The clock is looked at after so many operations. */
+enum { BETWEEN_CLOCKS = 16 };
+
+static void drop(operations *self, operation *op);
+
+void operations_init(operations *self)
+{
+    self->bucket = self->first_buckets;
+    self->buckets = OPERATION_FIRST_BUCKETS;
+    self->submitted_end = &self->submitted;
+    self->ready_end = &self->ready;
+}
+
+void operations_destroy(operations *self, const memory *from)
+{
+    while (self->all != NULL) drop(self, self->all);
+    if (self->bucket != self->first_buckets) memory_free(from, self->bucket);
+    schedule_free(&self->timers, from);
+}
+
+/* ---- The table, with the mutex ---- */
+
+static operation **bucket_of(operations *self, uint64_t id)
+{
+    return &self->bucket[id & (self->buckets - 1)];
+}
+
+static void chain(operations *self, operation *op)
+{
+    operation **bucket = bucket_of(self, op->id);
+    op->same_bucket = *bucket;
+    *bucket = op;
+}
+
+/* Without memory the chains grow longer, and that is all. */
+static void grow(operations *self, const memory *from)
+{
+    operation **old = self->bucket;
+    size_t old_buckets = self->buckets;
+    operation **larger = memory_new(from, 2 * old_buckets * sizeof *larger);
+    if (larger == NULL) return;
+    self->bucket = larger;
+    self->buckets = 2 * old_buckets;
+    for (size_t i = 0; i < old_buckets; i++) {
+        for (operation *op = old[i], *next; op != NULL; op = next) {
+            next = op->same_bucket;
+            chain(self, op);
+        }
+    }
+    if (old != self->first_buckets) memory_free(from, old);
+}
+
+static operation *find(operations *self, uint64_t id)
+{
+    operation *op = *bucket_of(self, id);
+    while (op != NULL && op->id != id) op = op->same_bucket;
+    return op;
+}
+
+static void unchain(operations *self, operation *op)
+{
+    operation **at = bucket_of(self, op->id);
+    while (*at != op) at = &(*at)->same_bucket;
+    *at = op->same_bucket;
+    self->count--;
+}
+
+void operation_submit(keeper *keeps, operation *op)
+{
+    operations *self = &keeps->operations;
+    if (++self->count > 2 * self->buckets) grow(self, keeps->terms.config->memory);
+    chain(self, op);
+    op->after = NULL;
+    *self->submitted_end = op;
+    self->submitted_end = &op->after;
+}
+
+void operation_cancel(keeper *keeps, uint64_t id)
+{
+    operation *op = find(&keeps->operations, id);
+    if (op == NULL || op->is_cancelled || !op->acquires) return;
+    op->is_cancelled = true;
+    op->next_cancelled = keeps->operations.cancelled;
+    keeps->operations.cancelled = op;
+}
+
+/* ---- Lists of the turning thread ---- */
+
+static void make_ready(operations *self, operation *op)
+{
+    if (op->is_ready) return;
+    op->is_ready = true;
+    op->after = NULL;
+    *self->ready_end = op;
+    self->ready_end = &op->after;
+}
+
+static operation *take_ready(operations *self)
+{
+    operation *op = self->ready;
+    if (op == NULL) return NULL;
+    self->ready = op->after;
+    if (self->ready == NULL) self->ready_end = &self->ready;
+    op->is_ready = false;
+    return op;
+}
+
+/* Takes one out of the ready list. */
+static void unready(operations *self, operation *op)
+{
+    if (!op->is_ready) return;
+    operation **at = &self->ready;
+    while (*at != op) at = &(*at)->after;
+    *at = op->after;
+    op->is_ready = false;
+    if (*at == NULL) self->ready_end = at;
+}
+
+static void link_in(operations *self, operation *op)
+{
+    op->previous = NULL;
+    op->next = self->all;
+    if (self->all != NULL) self->all->previous = op;
+    self->all = op;
+    self->running++;
+}
+
+static void link_out(operations *self, operation *op)
+{
+    if (op->previous != NULL) op->previous->next = op->next;
+    else self->all = op->next;
+    if (op->next != NULL) op->next->previous = op->previous;
+    self->running--;
+}
+
+static void make_all_ready(operations *self)
+{
+    for (operation *op = self->all; op != NULL; op = op->next) make_ready(self, op);
+}
+
+/* ---- One operation ---- */
+
+static void moved(exchange *asks)
+{
+    keeper *keeps = asks->owner;
+    make_ready(&keeps->operations, (operation *)asks);
+}
+
+static bool is_in_flight(const operation *op)
+{
+    return !op->is_at_once && exchange_is_in_flight(&op->asks);
+}
+
+static void drop(operations *self, operation *op)
+{
+    link_out(self, op);
+    op->free_self(op);
+}
+
+/* Tells its owner, once; and frees it, unless its call is still with the connection. */
+static void tell(keeper *keeps, operation *op, redlock_status status, int64_t now_us)
+{
+    operations *self = &keeps->operations;
+    op->status = status;
+    op->is_told = true;
+    schedule_remove(&self->timers, &op->timer);
+    pthread_mutex_lock(&keeps->mutex);
+    unchain(self, op);
+    /* A cancel that came too late must not find it any more. */
+    operation **at = &self->cancelled;
+    while (op->is_cancelled && *at != NULL && *at != op) at = &(*at)->next_cancelled;
+    if (op->is_cancelled && *at == op) *at = op->next_cancelled;
+    pthread_mutex_unlock(&keeps->mutex);
+    bool stays = is_in_flight(op);
+    op->finished(op, now_us);
+    if (!stays) drop(self, op);
+}
+
+/* The server is late but others use the connection, too: the operation ends without its answer. */
+static void keep_deadline(operation *op, int64_t now_us)
+{
+    acquire *engine = &op->acquisition;
+    bool is_late = now_us >= engine->terms.deadline_us && engine->asks.state == REQUEST_SENT;
+    if (is_late && engine->state != ACQUIRE_DONE) acquire_stop(engine, engine->at_deadline, now_us);
+}
+
+static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
+{
+    acquire *engine = &op->acquisition;
+    lane *on = &keeps->lane;
+    acquire_asked(engine, now_us);
+    keep_deadline(op, now_us);
+    while (engine->state != ACQUIRE_DONE) {
+        drive_advance(on, engine, &op->asks, op->waiter_length, keeps->terms.nonces, now_us);
+        if (engine->state == ACQUIRE_DONE || !drive_can_go_on(on, engine)) break;
+    }
+    if (engine->state == ACQUIRE_DONE) tell(keeps, op, engine->status, now_us);
+    else schedule_set(&keeps->operations.timers, &op->timer, drive_wake_us(on, engine, &op->asks));
+}
+
+static void advance_request(keeper *keeps, operation *op, int64_t now_us)
+{
+    exchange_advance(&op->asks, now_us);
+    if (op->single.state == REQUEST_DONE) tell(keeps, op, op->single.status, now_us);
+    else schedule_set(&keeps->operations.timers, &op->timer, exchange_wake_us(&op->asks));
+}
+
+static void advance(keeper *keeps, operation *op, int64_t now_us)
+{
+    if (op->is_told) {
+        if (!is_in_flight(op)) drop(&keeps->operations, op);
+    } else if (op->is_at_once) {
+        tell(keeps, op, op->status, now_us);
+    } else if (op->acquires) {
+        advance_acquisition(keeps, op, now_us);
+    } else {
+        advance_request(keeps, op, now_us);
+    }
+}
+
+/* ---- Turns ---- */
+
+static void start(keeper *keeps, operation *op, int64_t now_us)
+{
+    operations *self = &keeps->operations;
+    link_in(self, op);
+    op->asks.owner = keeps;
+    op->asks.on_moved = moved;
+    op->asks.shares_connection = true;
+    op->asks.on = &keeps->lane.command;
+    if (!schedule_reserve(&self->timers, keeps->terms.config->memory, self->running)) {
+        op->is_at_once = true;
+        op->status = REDLOCK_ERR_MEMORY;
+    } else if (op->acquires) {
+        acquire_begin(&op->acquisition, &op->terms, keeps->lane.inbox_is_subscribed, now_us);
+        op->asks.request = &op->acquisition.asks;
+    } else {
+        op->asks.request = &op->single;
+    }
+    make_ready(self, op);
+}
+
+/* Both lists at one moment: whoever is cancelled has been submitted. */
+static void take_in(keeper *keeps, int64_t now_us)
+{
+    operations *self = &keeps->operations;
+    pthread_mutex_lock(&keeps->mutex);
+    operation *submitted = self->submitted, *cancelled = self->cancelled;
+    self->submitted = NULL;
+    self->submitted_end = &self->submitted;
+    self->cancelled = NULL;
+    pthread_mutex_unlock(&keeps->mutex);
+    while (submitted != NULL) {
+        operation *op = submitted;
+        submitted = op->after;
+        start(keeps, op, now_us);
+    }
+    for (; cancelled != NULL; cancelled = cancelled->next_cancelled) {
+        if (!cancelled->is_at_once) acquire_stop(&cancelled->acquisition, REDLOCK_CANCELLED, now_us);
+        make_ready(self, cancelled);
+    }
+}
+
+static void take_due(operations *self, int64_t now_us)
+{
+    timer *first;
+    while ((first = schedule_first(&self->timers)) != NULL && first->at_us <= now_us) {
+        schedule_remove(&self->timers, first);
+        make_ready(self, (operation *)((char *)first - offsetof(operation, timer)));
+    }
+}
+
+int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
+{
+    operations *self = &keeps->operations;
+    take_in(keeps, now_us);
+    take_due(self, now_us);
+    int64_t until_us = now_us + budget_us;
+    operation *op;
+    for (unsigned n = 1; (op = take_ready(self)) != NULL; n++) {
+        advance(keeps, op, now_us);
+        if (n % BETWEEN_CLOCKS != 0) continue;
+        now_us = clock_now_us();
+        if (now_us >= until_us) break;
+    }
+    if (self->ready != NULL) return INT64_MIN;
+    timer *first = schedule_first(&self->timers);
+    return first == NULL ? NEVER : first->at_us;
+}
+
+/* The states of both connections in one number that changes whenever an operation might go on. */
+static unsigned look(const lane *on)
+{
+    return (on->command.generation + on->inbox.generation) * 64u + (unsigned)on->command.state * 8u +
+           (unsigned)on->inbox.state;
+}
+
+void operations_notice(keeper *keeps)
+{
+    unsigned now = look(&keeps->lane);
+    if (now == keeps->operations.connected_as) return;
+    keeps->operations.connected_as = now;
+    make_all_ready(&keeps->operations);
+}
+
+size_t operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
+{
+    operations *self = &keeps->operations;
+    size_t left = 0;
+    take_in(keeps, now_us);
+    for (operation *op = self->all, *next; op != NULL; op = next) {
+        next = op->next;
+        if (op->is_told) continue;
+        if (op->outlasts_close && !even_those) {
+            left++;
+            continue;
+        }
+        if (op->acquires && !op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
+        unready(self, op);
+        tell(keeps, op, REDLOCK_ERR_CLOSED, now_us);
+    }
+    return left;
+}
+
+/* ---- The inbox ---- */
+
+static void opened(void *arg, int64_t now_us)
+{
+    keeper *keeps = arg;
+    for (operation *op = keeps->operations.all; op != NULL; op = op->next) {
+        if (!op->acquires || op->is_at_once || op->is_told) continue;
+        acquire_inbox_opened(&op->acquisition, now_us);
+        make_ready(&keeps->operations, op);
+    }
+}
+
+static void lost(void *arg, redlock_status why, const char *text, int64_t now_us)
+{
+    keeper *keeps = arg;
+    for (operation *op = keeps->operations.all; op != NULL; op = op->next) {
+        if (!op->acquires || op->is_at_once || op->is_told) continue;
+        acquire_inbox_lost(&op->acquisition, why, text, now_us);
+        make_ready(&keeps->operations, op);
+    }
+}
+
+/* A hold id ends in the number of the hold in base 36, and that is the operation's id. */
+static uint64_t number_of(const char *hold_id, size_t length)
+{
+    uint64_t number = 0;
+    const char *at = memchr(hold_id, '.', length);
+    for (size_t i = at == NULL ? length : (size_t)(at - hold_id) + 1; i < length; i++) {
+        char digit = hold_id[i];
+        bool is_digit = digit >= '0' && digit <= '9';
+        if (!is_digit && !(digit >= 'a' && digit <= 'z')) return 0;
+        number = number * 36 + (uint64_t)(is_digit ? digit - '0' : digit - 'a' + 10);
+    }
+    return number;
+}
+
+static void granted(void *arg, const grant *message, int64_t now_us)
+{
+    keeper *keeps = arg;
+    pthread_mutex_lock(&keeps->mutex);
+    operation *op = find(&keeps->operations, number_of(message->hold_id, message->hold_id_length));
+    pthread_mutex_unlock(&keeps->mutex);
+    if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL) return;
+    acquire_granted(&op->acquisition, message, now_us);
+    make_ready(&keeps->operations, op);
+}
+
+const lane_listener operations_listener = {opened, lost, granted};

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * Asynchronous operations: the same engine as for blocking calls, any number at once on the keeper's lane.
+ *
+ *    operation_submit (any thread)      the keeper's next turn            finished() runs
+ *   -------------------------> SUBMITTED ----------------> RUNNING -----------------------> TOLD --> freed
+ *                                                             |  ^                            ^
+ *                                                             +--+ answer, message, timer     | its call came back, if
+ *                                                                                             | one was in flight
+ *
+ * finished() runs exactly once for each submitted operation, on the thread that turns the keeper, without its mutex.
+ *
+ * Threads: the table, `submitted` and `cancelled` belong to the keeper's mutex; the rest to the turning thread. */
+#ifndef REDLOCK_KEEPER_OPERATION_H
+#define REDLOCK_KEEPER_OPERATION_H
+
+#include "engine/acquire.h"
+#include "keeper/schedule.h"
+#include "lane/exchange.h"
+#include "lane/lane.h"
+
+typedef struct operation operation;
+struct operation {
+    exchange asks; /* first */
+    union {
+        acquire acquisition; /* with its terms and question filled in by the submitter */
+        request single;      /* any other request */
+    };
+    acquire_terms terms;
+    bool acquires;
+    bool is_ready;         /* in the ready list */
+    bool is_told;          /* finished() ran */
+    bool is_cancelled;     /* in the cancelled list; with the mutex */
+    bool outlasts_close;   /* a release: closing waits for it, as long as it waits at all */
+    bool is_at_once;       /* nothing to ask: finishes with `status` in the next turn */
+    redlock_status status;
+    size_t waiter_length;
+    timer timer;
+    uint64_t id;
+    operation *same_bucket;    /* in the table, by id */
+    operation *previous, *next; /* of all that run */
+    operation *after;          /* in one of the lists: submitted, ready */
+    operation *next_cancelled;
+    void (*finished)(operation *self, int64_t now_us); /* frees what only the operation knows; the status is set */
+    void (*free_self)(operation *self);
+};
+
+enum { OPERATION_FIRST_BUCKETS = 64 };
+
+typedef struct operations {
+    operation **bucket;
+    size_t buckets, count; /* in the table */
+    operation *first_buckets[OPERATION_FIRST_BUCKETS];
+    operation *submitted, **submitted_end;
+    operation *cancelled;
+    operation *all;
+    operation *ready, **ready_end;
+    schedule timers;
+    size_t running;
+    int64_t inbox_users;   /* that want the inbox, at the last look */
+    unsigned connected_as; /* what the connections looked like at the last look */
+} operations;
+
+struct keeper;
+
+void operations_init(operations *self);
+void operations_destroy(operations *self, const memory *from);
+
+/* With the mutex: hands an operation in; and cancels one by its id, if it is still there. */
+void operation_submit(struct keeper *keeps, operation *op);
+void operation_cancel(struct keeper *keeps, uint64_t id);
+
+/* On the turning thread, without the mutex: starts, stops and moves what is ready, for about `budget_us`. Until when nothing more is to be done
+ * is returned (an instant in the past: there is more to do now). */
+int64_t operations_turn(struct keeper *keeps, int64_t now_us, int64_t budget_us);
+
+/* After the lane was pumped: notices connections that changed. */
+void operations_notice(struct keeper *keeps);
+
+/* Finishes all with REDLOCK_ERR_CLOSED, but for those that outlast the beginning of the close unless `even_those`. Returns how many are left. */
+size_t operations_stop_all(struct keeper *keeps, bool even_those, int64_t now_us);
+
+extern const lane_listener operations_listener; /* its argument is the keeper */
+
+#endif

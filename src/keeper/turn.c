@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's event loop, or
+ * redlock_close. */
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "host/clock.h"
+#include "host/histogram.h"
+#include "host/thread.h"
+#include "keeper/keeper_internal.h"
+
+/* How long a round may work before it looks at the sockets again. */
+enum { BUDGET_US = 400 };
+
+static redlock_lock *lock_of(timer *which)
+{
+    return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer));
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- Locks, with the mutex ---- */
+
+static void tell_lost(keeper *self, redlock_lock *lock)
+{
+    lock->state = LOCK_LOST;
+    atomic_store(&lock->is_lost, true);
+    schedule_remove(&self->timers, &lock->timer);
+    counter_add(&self->terms.stats->lost, 1);
+    if (lock->on_lost == NULL) return;
+    lock->is_calling_back = true;
+    pthread_mutex_unlock(&self->mutex);
+    lock->on_lost(lock->on_lost_arg, lock);
+    pthread_mutex_lock(&self->mutex);
+    lock->is_calling_back = false;
+    pthread_cond_broadcast(&self->called_back);
+}
+
+bool keeper_end_undo(keeper *self, redlock_lock *lock)
+{
+    keeper_unlist(self, lock);
+    lock->state = LOCK_RELEASED;
+    if (atomic_load(&lock->is_closed)) return false;
+    self->lock_count--;
+    return true;
+}
+
+static void give_up_undo(keeper *self, redlock_lock *lock)
+{
+    if (!keeper_end_undo(self, lock)) return;
+    pthread_mutex_unlock(&self->mutex);
+    self->terms.free_lock(lock);
+    pthread_mutex_lock(&self->mutex);
+}
+
+void keeper_let_go_of_all(keeper *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    while (self->locks != NULL) {
+        redlock_lock *lock = self->locks;
+        if (lock->state == LOCK_UNDOING) give_up_undo(self, lock);
+        else keeper_unlist(self, lock);
+    }
+    pthread_mutex_unlock(&self->mutex);
+}
+
+static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    bool is_hopeless = lock->state == LOCK_UNDOING && !lock->errand_is_out && now_us >= lock->undo_until_us;
+    if (is_hopeless)
+        give_up_undo(self, lock);
+    else if (lock->state == LOCK_HELD && hold_due(&lock->hold, now_us) == HOLD_IS_OVER)
+        tell_lost(self, lock);
+    else if (lock->state == LOCK_UNDOING || hold_due(&lock->hold, now_us) == HOLD_RENEWS)
+        errand_send(self, lock, now_us);
+    else
+        keeper_plan(self, lock, now_us);
+}
+
+static bool is_due(const redlock_lock *lock, int64_t now_us)
+{
+    int64_t slack_us = lock->state == LOCK_HELD ? hold_slack_us(&lock->hold) : 0;
+    bool is_end = lock->timer.at_us >= atomic_load(&lock->hold.valid_until_us);
+    return lock->timer.at_us - (is_end ? 0 : slack_us) <= now_us;
+}
+
+static redlock_lock *next_due(keeper *self, int64_t now_us)
+{
+    timer *first = schedule_first(&self->timers);
+    return first != NULL && is_due(lock_of(first), now_us) ? lock_of(first) : NULL;
+}
+
+static void attend_all(keeper *self, int64_t now_us)
+{
+    redlock_lock *due;
+    while ((due = next_due(self, now_us)) != NULL) attend(self, due, now_us);
+}
+
+/* Begins to undo what is still held, once closing began. */
+static void undo_the_held(keeper *self, int64_t now_us)
+{
+    for (redlock_lock *lock = self->locks; lock != NULL; lock = lock->next) {
+        if (lock->state != LOCK_HELD) continue;
+        lock->state = LOCK_UNDOING;
+        atomic_store(&lock->is_closed, true);
+        atomic_store(&lock->hold.valid_until_us, 0);
+        lock->undo_until_us = self->closing_until_us;
+        lock->hold.renew_at_us = now_us;
+        self->undoing++;
+        keeper_plan(self, lock, now_us);
+    }
+}
+
+/* ---- Rounds ---- */
+
+static bool has_due(keeper *self, int64_t now_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    bool has = next_due(self, now_us) != NULL;
+    pthread_mutex_unlock(&self->mutex);
+    return has;
+}
+
+static bool is_closing(keeper *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    bool is = self->is_closing;
+    pthread_mutex_unlock(&self->mutex);
+    return is;
+}
+
+/* Until when nothing is due; from then on, whoever makes something due earlier wakes us. With the mutex. */
+static int64_t arm(keeper *self, int64_t operations_until_us)
+{
+    timer *first = schedule_first(&self->timers);
+    int64_t until_us = earliest(operations_until_us, first != NULL ? first->at_us : NEVER);
+    if (self->operations.submitted != NULL || self->operations.cancelled != NULL) until_us = INT64_MIN;
+    if (self->is_closing) until_us = earliest(until_us, self->closing_until_us);
+    self->armed_us = until_us;
+    return until_us;
+}
+
+/* Does what is due. False when closing is complete. */
+static bool work(keeper *self, int64_t *until_us)
+{
+    int64_t now_us = clock_now_us();
+    conn *on = &self->lane.command;
+    if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us)) conn_open(on, now_us);
+    bool has_releases = is_closing(self) && operations_stop_all(self, false, now_us) > 0;
+    int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
+    pthread_mutex_lock(&self->mutex);
+    if (self->is_closing) undo_the_held(self, now_us);
+    attend_all(self, now_us);
+    *until_us = arm(self, operations_until_us);
+    bool is_complete = self->is_closing && ((self->undoing == 0 && !has_releases) || now_us >= self->closing_until_us);
+    pthread_mutex_unlock(&self->mutex);
+    return !is_complete;
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) continue;
+}
+
+static void pump(keeper *self, int64_t until_us)
+{
+    lane_stops stops = {.fd = {self->wake_fd, -1}};
+    lane_pump(&self->lane, until_us, &stops);
+    if (stops.is_set[0]) drain(self->wake_fd);
+    operations_notice(self);
+}
+
+bool keeper_turn(keeper *self, int64_t until_us)
+{
+    int64_t due_us;
+    if (!work(self, &due_us)) return false;
+    pump(self, earliest(due_us, until_us));
+    pthread_mutex_lock(&self->mutex);
+    self->armed_us = INT64_MIN;
+    pthread_mutex_unlock(&self->mutex);
+    return true;
+}
+
+/* ---- The thread ---- */
+
+static void *run(void *arg)
+{
+    keeper *self = arg;
+    atomic_store(&self->turning, thread_number());
+    while (keeper_turn(self, NEVER)) {
+        if (!atomic_load(&self->close_requested)) continue;
+        /* A callback closed the client: this thread ends it, and nobody will join it. */
+        pthread_detach(pthread_self());
+        atomic_store(&self->has_thread, false);
+        self->terms.close(self);
+        return NULL;
+    }
+    return NULL;
+}
+
+/* It blocks every signal: the host's handlers run on the host's threads. */
+redlock_status keeper_start(keeper *self)
+{
+    if (self->terms.host == REDLOCK_HOST_MANUAL || atomic_load(&self->has_thread)) return REDLOCK_OK;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(&self->thread, NULL, run, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failure != 0) return REDLOCK_ERR_SYSTEM;
+    atomic_store(&self->has_thread, true);
+    return REDLOCK_OK;
+}
+
+/* ---- A caller's event loop ---- */
+
+static bool has_pending(const keeper *self)
+{
+    return conn_has_pending(&self->lane.command) || conn_has_pending(&self->lane.inbox);
+}
+
+static int64_t sockets_wake_us(const keeper *self)
+{
+    if (has_pending(self)) return INT64_MIN;
+    return earliest(conn_wake_us(&self->lane.command), conn_wake_us(&self->lane.inbox));
+}
+
+void keeper_process(keeper *self)
+{
+    atomic_store(&self->turning, thread_number());
+    int64_t until_us, began_us = clock_now_us();
+    do {
+        (void)keeper_turn(self, began_us);
+        (void)work(self, &until_us); /* what the sockets brought */
+        conn_flush(&self->lane.command, clock_now_us());
+        conn_flush(&self->lane.inbox, clock_now_us());
+    } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&
+             !atomic_load(&self->close_requested));
+    operations_notice(self);
+    poller_watch(&self->poller, 0, &self->lane.command);
+    poller_watch(&self->poller, 1, &self->lane.inbox);
+    poller_arm(&self->poller, earliest(until_us, sockets_wake_us(self)));
+    atomic_store(&self->turning, 0);
+}
+
+int64_t keeper_wake_us(keeper *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    int64_t wake_us = self->poller.armed_us;
+    if (self->armed_us < wake_us) wake_us = self->armed_us;
+    pthread_mutex_unlock(&self->mutex);
+    return wake_us;
+}
