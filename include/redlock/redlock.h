@@ -474,7 +474,7 @@ typedef struct redlock_set redlock_set;
 
 /* Acquires all of the names or none, within one wait_ms. They are taken in an order of their own (by their bytes), the
  * same everywhere, so that two sets never wait for each other. While some wait, those that are held already are renewed. `options` are those of each lock.
- * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is held. The same name twice is REDLOCK_ERR_ARGUMENT. */
+ * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is held. The same name twice, and the option reentrant, are REDLOCK_ERR_ARGUMENT. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client *client,
                                                                   const redlock_name_bytes *names,
                                                                   size_t count,

@@ -91,7 +91,7 @@ static void nested_finished(operation *op, int64_t now_us)
     (void)now_us;
     completion *self = (completion *)op;
     if (!op->is_at_once && op->status == REDLOCK_OK) op->status = self->judge(self->client, self->lock, &op->single);
-    if (op->status != REDLOCK_OK) (void)holds_leave(&self->client->holds, self->lock);
+    if (op->status != REDLOCK_OK) handle_leave(self->client, self->lock);
     conclude(self);
 }
 
@@ -111,6 +111,8 @@ static void release_finished(operation *op, int64_t now_us)
         (void)handle_let_go_of_lost(client, self->lock, now_us);
     } else if (self->lock != NULL) {
         if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_release(self->lock, &op->single);
+        /* Absent under this kind, but perhaps not under the other: found out, and ended, in the background. */
+        if (op->status == REDLOCK_LOST && self->lock->is_unsettled) op->status = REDLOCK_ERR_TIMEOUT;
         handle_end_release(client, self->lock, op->status);
     }
     conclude(self);
@@ -216,7 +218,7 @@ static redlock_status acquire_again(completion *self, const mode *as, int64_t wa
     redlock_lock *held = self->lock;
     suit(self, as, wanted_ttl_ms);
     redlock_status status = submit(self);
-    if (status != REDLOCK_OK) (void)holds_leave(&client->holds, held);
+    if (status != REDLOCK_OK) handle_leave(client, held);
     return status;
 }
 
@@ -283,11 +285,12 @@ redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, 
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->op.finished = release_finished;
     self->op.outlasts_close = true;
+    bool was_valid = handle_is_valid(lock, self->began_us);
     if (holds_leave(&client->holds, lock)) {
         begin_release(self);
     } else {
-        self->lock = NULL; /* those around it go on holding */
-        answer_at_once(self, handle_is_valid(lock, self->began_us) ? REDLOCK_OK : REDLOCK_LOST);
+        self->lock = NULL; /* those around it go on holding, and may give the lock back at any moment */
+        answer_at_once(self, was_valid ? REDLOCK_OK : REDLOCK_LOST);
     }
     redlock_lock *given = self->lock;
     redlock_status status = submit(self);

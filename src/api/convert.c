@@ -7,6 +7,13 @@
 #include "host/clock.h"
 #include "wire/key.h"
 
+/* A semaphore's holds are shared for good. */
+static bool has_permits(const redlock_lock *lock)
+{
+    mode as;
+    return !mode_read(&as, lock_holder(lock), lock->mode_length) || as.permits > 0;
+}
+
 /* May the call go on? Otherwise `*status` is its answer, REDLOCK_OK among them: it has that mode already. */
 static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
 {
@@ -14,28 +21,29 @@ static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
     if (*status != REDLOCK_OK) return false;
     if (atomic_load(&lock->is_closed)) *status = REDLOCK_ERR_CLOSED;
     else if (!handle_is_valid(lock, clock_now_us())) *status = REDLOCK_LOST;
-    else if (memchr(lock_holder(lock), '/', lock->mode_length) != NULL) *status = REDLOCK_ERR_ARGUMENT;
-    return *status == REDLOCK_OK && lock_kind(lock) != to;
+    else if (has_permits(lock)) *status = REDLOCK_ERR_ARGUMENT;
+    return *status == REDLOCK_OK && (lock_kind(lock) != to || lock->is_unsettled);
 }
 
 /* The same holder with another kind: the first letter of its member. */
 static question begin(redlock_lock *lock, enum script_id id, char to, char *holder)
 {
+    keeper_begin_conversion(lock->keeper, lock, to);
     question about = handle_question(lock, id, lock->hold.ttl_ms);
     memcpy(holder, lock_holder(lock), lock->holder_length);
     holder[0] = to;
     about.waiter = holder;
     about.waiter_length = lock->holder_length;
-    keeper_begin_conversion(lock->keeper, lock);
     return about;
 }
 
-static redlock_status end(redlock_lock *lock, char to, redlock_status status, int64_t code)
+static redlock_status end(redlock_lock *lock, char to, redlock_status status, const request *asked)
 {
-    bool is_done = status == REDLOCK_OK && code == CONVERT_DONE;
-    keeper_end_conversion(lock->keeper, lock, is_done ? to : lock_kind(lock));
+    bool is_done = status == REDLOCK_OK && asked->code == CONVERT_DONE;
+    bool is_settled = status == REDLOCK_OK || !asked->is_ambiguous;
+    keeper_end_conversion(lock->keeper, lock, is_done ? to : lock_kind(lock), is_settled);
     if (status != REDLOCK_OK || is_done) return status;
-    if (code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
+    if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
     keeper_lost(lock->keeper, lock);
     return REDLOCK_LOST;
 }
@@ -56,7 +64,7 @@ redlock_status redlock_downgrade(redlock_lock *lock)
     if (!may_convert(lock, KIND_SHARED, &status)) return status;
     question about = begin(lock, SCRIPT_DOWNGRADE, KIND_SHARED, holder);
     status = ask(lock, &about, &asked);
-    return end(lock, KIND_SHARED, status, asked.code);
+    return end(lock, KIND_SHARED, status, &asked);
 }
 
 question handle_begin_upgrade(redlock_lock *lock, char *holder)
@@ -66,7 +74,7 @@ question handle_begin_upgrade(redlock_lock *lock, char *holder)
 
 redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked)
 {
-    redlock_status status = end(lock, KIND_EXCLUSIVE, asked->status, asked->code);
+    redlock_status status = end(lock, KIND_EXCLUSIVE, asked->status, asked);
     if (status != REDLOCK_OK) return status;
     atomic_store(&lock->fence, (uint64_t)asked->value[0]);
     keeper_extended(lock->keeper, lock, asked->sent_us, asked->value[1]);

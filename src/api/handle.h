@@ -31,6 +31,9 @@ redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock,
 question handle_begin_upgrade(redlock_lock *lock, char *holder);
 redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked);
 
+/* Takes an entry back that came to nothing; if it was the last, the lock is given back in the background. */
+void handle_leave(redlock_client *client, redlock_lock *lock);
+
 redlock_status handle_judge_extend(redlock_client *client, redlock_lock *lock, const request *asked);
 
 #endif

@@ -174,7 +174,7 @@ static redlock_status suit(redlock_client *client, redlock_lock *held, const mod
         status = redlock_upgrade(held);
     bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
     if (status == REDLOCK_OK && is_short) status = redlock_extend(held, wanted_ttl_ms);
-    if (status != REDLOCK_OK) (void)holds_leave(&client->holds, held);
+    if (status != REDLOCK_OK) handle_leave(client, held);
     return status;
 }
 

@@ -27,13 +27,19 @@ void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_stat
     else keeper_free(&client->keeper, lock);
 }
 
-static redlock_status release_held(redlock_client *client, redlock_lock *lock)
+static redlock_status ask_release(redlock_client *client, redlock_lock *lock)
 {
     exchange asks = {0};
     request asked;
     question about = handle_question(lock, SCRIPT_RELEASE, client->linger_ms);
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
-    if (status == REDLOCK_OK) status = handle_judge_release(lock, &asked);
+    return status == REDLOCK_OK ? handle_judge_release(lock, &asked) : status;
+}
+
+static redlock_status release_held(redlock_client *client, redlock_lock *lock)
+{
+    redlock_status status = ask_release(client, lock);
+    if (status == REDLOCK_LOST && keeper_settle_otherwise(&client->keeper, lock)) status = ask_release(client, lock);
     handle_end_release(client, lock, status);
     return status;
 }
@@ -45,28 +51,46 @@ redlock_status redlock_release(redlock_lock *lock)
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
     int64_t now_us = clock_now_us();
-    /* A nested entry ends: those around it go on holding. */
-    if (!holds_leave(&client->holds, lock)) return handle_is_valid(lock, now_us) ? REDLOCK_OK : REDLOCK_LOST;
+    bool was_valid = handle_is_valid(lock, now_us);
+    /* A nested entry ends: those around it go on holding, and may give the lock back at any moment. */
+    if (!holds_leave(&client->holds, lock)) return was_valid ? REDLOCK_OK : REDLOCK_LOST;
     histogram_add(&client->stats.hold, now_us - lock->acquired_us);
     keeper_forget(&client->keeper, lock);
     if (atomic_load(&lock->is_closed)) {
         keeper_free(&client->keeper, lock);
         return REDLOCK_ERR_CLOSED;
     }
-    return handle_is_valid(lock, now_us) ? release_held(client, lock) : handle_let_go_of_lost(client, lock, now_us);
+    return was_valid ? release_held(client, lock) : handle_let_go_of_lost(client, lock, now_us);
+}
+
+void handle_leave(redlock_client *client, redlock_lock *lock)
+{
+    if (!holds_leave(&client->holds, lock)) return;
+    keeper_forget(&client->keeper, lock);
+    if (atomic_load(&lock->is_closed)) keeper_free(&client->keeper, lock);
+    else keeper_undo(&client->keeper, lock, clock_now_us());
 }
 
 redlock_status handle_judge_extend(redlock_client *client, redlock_lock *lock, const request *asked)
 {
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code == RENEW_ABSENT) {
-        keeper_lost(&client->keeper, lock);
+        if (!lock->is_unsettled) keeper_lost(&client->keeper, lock);
         return REDLOCK_LOST;
     }
     int64_t lease_ms = asked->value[0];
     if (asked->code != RENEW_DONE || lease_ms <= 0 || lease_ms > LEASE_MOST_MS) return REDLOCK_ERR_PROTOCOL;
     keeper_extended(&client->keeper, lock, asked->sent_us, lease_ms);
     return REDLOCK_OK;
+}
+
+static redlock_status ask_extend(redlock_client *client, redlock_lock *lock, int64_t ttl_ms)
+{
+    exchange asks = {0};
+    request asked;
+    question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
+    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, true);
+    return status == REDLOCK_OK ? handle_judge_extend(client, lock, &asked) : status;
 }
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
@@ -78,9 +102,7 @@ redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
     if (status != REDLOCK_OK) return status;
     if (atomic_load(&lock->is_closed)) return REDLOCK_ERR_CLOSED;
     if (!handle_is_valid(lock, clock_now_us())) return REDLOCK_LOST;
-    exchange asks = {0};
-    request asked;
-    question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
-    status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    return status == REDLOCK_OK ? handle_judge_extend(client, lock, &asked) : status;
+    status = ask_extend(client, lock, ttl_ms);
+    bool is_otherwise = status == REDLOCK_LOST && keeper_settle_otherwise(&client->keeper, lock);
+    return is_otherwise ? ask_extend(client, lock, ttl_ms) : status;
 }

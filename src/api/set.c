@@ -56,8 +56,8 @@ static redlock_status release_all(redlock_set *self)
 
 static redlock_status acquire_all(redlock_client *client, redlock_set *self, redlock_options o)
 {
-    int64_t until_us = clock_now_us() + o.wait_ms * US_PER_MS;
-    bool has_deadline = o.wait_ms > 0;
+    bool has_deadline = o.wait_ms > 0 && o.wait_ms <= LEASE_MOST_MS;
+    int64_t until_us = has_deadline ? clock_now_us() + o.wait_ms * US_PER_MS : NEVER;
     o.auto_renew = true; /* until all are there: what was taken first must not run out meanwhile */
     for (size_t i = 0; i < self->count; i++) {
         int64_t left_ms = (until_us - clock_now_us()) / US_PER_MS;
@@ -70,18 +70,18 @@ static redlock_status acquire_all(redlock_client *client, redlock_set *self, red
 }
 
 /* All are held: from here on each lives by the caller's own terms, with a whole lease. */
-static redlock_status settle(redlock_set *self, const redlock_options *o, int64_t now_us)
+static redlock_status settle(redlock_set *self, const redlock_options *o)
 {
-    for (size_t i = 0; i < self->count; i++) {
+    for (size_t i = 0; i < self->count && !o->auto_renew; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        int64_t wanted_ms = lock->hold.ttl_ms * 2 / 3;
-        redlock_status status = REDLOCK_OK;
-        if (!o->auto_renew && redlock_remaining_ms(lock) < wanted_ms)
-            status = redlock_extend(lock, lock->hold.ttl_ms);
-        if (status == REDLOCK_OK && !handle_is_valid(lock, now_us)) status = REDLOCK_LOST;
+        bool is_short = redlock_remaining_ms(lock) < lock->hold.ttl_ms * 2 / 3;
+        redlock_status status = is_short ? redlock_extend(lock, lock->hold.ttl_ms) : REDLOCK_OK;
         if (status != REDLOCK_OK) return status;
-        if (!o->auto_renew) keeper_set_renewal(lock->keeper, lock, false, now_us);
+        keeper_end_renewal(lock->keeper, lock, clock_now_us());
     }
+    int64_t now_us = clock_now_us();
+    for (size_t i = 0; i < self->count; i++)
+        if (!handle_is_valid(self->entries[i].lock, now_us)) return REDLOCK_LOST;
     return REDLOCK_OK;
 }
 
@@ -93,7 +93,7 @@ redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_by
     *set = NULL;
     if (client == NULL || names == NULL || count == 0 || count > SIZE_MAX / sizeof(entry) / 2)
         return REDLOCK_ERR_ARGUMENT;
-    if (!options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
+    if (!options_copy(&o, sizeof o, options) || o.reentrant) return REDLOCK_ERR_ARGUMENT;
     o.struct_size = sizeof o;
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
@@ -103,7 +103,7 @@ redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_by
     self->count = count;
     status = fill(self, names);
     if (status == REDLOCK_OK) status = acquire_all(client, self, o);
-    if (status == REDLOCK_OK) status = settle(self, &o, clock_now_us());
+    if (status == REDLOCK_OK) status = settle(self, &o);
     if (status == REDLOCK_OK) *set = self;
     else (void)release_all(self);
     return status;

@@ -32,6 +32,7 @@ static void finish(acquire *self, redlock_status status)
 
 static void ask(acquire *self)
 {
+    self->was_ambiguous |= self->asks.is_ambiguous;
     request_begin(&self->asks, self->terms.deadline_us, self->terms.timeout_us,
                   jitter_below(&self->jitter, UINT32_MAX));
 }
@@ -187,11 +188,11 @@ static void read_answer(acquire *self, int64_t now_us)
         note_busy(self);
         break;
     case ACQUIRE_DEADLOCK:
-        self->is_owed = self->asks.is_ambiguous;
+        self->is_owed = self->asks.is_ambiguous || self->was_ambiguous || self->is_queued;
         finish(self, REDLOCK_DEADLOCK);
         break;
     case ACQUIRE_FULL:
-        self->is_owed = self->asks.is_ambiguous;
+        self->is_owed = self->asks.is_ambiguous || self->was_ambiguous;
         finish(self, REDLOCK_ERR_QUEUE_FULL);
         break;
     default:

@@ -52,6 +52,7 @@ typedef struct acquire {
     bool inbox_is_open;
     bool is_queued;         /* the last answer said so */
     bool is_owed;
+    bool was_ambiguous;     /* an earlier question was cut: the server may still carry it out */
     bool must_ask_again;    /* the inbox opened anew while a question was under way */
     int64_t recheck_us;     /* WAITING: when to ask again */
     server_instant known;   /* from the last answer "queued"; before it, only when the first question that queues was sent */

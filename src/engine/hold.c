@@ -94,9 +94,9 @@ void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
     self->renew_at_us = at_us > not_before_us ? at_us : not_before_us;
 }
 
-void hold_set_renewal(hold *self, bool auto_renew, int64_t now_us)
+void hold_end_renewal(hold *self)
 {
-    self->auto_renew = auto_renew;
-    self->end_us = auto_renew ? NEVER : valid_until(self);
-    self->renew_at_us = auto_renew ? now_us : NEVER;
+    self->auto_renew = false;
+    self->end_us = valid_until(self);
+    self->renew_at_us = NEVER;
 }

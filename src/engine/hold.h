@@ -52,8 +52,8 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms);
 /* The holder itself asked for a longer lease, and got it: the maximum hold moves with it. */
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms);
 
-/* From now on it is renewed for ever, or not beyond the lease that it has. */
-void hold_set_renewal(hold *self, bool auto_renew, int64_t now_us);
+/* From now on it is not renewed beyond the lease that it has. */
+void hold_end_renewal(hold *self);
 
 /* A renewal came to nothing: again a little later, and not before `not_before_us`. */
 void hold_retry(hold *self, int64_t not_before_us, int64_t now_us);

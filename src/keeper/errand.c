@@ -76,11 +76,14 @@ static bool is_lease(int64_t ms)
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
     if (lock->state != LOCK_HELD) return;
+    bool is_absent = read->kind == ANSWER_CODE && read->code == RENEW_ABSENT;
     if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && is_lease(read->value[0])) {
         counter_add(&self->terms.stats->renewed, 1);
-        lock->by_source = false;
+        lock->by_source = lock->is_unsettled = false;
         hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
-    } else if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT && !lock->is_converting) {
+    } else if (is_absent && lock_settle_otherwise(lock)) {
+        lock->hold.renew_at_us = now_us;
+    } else if (is_absent && !lock->is_converting) {
         atomic_store(&lock->hold.valid_until_us, 0);
         lock->is_gone = true;
     } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {
@@ -101,6 +104,11 @@ static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t n
 /* With the mutex. True when the lock is to be freed. */
 static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
+    bool is_absent = read->kind == ANSWER_CODE && read->code == RELEASE_ABSENT;
+    if (is_absent && lock_settle_otherwise(lock)) {
+        lock->hold.renew_at_us = now_us;
+        return false;
+    }
     if (undo_is_over(lock, read, now_us)) return keeper_end_undo(self, lock);
     if (read->kind == ANSWER_NOSCRIPT) {
         lock->by_source = true;

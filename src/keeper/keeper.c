@@ -194,27 +194,57 @@ void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t 
     pthread_mutex_unlock(&self->mutex);
 }
 
-void keeper_begin_conversion(keeper *self, redlock_lock *lock)
+/* With the mutex. */
+static void set_kind(redlock_lock *lock, char kind)
 {
-    pthread_mutex_lock(&self->mutex);
-    lock->is_converting = true;
-    pthread_mutex_unlock(&self->mutex);
-}
-
-void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind)
-{
-    pthread_mutex_lock(&self->mutex);
-    lock->is_converting = false;
     lock->bytes[lock_holder(lock) - lock->bytes] = kind;
     atomic_store(&lock->kind, kind);
     lock->nonce = -1; /* a renewal under way asked for the holder that it no longer is: its answer is void */
+}
+
+static char other_kind(char kind)
+{
+    return kind == KIND_SHARED ? KIND_EXCLUSIVE : KIND_SHARED;
+}
+
+void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock->is_converting = true;
+    lock->is_unsettled = false;
+    set_kind(lock, other_kind(to));
     pthread_mutex_unlock(&self->mutex);
 }
 
-void keeper_set_renewal(keeper *self, redlock_lock *lock, bool auto_renew, int64_t now_us)
+void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled)
 {
     pthread_mutex_lock(&self->mutex);
-    hold_set_renewal(&lock->hold, auto_renew, now_us);
+    lock->is_converting = false;
+    lock->is_unsettled = !is_settled;
+    set_kind(lock, kind);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+bool lock_settle_otherwise(redlock_lock *lock)
+{
+    if (!lock->is_unsettled) return false;
+    lock->is_unsettled = false;
+    set_kind(lock, other_kind(lock_kind(lock)));
+    return true;
+}
+
+bool keeper_settle_otherwise(keeper *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    bool is_otherwise = lock_settle_otherwise(lock);
+    pthread_mutex_unlock(&self->mutex);
+    return is_otherwise;
+}
+
+void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    hold_end_renewal(&lock->hold);
     if (lock->state == LOCK_HELD) keeper_plan(self, lock, now_us);
     pthread_mutex_unlock(&self->mutex);
 }

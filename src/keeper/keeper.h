@@ -65,6 +65,7 @@ struct redlock_lock {
     _Atomic bool is_closed; /* undone by the client's close; the user still has the handle */
     bool is_reentrant;
     bool is_converting;    /* an upgrade or downgrade is under way: an absent holder proves nothing */
+    _Atomic bool is_unsettled; /* one ended without an answer: the holder has this kind, or the other one */
     bool is_listed;
     bool is_calling_back;  /* on_lost is running */
     bool is_abandoned;     /* the user let go while the errand was out: its answer frees the lock */
@@ -152,12 +153,16 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);
 /* A lease was extended by a request sent at sent_us. */
 void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms);
 
-/* An upgrade or downgrade begins; and ends, leaving the lock with this kind (the first letter of its holder). */
-void keeper_begin_conversion(keeper *self, redlock_lock *lock);
-void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind);
+/* A conversion to the kind `to` (the first letter of its holder) begins; and ends, with that kind or the one before, or unsettled:
+ * then whatever finds the holder absent looks for it under the other kind, once. */
+void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to);
+void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled);
 
-/* From now on the lock is renewed, or no longer is. */
-void keeper_set_renewal(keeper *self, redlock_lock *lock, bool auto_renew, int64_t now_us);
+/* The holder was absent: true if the lock was unsettled, and now has the other kind for good. */
+bool keeper_settle_otherwise(keeper *self, redlock_lock *lock);
+
+/* From now on the lock is no longer renewed: it lasts for the lease that it has. */
+void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);
 
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);
