@@ -60,7 +60,7 @@ static redlock_status acquire_all(redlock_client *client, redlock_set *self, red
     int64_t until_us = has_deadline ? clock_now_us() + o.wait_ms * US_PER_MS : NEVER;
     o.auto_renew = true; /* until all are there: what was taken first must not run out meanwhile */
     for (size_t i = 0; i < self->count; i++) {
-        int64_t left_ms = (until_us - clock_now_us()) / US_PER_MS;
+        int64_t left_ms = (until_us - clock_now_us() + US_PER_MS - 1) / US_PER_MS; /* never too early */
         if (has_deadline) o.wait_ms = left_ms > 0 ? left_ms : 1;
         entry *next = &self->entries[i];
         redlock_status status = redlock_acquire_bytes(client, next->name.bytes, next->name.length, &o, &next->lock);

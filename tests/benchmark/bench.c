@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The benchmark: a private server, one process per measurement, a table, and one line of JSON.
  *
- *     bench [--quick] [--apart] [pair] [handover] [hot] [distinct] [renew]      default: all of them
+ *     bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [renew]      default: all of them
  *
  * A measurement that fails or hangs costs its own rows and figures, never the others'. */
 #include "bench.h"
@@ -29,6 +29,7 @@ typedef struct part {
 
 static const part parts[] = {
     {"pair", measure_pair_tcp, 1, true},       {"pair", measure_pair_unix, 1, true},
+    {"nested", measure_nested, 1, true},       {"readers", measure_readers, 1, true},
     {"handover", measure_handover, 2, true},   {"hot", measure_hot_processes, 2, true},
     {"hot", measure_hot_processes, 8, true},   {"hot", measure_hot_processes, 64, true},
     {"hot", measure_hot_processes, 256, true}, {"hot", measure_hot_threads, 2, true},
@@ -121,7 +122,8 @@ static char **names_from(char **argv, bool *is_quick, bool *is_apart)
     *is_apart = take_option(&argv, "--apart");
     for (char **each = argv; *each != NULL; each++) {
         if (is_name_of_part(*each)) continue;
-        fprintf(stderr, "usage: bench [--quick] [--apart] [pair] [handover] [hot] [distinct] [renew]\n");
+        fprintf(stderr,
+                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [renew]\n");
         return NULL;
     }
     return argv;

@@ -24,6 +24,12 @@ typedef struct benchmark {
 bool measure_pair_tcp(const benchmark *self, int unused);
 bool measure_pair_unix(const benchmark *self, int unused);
 
+/* What entering a reentrant hold again costs, in the client alone. */
+bool measure_nested(const benchmark *self, int unused);
+
+/* Shared locks beside no, ten, and ten thousand other holders. */
+bool measure_readers(const benchmark *self, int unused);
+
 /* From the call of release in one process to the return of acquire in the other. */
 bool measure_handover(const benchmark *self, int unused);
 

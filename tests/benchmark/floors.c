@@ -103,13 +103,18 @@ bool floor_publish(redisContext *link, const char *channel, const char *payload)
     return expect(reply, reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1, "PUBLISH");
 }
 
-/* One line of INFO commandstats: "cmdstat_evalsha:calls=12,usec=...". */
-static int64_t calls_of(const char *statistics, const char *command)
+/* One line of INFO commandstats: "cmdstat_evalsha:calls=12,usec=34,...". */
+static floor_scripts calls_of(const char *statistics, const char *command)
 {
     char needle[64];
+    floor_scripts read = {0};
     snprintf(needle, sizeof needle, "cmdstat_%s:calls=", command);
     const char *found = strstr(statistics, needle);
-    return found != NULL ? strtoll(found + strlen(needle), NULL, 10) : 0;
+    if (found == NULL) return read;
+    char *end;
+    read.calls = strtoll(found + strlen(needle), &end, 10);
+    if (strncmp(end, ",usec=", 6) == 0) read.spent_us = strtoll(end + 6, NULL, 10);
+    return read;
 }
 
 int64_t floor_commands_sent(redisContext *link)
@@ -121,7 +126,15 @@ int64_t floor_commands_sent(redisContext *link)
     const bool is_text = reply != NULL && reply->str != NULL && reply->type != REDIS_REPLY_ERROR;
     int64_t calls = 0;
     for (size_t i = 0; is_text && i < sizeof sent_by_clients / sizeof *sent_by_clients; i++) {
-        calls += calls_of(reply->str, sent_by_clients[i]);
+        calls += calls_of(reply->str, sent_by_clients[i]).calls;
     }
     return expect(reply, is_text, "INFO") ? calls : -1;
+}
+
+bool floor_scripts_run(redisContext *link, floor_scripts *out)
+{
+    redisReply *reply = redisCommand(link, "INFO commandstats");
+    const bool is_text = reply != NULL && reply->str != NULL && reply->type != REDIS_REPLY_ERROR;
+    *out = is_text ? calls_of(reply->str, "evalsha") : (floor_scripts){0};
+    return expect(reply, is_text, "INFO");
 }

@@ -45,4 +45,12 @@ bool floor_publish(redisContext *link, const char *channel, const char *payload)
  * that run inside scripts are not among them. Negative after a failure. */
 int64_t floor_commands_sent(redisContext *link);
 
+/* What scripts cost the server since it started, as it counts itself. False after a failure. */
+typedef struct floor_scripts {
+    int64_t calls;
+    int64_t spent_us;
+} floor_scripts;
+
+bool floor_scripts_run(redisContext *link, floor_scripts *out);
+
 #endif

@@ -10,6 +10,9 @@
     X(pair_p99_ratio_tcp)                                                                                              \
     X(pair_p50_ratio_unix)                                                                                             \
     X(pair_p99_ratio_unix)                                                                                             \
+    X(nested_pair_ns)                                                                                                  \
+    X(shared_pair_ratio)                                                                                               \
+    X(shared10k_cost_ratio)                                                                                            \
     X(handover_p50_ratio)                                                                                              \
     X(handover_p99_ratio)                                                                                              \
     X(hot64_throughput_ratio)                                                                                          \

@@ -118,3 +118,41 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tear_down(&tree);
     return 0;
 }
+
+#ifdef FUZZ_STANDALONE
+static const char *const parts[] = {"\x05\x05\x01"
+                                    "12345678"
+                                    "\x01"
+                                    "12345678"
+                                    "\x01"
+                                    "12345678"
+                                    "\x01"
+                                    "12345678"
+                                    "\x01"
+                                    "12345678",
+                                    "\x04\x06NOPERM",
+                                    "\x05\x02",
+                                    "\x05\x03",
+                                    "\x05\x05",
+                                    "\x05\x01",
+                                    "\x01\x01\x01\x01\x01\x01\x01\x01\x01",
+                                    "\x01\xff\xff\xff\xff\xff\xff\xff\xff",
+                                    "\x01\xff\xff\xff\xff\xff\xff\xff\x7f",
+                                    "\x06",
+                                    "\x02\x01x",
+                                    "\x03\x02OK",
+                                    "\x04\x08NOSCRIPT",
+                                    "\x04\x0a-ERR x\r\n\xff\x01",
+                                    "\x04\x14WRONGTYPE Operation ",
+                                    "\x04\x10MOVED 1 [::1]:1 ",
+                                    "\x04\x07LOADING",
+                                    "\x04\023ERR Error NOPERM no",
+                                    "\x04\xffOOM command",
+                                    "\x04\x01",
+                                    "\x05",
+                                    "\x04",
+                                    "\x02",
+                                    "ERR ",
+                                    "READONLY"};
+#include "standalone.h"
+#endif

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * lane/codec on hostile bytes. The first byte chooses the size of the pieces in which the rest is fed; every
  * reply that comes out is walked to its last byte, and must be within the limits.
- * With clang: -fsanitize=fuzzer,address. Without libFuzzer, FUZZ_STANDALONE gives a main that mangles
- * sound streams, from a seed and a number of rounds. */
+ * With clang: -fsanitize=fuzzer,address. Without libFuzzer: standalone.h. */
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,75 +63,44 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 }
 
 #ifdef FUZZ_STANDALONE
-static uint32_t state;
-
-static uint32_t below(uint32_t bound)
-{
-    state = state * 1664525u + 1013904223u;
-    return (state >> 8) % bound;
-}
-
-static size_t append(uint8_t *out, size_t at, size_t size)
-{
-    static const char *const parts[] = {"*",
-                                        "$",
-                                        ":",
-                                        "+",
-                                        "-",
-                                        "%",
-                                        "~",
-                                        ">",
-                                        "#t\r\n",
-                                        ",1.5\r\n",
-                                        "_\r\n",
-                                        "\r\n",
-                                        "\r",
-                                        "\n",
-                                        "0",
-                                        "-1",
-                                        "1\r\n",
-                                        "2\r\n",
-                                        "*2\r\n",
-                                        "*1\r\n",
-                                        "*3\r\n",
-                                        "*0\r\n",
-                                        "*-1\r\n",
-                                        "$-1\r\n",
-                                        "$1\r\nx\r\n",
-                                        "$3\r\nabc\r\n",
-                                        ":7\r\n",
-                                        "+OK\r\n",
-                                        "-ERR no\r\n",
-                                        "8192\r\n",
-                                        "*8192\r\n",
-                                        "2147483648\r\n",
-                                        "*9223372036854775807\r\n",
-                                        "$9223372036854775807\r\n",
-                                        "$4194304\r\n",
-                                        "x",
-                                        "message",
-                                        "(1\r\n",
-                                        "=5\r\ntxt:a\r\n"};
-    const char *part = parts[below(sizeof parts / sizeof *parts)];
-    size_t length = strlen(part);
-    if (at + length > size) return size;
-    memcpy(out + at, part, length);
-    return at + length;
-}
-
-int main(int argc, char **argv)
-{
-    state = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
-    unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 20000;
-    uint8_t bytes[512];
-    for (unsigned long round = 0; round < rounds; round++) {
-        size_t size = 2 + below(sizeof bytes - 2), at = 1;
-        bytes[0] = (uint8_t)below(256);
-        while (at < size) at = append(bytes, at, size);
-        if (below(4) == 0) bytes[1 + below((uint32_t)size - 1)] = (uint8_t)below(256);
-        LLVMFuzzerTestOneInput(bytes, size);
-    }
-    printf("%lu rounds\n", rounds);
-    return 0;
-}
+static const char *const parts[] = {"*",
+                                    "$",
+                                    ":",
+                                    "+",
+                                    "-",
+                                    "%",
+                                    "~",
+                                    ">",
+                                    "#t\r\n",
+                                    ",1.5\r\n",
+                                    "_\r\n",
+                                    "\r\n",
+                                    "\r",
+                                    "\n",
+                                    "0",
+                                    "-1",
+                                    "1\r\n",
+                                    "2\r\n",
+                                    "*2\r\n",
+                                    "*1\r\n",
+                                    "*3\r\n",
+                                    "*0\r\n",
+                                    "*-1\r\n",
+                                    "$-1\r\n",
+                                    "$1\r\nx\r\n",
+                                    "$3\r\nabc\r\n",
+                                    ":7\r\n",
+                                    "+OK\r\n",
+                                    "-ERR no\r\n",
+                                    "8192\r\n",
+                                    "*8192\r\n",
+                                    "2147483648\r\n",
+                                    "*9223372036854775807\r\n",
+                                    "$9223372036854775807\r\n",
+                                    "$4194304\r\n",
+                                    "x",
+                                    "message",
+                                    "(1\r\n",
+                                    "=5\r\ntxt:a\r\n"};
+#include "standalone.h"
 #endif

@@ -56,3 +56,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(uri);
     return 0;
 }
+
+#ifdef FUZZ_STANDALONE
+static const char *const parts[] = {
+    "redis://", "rediss://", "unix://", "redis",     "://",          ":",    "/",     "@",          "[",
+    "]",        "[::1]",     "::1",     "127.0.0.1", "localhost",    "6379", "65535", "65536",      "0",
+    "-1",       "?db=",      "?db=3",   "/15",       "db",           "&",    "=",     "%",          "%2",
+    "%40",      "%00",       "%0a",     "%25",       "user:secret@", "user", "a",     "tmp/s.sock", "#",
+    "\\",       "\t",        "\n",      "\x7f",      "\xff",         " "};
+#include "standalone.h"
+#endif

@@ -79,3 +79,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(key);
     return 0;
 }
+
+#ifdef FUZZ_STANDALONE
+static const char *const parts[] = {"a",    "{",    "}",   "{}",   "{a}",    "{user}",     "=",
+                                    "%",    "%7B",  "%7b", "\x01", "\x1f",   " ",          "\x7f",
+                                    "\x80", "\xff", "{{",  "}}",   "{a}{b}", "invoice:42", "\r\n"};
+#include "standalone.h"
+#endif

@@ -109,6 +109,43 @@ static void an_unknown_code_is_a_broken_protocol(void **state)
     assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
 }
 
+static void a_wait_for_oneself_is_refused_at_once(void **state)
+{
+    (void)state;
+    for (int may_wait = 0; may_wait <= 1; may_wait++) {
+        acquire self = begun(may_wait, true);
+
+        send(&self, t0);
+        told(&self, ACQUIRE_DEADLOCK, 0, 0, t0 + 1000);
+        assert_done(&self, REDLOCK_DEADLOCK, false);
+        assert_string_equal(self.text, "");
+    }
+}
+
+static void a_deadlock_after_a_lost_reply_is_undone_all_the_same(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    told(&self, ACQUIRE_DEADLOCK, 0, 0, t0 + 3000);
+    assert_done(&self, REDLOCK_DEADLOCK, true);
+}
+
+/* The owner took the lock elsewhere while we were waiting for it: our place in the queue is still there. */
+static void a_waiter_that_learns_of_a_deadlock_leaves_the_queue(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_tick(&self, self.recheck_us);
+    send(&self, self.recheck_us);
+    told(&self, ACQUIRE_DEADLOCK, 0, 0, self.recheck_us + 1000);
+    assert_done(&self, REDLOCK_DEADLOCK, true);
+}
+
 static void a_number_that_no_script_says_is_a_broken_protocol(void **state)
 {
     static const int64_t server_us = 1800000000000000, too_large = (INT64_C(1) << 53) + 1;
@@ -292,6 +329,9 @@ int main(void)
         cmocka_unit_test(a_lock_obtained_too_late_to_try_is_undone),
         cmocka_unit_test(a_try_never_queues_whatever_the_server_says),
         cmocka_unit_test(an_unknown_code_is_a_broken_protocol),
+        cmocka_unit_test(a_wait_for_oneself_is_refused_at_once),
+        cmocka_unit_test(a_deadlock_after_a_lost_reply_is_undone_all_the_same),
+        cmocka_unit_test(a_waiter_that_learns_of_a_deadlock_leaves_the_queue),
         cmocka_unit_test(a_number_that_no_script_says_is_a_broken_protocol),
         cmocka_unit_test(a_lease_longer_than_was_asked_for_is_not_believed),
         cmocka_unit_test(a_wait_that_ends_in_the_queue_timed_out_and_is_undone),

@@ -17,14 +17,15 @@ typedef struct world {
     bool was_sent, inbox_is_open;
     attempt sent, ghost;      /* on the way and awaited; on the way though its connection was cut */
     bool is_taken, is_queued; /* by another; us */
+    bool is_taken_by_kin;     /* by another hold of our owner, in the other mode: waiting for it would never end */
     int64_t held_until_us;    /* us: the server's view in our time */
     uint64_t fence, held_fence;
     grant mail[MAILS]; /* published and not yet read */
     int mails;
-    int cuts, losses, waits, turns, errors; /* how many of these may still come */
+    int cuts, losses, waits, turns, errors, kin; /* how many of these may still come */
 } world;
 
-static long steps, locks;
+static long steps, locks, deadlocks;
 
 static bool server_holds_us(const world *at) { return at->held_until_us > at->now_us; }
 
@@ -48,6 +49,10 @@ static void run_script(world *at, attempt *which)
         which->second = at->held_until_us / US_PER_MS - now_ms;
         return;
     }
+    if (at->is_taken_by_kin) {
+        which->code = ACQUIRE_DEADLOCK; /* who is in the queue already stays there */
+        return;
+    }
     at->is_queued |= which->queues;
     which->code = which->queues ? ACQUIRE_QUEUED : ACQUIRE_BUSY;
     which->first = 5000;
@@ -58,6 +63,7 @@ static void run_script(world *at, attempt *which)
 static void turn(world *at)
 {
     at->is_taken = !at->is_taken;
+    at->is_taken_by_kin = false;
     if (at->is_taken || !at->is_queued) return;
     at->is_queued = false;
     if (!at->inbox_is_open) return;
@@ -94,6 +100,7 @@ static void assert_sound(const world *at)
         assert_true(op->fence == at->held_fence);
         return;
     }
+    if (op->status == REDLOCK_DEADLOCK) deadlocks++;
     bool may_have_us = server_holds_us(at) || at->is_queued || at->sent.exists || at->ghost.exists;
     if (may_have_us) assert_true(op->is_owed);
     if (!at->was_sent) assert_false(op->is_owed);
@@ -216,6 +223,13 @@ static void explore_server(const world *at, int depth)
         turn(&next);
         explore(&next, depth);
     }
+    if (at->kin > 0 && at->is_taken) {
+        world next = *at;
+
+        next.kin--;
+        next.is_taken_by_kin = true;
+        explore(&next, depth);
+    }
     if (at->ghost.exists) {
         world next = *at;
 
@@ -259,11 +273,12 @@ static void walk(bool may_wait, bool inbox_is_open, bool is_taken, world budget,
 
 static void walk_all(world budget, int depth)
 {
-    steps = locks = 0;
+    steps = locks = deadlocks = 0;
     for (unsigned start = 0; start < 8; start++)
         walk((start & 1) != 0, (start & 2) != 0, (start & 4) != 0, budget, depth);
-    print_message("%ld states, %ld locks\n", steps, locks);
+    print_message("%ld states, %ld locks, %ld deadlocks\n", steps, locks, deadlocks);
     assert_true(locks > 1000);
+    assert_int_equal(deadlocks > 0, budget.kin > 0);
 }
 
 static void a_true_server_over_slow_connections(void **state)
@@ -284,12 +299,19 @@ static void a_true_server_over_an_inbox_that_is_lost(void **state)
     walk_all((world){.waits = 2, .turns = 2, .losses = 2}, 11);
 }
 
+static void a_true_server_where_our_owner_holds_otherwise(void **state)
+{
+    (void)state;
+    walk_all((world){.waits = 2, .turns = 1, .cuts = 1, .kin = 1}, 11);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_true_server_over_slow_connections),
         cmocka_unit_test(a_true_server_over_connections_that_are_cut),
         cmocka_unit_test(a_true_server_over_an_inbox_that_is_lost),
+        cmocka_unit_test(a_true_server_where_our_owner_holds_otherwise),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

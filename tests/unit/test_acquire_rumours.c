@@ -8,6 +8,7 @@ typedef struct rumour {
     int64_t now_us;
     bool inbox_is_open, was_heard_of; /* something was asked, or granted out of the blue */
     bool may_have_us;                 /* something was asked and never denied */
+    bool has_ghost;                   /* something was asked, and may still arrive: its connection was cut */
 } rumour;
 
 static long steps;
@@ -37,7 +38,7 @@ static void explore_codes(const rumour *at, int depth)
 {
     static const int64_t leases_ms[] = {0, 5000, INT64_C(1) << 53, -(INT64_C(1) << 53)};
 
-    for (int64_t code = CODE_BAD_ARGUMENT; code <= 4; code++)
+    for (int64_t code = CODE_BAD_ARGUMENT; code <= ACQUIRE_DEADLOCK + 1; code++)
         for (int i = 0; i < 4; i++) {
             rumour next = *at;
             bool grants = code == ACQUIRE_GRANTED;
@@ -45,8 +46,10 @@ static void explore_codes(const rumour *at, int depth)
                            .code = code,
                            .value = {grants ? 7 : leases_ms[i], leases_ms[i], at->now_us + offset_us}};
 
-            bool denies = (code == ACQUIRE_BUSY && !acquire_queues(&at->op)) || code == ACQUIRE_FULL;
-            if (denies) next.may_have_us = next.op.asks.is_ambiguous;
+            /* A deadlock leaves a place in the queue as it was. */
+            bool denies = (code == ACQUIRE_BUSY && !acquire_queues(&at->op)) || code == ACQUIRE_FULL ||
+                          (code == ACQUIRE_DEADLOCK && !at->op.is_queued);
+            if (denies) next.may_have_us = next.has_ghost;
             request_answered(&next.op.asks, &from, next.now_us);
             acquire_asked(&next.op, next.now_us);
             explore_rumours(&next, depth);
@@ -59,6 +62,7 @@ static void explore_errors_of_any_kind(const rumour *at, int depth)
         rumour next = *at;
         answer from = {.kind = (enum answer_kind)kind, .text = "words"};
 
+        next.has_ghost |= kind == ANSWER_CUT;
         request_answered(&next.op.asks, &from, next.now_us);
         acquire_asked(&next.op, next.now_us);
         explore_rumours(&next, depth);

@@ -276,6 +276,47 @@ static void an_extension_of_a_lock_without_renewal_is_the_last(void **state)
     assert_int_equal(hold_wake_us(&self), lease_valid_until(now_us + second_us, 60000));
 }
 
+static void a_hold_that_is_no_longer_renewed_lasts_as_long_as_its_lease(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+    int64_t until_us = valid_until(&self);
+
+    (void)state;
+    hold_end_renewal(&self);
+    assert_false(self.auto_renew);
+    assert_true(self.renew_at_us == NEVER);
+    assert_int_equal(valid_until(&self), until_us);
+    assert_int_equal(hold_wake_us(&self), until_us);
+    assert_int_equal(hold_due(&self, until_us - 1), HOLD_RESTS);
+    assert_int_equal(hold_due(&self, until_us), HOLD_IS_OVER);
+}
+
+/* The answer of a renewal that was out counts, but brings no further one. */
+static void a_renewal_under_way_is_the_last_once_there_are_to_be_none(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+    int64_t sent_us = now_us + 10 * second_us;
+
+    (void)state;
+    hold_renew(&self, sent_us);
+    hold_end_renewal(&self);
+    hold_renewed(&self, sent_us, TTL_MS);
+    assert_int_equal(valid_until(&self), lease_valid_until(sent_us, TTL_MS));
+    assert_true(self.renew_at_us == NEVER);
+    assert_int_equal(hold_wake_us(&self), valid_until(&self));
+}
+
+static void an_extension_after_the_last_renewal_brings_none_back(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+
+    (void)state;
+    hold_end_renewal(&self);
+    hold_extended(&self, now_us + 2 * second_us, 2 * TTL_MS);
+    assert_int_equal(valid_until(&self), lease_valid_until(now_us + 2 * second_us, 2 * TTL_MS));
+    assert_true(self.renew_at_us == NEVER);
+}
+
 /* Every ttl a caller may give: what is due next lies in the future, and a retry is no loop without time passing. */
 static void time_passes_between_any_two_steps(void **state)
 {
@@ -320,6 +361,9 @@ int main(void)
         cmocka_unit_test(past_the_maximum_hold_only_the_end_is_waited_for),
         cmocka_unit_test(an_extension_moves_the_maximum_hold),
         cmocka_unit_test(an_extension_of_a_lock_without_renewal_is_the_last),
+        cmocka_unit_test(a_hold_that_is_no_longer_renewed_lasts_as_long_as_its_lease),
+        cmocka_unit_test(a_renewal_under_way_is_the_last_once_there_are_to_be_none),
+        cmocka_unit_test(an_extension_after_the_last_renewal_brings_none_back),
         cmocka_unit_test(time_passes_between_any_two_steps),
     };
 

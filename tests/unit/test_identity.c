@@ -140,8 +140,26 @@ static void a_holder_is_mode_id_and_who(void **state)
     char out[HOLDER_SIZE];
 
     (void)state;
-    assert_int_equal(holder_write(out, 'x', "id.1", "h:1:n"), 12);
+    assert_int_equal(holder_write(out, "x", "id.1", "h:1:n"), 12);
     assert_string_equal(out, "x id.1 h:1:n");
+    assert_int_equal(holder_write(out, "sf/3@txn-77", "id.1", "h:1:n"), 22);
+    assert_string_equal(out, "sf/3@txn-77 id.1 h:1:n");
+}
+
+static void the_longest_member_fits(void **state)
+{
+    char mode_field[MODE_SIZE] = "", hold_id[HOLD_ID_SIZE] = "", who[WHO_SIZE] = "", channel[CHANNEL_SIZE] = "";
+    char holder[HOLDER_SIZE], waiter[WAITER_SIZE];
+
+    (void)state;
+    memset(mode_field, 'm', MODE_SIZE - 1);
+    memset(hold_id, 'i', HOLD_ID_SIZE - 1);
+    memset(who, 'w', WHO_SIZE - 1);
+    memset(channel, 'c', CHANNEL_SIZE - 1);
+    assert_int_equal(holder_write(holder, mode_field, hold_id, who), HOLDER_SIZE - 1);
+    assert_int_equal(strlen(holder), HOLDER_SIZE - 1);
+    assert_int_equal(waiter_write(waiter, INT64_MAX, channel, holder), 19 + 1 + CHANNEL_SIZE - 1 + 1 + HOLDER_SIZE - 1);
+    assert_memory_equal(waiter + strlen(waiter) - (HOLDER_SIZE - 1), holder, HOLDER_SIZE - 1);
 }
 
 static void a_waiter_is_claim_channel_and_holder(void **state)
@@ -161,7 +179,9 @@ static void what_is_too_long_is_cut_and_its_length_told(void **state)
 
     (void)state;
     memset(longest, 'l', sizeof longest - 1);
-    assert_int_equal(holder_write(holder, 'x', longest, longest), HOLD_ID_SIZE - 1 + WHO_SIZE - 1 + 3);
+    assert_int_equal(holder_write(holder, "x", longest, longest), 1 + 1 + HOLD_ID_SIZE - 1 + 1 + WHO_SIZE - 1);
+    assert_int_equal(holder_write(holder, longest, longest, longest), HOLDER_SIZE - 1);
+    assert_int_equal(strlen(holder), HOLDER_SIZE - 1);
     assert_int_equal(waiter_write(waiter, INT64_MIN, longest, longest), WAITER_SIZE - 1);
 }
 
@@ -177,10 +197,27 @@ static void a_holder_can_be_read_back(void **state)
 
     (void)state;
     assert_true(holder_read(&parts, "x id.1 h:1:n", 12));
-    assert_int_equal(parts.mode, 'x');
+    assert_int_equal(parts.mode.kind, KIND_EXCLUSIVE);
+    assert_int_equal(parts.mode.policy, POLICY_READERS);
+    assert_int_equal(parts.mode.permits, 0);
+    assert_int_equal(parts.mode.owner_length, 0);
     assert_part(parts.hold_id, parts.hold_id_length, "id.1");
     assert_part(parts.who, parts.who_length, "h:1:n");
     assert_int_equal(parts.channel_length, 0);
+}
+
+static void a_holder_s_whole_mode_is_read_back(void **state)
+{
+    member_parts parts;
+
+    (void)state;
+    assert_true(holder_read(&parts, "sf/3@txn-77 id.1 h:1:n", 22));
+    assert_int_equal(parts.mode.kind, KIND_SHARED);
+    assert_int_equal(parts.mode.policy, POLICY_FAIR);
+    assert_int_equal(parts.mode.permits, 3);
+    assert_part(parts.mode.owner, parts.mode.owner_length, "txn-77");
+    assert_part(parts.hold_id, parts.hold_id_length, "id.1");
+    assert_part(parts.who, parts.who_length, "h:1:n");
 }
 
 static void a_waiter_can_be_read_back(void **state)
@@ -188,10 +225,12 @@ static void a_waiter_can_be_read_back(void **state)
     member_parts parts;
 
     (void)state;
-    assert_true(waiter_read(&parts, "2000 inbox:c.0 x id.1 h:1:n", 27));
+    assert_true(waiter_read(&parts, "2000 inbox:c.0 sw@t%20 id.1 h:1:n", 33));
     assert_int_equal(parts.claim_ms, 2000);
     assert_part(parts.channel, parts.channel_length, "inbox:c.0");
-    assert_int_equal(parts.mode, 'x');
+    assert_int_equal(parts.mode.kind, KIND_SHARED);
+    assert_int_equal(parts.mode.policy, POLICY_WRITERS);
+    assert_part(parts.mode.owner, parts.mode.owner_length, "t%20");
     assert_part(parts.hold_id, parts.hold_id_length, "id.1");
     assert_part(parts.who, parts.who_length, "h:1:n");
 }
@@ -220,8 +259,9 @@ static bool is_read(_Bool (*read)(member_parts *, const char *, size_t), const c
 
 static void what_is_no_holder_is_refused(void **state)
 {
-    const char *wrong[] = {"",       "f",       "x",         "x ",       "x id",     "x id ",
-                           "x  who", " id who", "xx id who", "1 id who", "- id who", "2000 c x id who"};
+    const char *wrong[] = {"",          "f",          "x",         "x ",        "x id",        "x id ",
+                           "x  who",    " id who",    "xx id who", "1 id who",  "- id who",    "2000 c x id who",
+                           "sq id who", "s/0 id who", "s/ id who", "s@ id who", "s/3f id who", "@a id who"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -244,6 +284,8 @@ static void what_is_no_waiter_is_refused(void **state)
                            "1 c x id ",
                            "1 c x id",
                            "1 c xy id who",
+                           "1 c s/0 id who",
+                           "1 c s@ id who",
                            "9223372036854775808 c x id who"};
 
     (void)state;
@@ -279,8 +321,10 @@ int main(void)
         cmocka_unit_test(the_longest_prefix_fits_and_a_longer_one_is_cut),
         cmocka_unit_test(a_holder_is_mode_id_and_who),
         cmocka_unit_test(a_waiter_is_claim_channel_and_holder),
+        cmocka_unit_test(the_longest_member_fits),
         cmocka_unit_test(what_is_too_long_is_cut_and_its_length_told),
         cmocka_unit_test(a_holder_can_be_read_back),
+        cmocka_unit_test(a_holder_s_whole_mode_is_read_back),
         cmocka_unit_test(a_waiter_can_be_read_back),
         cmocka_unit_test(the_last_field_may_contain_spaces),
         cmocka_unit_test(what_is_no_holder_is_refused),

@@ -71,13 +71,30 @@ static void without_a_waiter_the_last_argument_is_empty(void **state)
     assert_arguments(&cmd, 5, expected);
 }
 
-static void release_and_renew_have_no_waiter(void **state)
+static void a_conversion_names_last_what_the_holder_becomes(void **state)
 {
-    static const enum script_id ids[] = {SCRIPT_RELEASE, SCRIPT_RENEW};
-    const char *const expected[] = {"x hold who", "30000", "5000", "77"};
+    static const enum script_id ids[] = {SCRIPT_UPGRADE, SCRIPT_DOWNGRADE};
+    const char *const expected[] = {"x hold who", "30000", "5000", "77", "s hold who"};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
+        question from = about(ids[i]);
+        command cmd;
+
+        from.waiter = "s hold who";
+        from.waiter_length = 10;
+        question_command(&cmd, &from, false);
+        assert_arguments(&cmd, 5, expected);
+    }
+}
+
+static void release_renew_and_force_have_no_waiter(void **state)
+{
+    static const enum script_id ids[] = {SCRIPT_RELEASE, SCRIPT_RENEW, SCRIPT_FORCE};
+    const char *const expected[] = {"x hold who", "30000", "5000", "77"};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
         question from = about(ids[i]);
         command cmd;
 
@@ -146,7 +163,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(acquire_and_cancel_name_the_waiter_last),
         cmocka_unit_test(without_a_waiter_the_last_argument_is_empty),
-        cmocka_unit_test(release_and_renew_have_no_waiter),
+        cmocka_unit_test(a_conversion_names_last_what_the_holder_becomes),
+        cmocka_unit_test(release_renew_and_force_have_no_waiter),
         cmocka_unit_test(inspect_says_how_many_and_its_nonce),
         cmocka_unit_test(a_script_goes_by_digest_or_by_source),
         cmocka_unit_test(the_largest_numbers_fit),
