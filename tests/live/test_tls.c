@@ -105,16 +105,18 @@ static void a_waiter_is_served_over_tls(void **state)
 {
     redlock_detail detail = {""};
     redlock_client_options options = trusting(&detail);
-    redlock_client *client = NULL;
+    redlock_client *holder = NULL, *client = NULL;
     redlock_lock *first = NULL, *second = NULL;
     (void)state;
 
+    assert_int_equal(redlock_open(uri_of(open_to_all, ""), &options, &holder), REDLOCK_OK);
     assert_int_equal(redlock_open(uri_of(open_to_all, ""), &options, &client), REDLOCK_OK);
-    assert_int_equal(redlock_acquire(client, "waited:tls", REDLOCK_OPTIONS(.ttl_ms = 300), &first), REDLOCK_OK);
+    assert_int_equal(redlock_acquire(holder, "waited:tls", REDLOCK_OPTIONS(.ttl_ms = 300), &first), REDLOCK_OK);
     assert_int_equal(redlock_acquire(client, "waited:tls", REDLOCK_OPTIONS(.wait_ms = 30000), &second), REDLOCK_OK);
     assert_true(redlock_fence(second) > redlock_fence(first));
     assert_int_equal(redlock_release(second), REDLOCK_OK);
     assert_int_equal(redlock_release(first), REDLOCK_LOST);
+    assert_int_equal(redlock_close(holder), REDLOCK_OK);
     assert_int_equal(redlock_close(client), REDLOCK_OK);
 }
 
