@@ -197,7 +197,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_open(const char *uri,
  * timeout_ms; what cannot be released expires), stops the keeper, and gives the memory back. Lock
  * handles that the caller still has stay valid to read and to release, and answer
  * REDLOCK_ERR_CLOSED. No other call of this client may begin after redlock_close did; calls in
- * progress are waited for. Inside a callback it takes effect when the callback returns. NULL is allowed. */
+ * progress are waited for. Inside a callback it takes effect when the callback returns
+ * (REDLOCK_HOST_DELIVER: in the next redlock_process, or the one that is running). NULL is allowed. */
 REDLOCK_API redlock_status redlock_close(redlock_client *client);
 
 /* ---- Cancelling a wait ------------------------------------------------------------------------

@@ -100,6 +100,7 @@ static void extension_finished(operation *op, int64_t now_us)
     (void)now_us;
     completion *self = (completion *)op;
     if (!op->is_at_once && op->status == REDLOCK_OK) op->status = self->judge(self->client, self->lock, &op->single);
+    keeper_unuse(&self->client->keeper, self->lock);
     conclude(self);
 }
 
@@ -308,10 +309,13 @@ redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->op.finished = extension_finished;
     self->judge = handle_judge_extend;
+    keeper_use(lock->keeper, lock);
     if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
     else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);
     else ask_about(self, handle_question(lock, SCRIPT_RENEW, ttl_ms));
-    return submit(self);
+    redlock_status status = submit(self);
+    if (status != REDLOCK_OK) keeper_unuse(lock->keeper, lock);
+    return status;
 }
 
 void redlock_cancel_async(redlock_client *client, redlock_operation id)
@@ -340,6 +344,7 @@ int64_t redlock_timeout_ms(const redlock_client *client)
 void async_deliver_all(redlock_client *client)
 {
     uint64_t count;
+    atomic_store(&client->delivering, thread_number());
     while (read(client->completions_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
     pthread_mutex_lock(&client->completions_mutex);
     completion *first = client->completions;
@@ -351,6 +356,7 @@ void async_deliver_all(redlock_client *client)
         first = self->next;
         deliver(self);
     }
+    atomic_store(&client->delivering, 0);
 }
 
 redlock_status redlock_process(redlock_client *client)
@@ -362,11 +368,11 @@ redlock_status redlock_process(redlock_client *client)
     if (client->host == REDLOCK_HOST_MANUAL) {
         keeper_process(&client->keeper);
     } else {
-        atomic_store(&client->delivering, thread_number());
         async_deliver_all(client);
-        atomic_store(&client->delivering, 0);
     }
-    if (!atomic_load(&client->keeper.close_requested)) return REDLOCK_OK;
+    bool closes = client->host == REDLOCK_HOST_MANUAL ? atomic_load(&client->keeper.close_requested)
+                                                      : atomic_load(&client->close_after_delivery);
+    if (!closes) return REDLOCK_OK;
     redlock_status status = client_close(client);
     return status == REDLOCK_OK ? REDLOCK_ERR_CLOSED : status;
 }

@@ -290,6 +290,11 @@ redlock_status redlock_close(redlock_client *client)
     if (client == NULL) return REDLOCK_OK;
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     if (!is_in_callback(client)) return client_close(client);
-    atomic_store(&client->keeper.close_requested, true);
-    return REDLOCK_OK;
+    if (client->host != REDLOCK_HOST_DELIVER) {
+        atomic_store(&client->keeper.close_requested, true);
+        return REDLOCK_OK;
+    }
+    uint64_t one = 1;
+    atomic_store(&client->close_after_delivery, true);
+    return write(client->completions_fd, &one, sizeof one) == (ssize_t)sizeof one ? REDLOCK_OK : REDLOCK_ERR_SYSTEM;
 }

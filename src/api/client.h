@@ -37,6 +37,7 @@ struct redlock_client {
     pthread_mutex_t completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
     int completions_fd; /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
+    _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client, redlock_process does it */
     _Atomic uint64_t delivering; /* the number of the thread that runs them; 0: none */
     int closing_fd;   /* readable once redlock_close began: ends every wait */
     pool lanes;

@@ -138,7 +138,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     if (lock->state == LOCK_UNDOING && lock->errand_is_undo) is_free = undo_answered(self, lock, &read, now_us);
     else if (!lock->errand_is_undo) renewal_answered(self, lock, &read, now_us);
     /* Released meanwhile, with this errand out: nobody else has it any more. */
-    if (lock->state == LOCK_RELEASED && lock->is_abandoned) is_free = true;
+    if (lock->state == LOCK_RELEASED && lock->is_abandoned && lock->users == 0) is_free = true;
     if (!is_free) keeper_plan(self, lock, now_us);
     pthread_mutex_unlock(&self->mutex);
     if (is_free) self->terms.free_lock(lock);

@@ -135,24 +135,47 @@ void keeper_forget(keeper *self, redlock_lock *lock)
     pthread_mutex_unlock(&self->mutex);
 }
 
+/* With the mutex: has everyone let go of it? */
+static bool is_free(const redlock_lock *lock)
+{
+    return lock->is_abandoned && !lock->errand_is_out && lock->users == 0;
+}
+
 void keeper_free(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    bool is_out = lock->errand_is_out;
     lock->is_abandoned = true;
     self->lock_count--;
+    bool ends = is_free(lock);
     pthread_mutex_unlock(&self->mutex);
-    if (!is_out) self->terms.free_lock(lock);
+    if (ends) self->terms.free_lock(lock);
+}
+
+void keeper_use(keeper *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock->users++;
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void keeper_unuse(keeper *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock->users--;
+    bool ends = is_free(lock);
+    pthread_mutex_unlock(&self->mutex);
+    if (ends) self->terms.free_lock(lock);
 }
 
 void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     pthread_mutex_lock(&self->mutex);
-    bool can_run = !self->is_closing && keeper_start(self) == REDLOCK_OK;
+    bool can_run = !self->has_ended && (self->is_closing || keeper_start(self) == REDLOCK_OK);
     if (can_run) {
         int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
         lock->state = LOCK_UNDOING;
         lock->undo_until_us = now_us + (span_us > undo_least_us ? span_us : undo_least_us);
+        if (self->is_closing) lock->undo_until_us = self->closing_until_us;
         lock->hold.renew_at_us = now_us;
         lock->hold.failures = 0;
         self->undoing++;
@@ -264,6 +287,14 @@ bool keeper_is_calling(const keeper *self)
     return atomic_load(&self->turning) == thread_number();
 }
 
+/* From here on an undo has nobody to see to it. */
+static void end(keeper *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->has_ended = true;
+    pthread_mutex_unlock(&self->mutex);
+}
+
 /* Without a thread, the one that closes does the rest; the completions run on it. */
 static void turn_until_complete(keeper *self)
 {
@@ -282,7 +313,8 @@ void keeper_close(keeper *self, int64_t until_us)
     if (atomic_load(&self->has_thread)) pthread_join(self->thread, NULL);
     else turn_until_complete(self);
     atomic_store(&self->has_thread, false);
-    (void)operations_stop_all(self, true, clock_now_us());
+    end(self);
+    operations_stop_all(self, true, clock_now_us());
     conn_close(&self->lane.command, REDLOCK_OK, NULL, clock_now_us());
     conn_close(&self->lane.inbox, REDLOCK_OK, NULL, clock_now_us());
     keeper_let_go_of_all(self);

@@ -74,6 +74,7 @@ struct redlock_lock {
     bool by_source;
     bool was_handed_over;  /* others want this lock */
     bool is_gone;          /* the server itself said that the holder is not there */
+    unsigned users;        /* extensions under way, which the handle outlives */
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length;
     uint16_t mode_length, owner_length, hold_id_length; /* within the holder; the owner ends the mode */
@@ -128,6 +129,7 @@ struct keeper {
     _Atomic uint64_t turning; /* the number of the thread that is in a turn; 0: none */
     _Atomic bool close_requested; /* by a callback: closing begins when the turn is over */
     bool is_closing;
+    bool has_ended;         /* nobody turns it any more */
     int64_t closing_until_us;
 };
 
@@ -146,6 +148,10 @@ void keeper_forget(keeper *self, redlock_lock *lock);
 
 /* Frees a forgotten lock, or leaves that to its errand. */
 void keeper_free(keeper *self, redlock_lock *lock);
+
+/* Something else uses the handle for a while: it is not freed before keeper_unuse. */
+void keeper_use(keeper *self, redlock_lock *lock);
+void keeper_unuse(keeper *self, redlock_lock *lock);
 
 /* Takes over a forgotten lock, or one whose acquisition is owed, and undoes it on the server. */
 void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);

@@ -129,11 +129,13 @@ static void unready(operations *self, operation *op)
 
 static void link_in(operations *self, operation *op)
 {
-    op->previous = NULL;
-    op->next = self->all;
-    if (self->all != NULL) self->all->previous = op;
-    self->all = op;
+    op->previous = self->last;
+    op->next = NULL;
+    if (self->last != NULL) self->last->next = op;
+    else self->all = op;
+    self->last = op;
     self->running++;
+    self->untold++;
 }
 
 static void link_out(operations *self, operation *op)
@@ -141,6 +143,7 @@ static void link_out(operations *self, operation *op)
     if (op->previous != NULL) op->previous->next = op->next;
     else self->all = op->next;
     if (op->next != NULL) op->next->previous = op->previous;
+    else self->last = op->previous;
     self->running--;
 }
 
@@ -174,6 +177,7 @@ static void tell(keeper *keeps, operation *op, redlock_status status, int64_t no
     operations *self = &keeps->operations;
     op->status = status;
     op->is_told = true;
+    self->untold--;
     schedule_remove(&self->timers, &op->timer);
     pthread_mutex_lock(&keeps->mutex);
     unchain(self, op);
@@ -314,23 +318,17 @@ void operations_notice(keeper *keeps)
     make_all_ready(&keeps->operations);
 }
 
-size_t operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
+void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
 {
     operations *self = &keeps->operations;
-    size_t left = 0;
     take_in(keeps, now_us);
     for (operation *op = self->all, *next; op != NULL; op = next) {
         next = op->next;
-        if (op->is_told) continue;
-        if (op->outlasts_close && !even_those) {
-            left++;
-            continue;
-        }
+        if (op->is_told || (op->outlasts_close && !even_those)) continue;
         if (op->acquires && !op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
         unready(self, op);
         tell(keeps, op, REDLOCK_ERR_CLOSED, now_us);
     }
-    return left;
 }
 
 /* ---- The inbox ---- */

@@ -52,11 +52,11 @@ typedef struct operations {
     operation *first_buckets[OPERATION_FIRST_BUCKETS];
     operation *submitted, **submitted_end;
     operation *cancelled;
-    operation *all;
+    operation *all, *last; /* in the order of submission */
     operation *ready, **ready_end;
     schedule timers;
     size_t running;
-    int64_t inbox_users;   /* that want the inbox, at the last look */
+    size_t untold;         /* of them */
     unsigned connected_as; /* what the connections looked like at the last look */
 } operations;
 
@@ -76,8 +76,8 @@ int64_t operations_turn(struct keeper *keeps, int64_t now_us, int64_t budget_us)
 /* After the lane was pumped: notices connections that changed. */
 void operations_notice(struct keeper *keeps);
 
-/* Finishes all with REDLOCK_ERR_CLOSED, but for those that outlast the beginning of the close unless `even_those`. Returns how many are left. */
-size_t operations_stop_all(struct keeper *keeps, bool even_those, int64_t now_us);
+/* Finishes all with REDLOCK_ERR_CLOSED, but for those that outlast the beginning of the close unless `even_those`. */
+void operations_stop_all(struct keeper *keeps, bool even_those, int64_t now_us);
 
 extern const lane_listener operations_listener; /* its argument is the keeper */
 

@@ -40,8 +40,8 @@ static uint32_t epoll_events(short events)
 void poller_watch(poller *self, int index, const conn *which)
 {
     struct watched *was = &self->conns[index];
-    struct watched is = {conn_poll_fd(which), conn_poll_events(which), which->generation};
-    bool is_same_socket = was->fd == is.fd && was->generation == is.generation;
+    struct watched is = {conn_poll_fd(which), conn_poll_events(which), which->generation, which->lookup != NULL};
+    bool is_same_socket = was->fd == is.fd && was->generation == is.generation && was->is_lookup == is.is_lookup;
     if (is_same_socket && was->events == is.events) return;
     /* A closed descriptor leaves the set by itself; a look-up's is closed and its number may be the socket's now. */
     struct epoll_event wanted = {.events = epoll_events(is.events), .data.fd = is.fd};

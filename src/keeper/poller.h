@@ -18,6 +18,7 @@ typedef struct poller {
         int fd;
         short events;
         unsigned generation;
+        bool is_lookup;
     } conns[POLLER_CONNS];
 } poller;
 

@@ -46,7 +46,8 @@ bool keeper_end_undo(keeper *self, redlock_lock *lock)
     lock->state = LOCK_RELEASED;
     if (atomic_load(&lock->is_closed)) return false;
     self->lock_count--;
-    return true;
+    lock->is_abandoned = true;
+    return lock->users == 0;
 }
 
 static void give_up_undo(keeper *self, redlock_lock *lock)
@@ -149,14 +150,16 @@ static bool work(keeper *self, int64_t *until_us)
 {
     int64_t now_us = clock_now_us();
     conn *on = &self->lane.command;
+    bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
     if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us)) conn_open(on, now_us);
-    bool has_releases = is_closing(self) && operations_stop_all(self, false, now_us) > 0;
+    if (closes) operations_stop_all(self, false, now_us);
     int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
     pthread_mutex_lock(&self->mutex);
-    if (self->is_closing) undo_the_held(self, now_us);
+    if (closes) undo_the_held(self, now_us);
     attend_all(self, now_us);
     *until_us = arm(self, operations_until_us);
-    bool is_complete = self->is_closing && ((self->undoing == 0 && !has_releases) || now_us >= self->closing_until_us);
+    bool is_done = self->undoing == 0 && self->operations.untold == 0;
+    bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
     pthread_mutex_unlock(&self->mutex);
     return !is_complete;
 }
@@ -242,6 +245,8 @@ void keeper_process(keeper *self)
     } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&
              !atomic_load(&self->close_requested));
     operations_notice(self);
+    /* The last flush may have broken a connection: what that means is found out at once. */
+    if (self->operations.ready != NULL) until_us = INT64_MIN;
     poller_watch(&self->poller, 0, &self->lane.command);
     poller_watch(&self->poller, 1, &self->lane.inbox);
     poller_arm(&self->poller, earliest(until_us, sockets_wake_us(self)));

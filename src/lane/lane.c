@@ -164,6 +164,7 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
     if (!flush(self, now_us)) return;
     until_us = earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox)));
     if (receive_soon(self, until_us, now_us)) return;
+    now_us = clock_now_us(); /* that may have taken its few milliseconds */
     if (conn_has_pending(&self->command) || conn_has_pending(&self->inbox)) until_us = now_us;
     struct pollfd fds[2 + LANE_STOPS] = {
         {.fd = conn_poll_fd(&self->command), .events = conn_poll_events(&self->command)},
