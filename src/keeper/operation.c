@@ -147,9 +147,22 @@ static void link_out(operations *self, operation *op)
     self->running--;
 }
 
+/* Makes the ready list anew, in the order of submission: whoever came first asks first. */
+static void order_ready(operations *self)
+{
+    self->ready = NULL;
+    self->ready_end = &self->ready;
+    for (operation *op = self->all; op != NULL; op = op->next) {
+        if (!op->is_ready) continue;
+        op->is_ready = false;
+        make_ready(self, op);
+    }
+}
+
 static void make_all_ready(operations *self)
 {
-    for (operation *op = self->all; op != NULL; op = op->next) make_ready(self, op);
+    for (operation *op = self->all; op != NULL; op = op->next) op->is_ready = true;
+    order_ready(self);
 }
 
 /* ---- One operation ---- */
@@ -177,6 +190,7 @@ static void tell(keeper *keeps, operation *op, redlock_status status, int64_t no
     operations *self = &keeps->operations;
     op->status = status;
     op->is_told = true;
+    unready(self, op); /* what happened while it was advanced may have listed it again */
     self->untold--;
     schedule_remove(&self->timers, &op->timer);
     pthread_mutex_lock(&keeps->mutex);
@@ -326,7 +340,6 @@ void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
         next = op->next;
         if (op->is_told || (op->outlasts_close && !even_those)) continue;
         if (op->acquires && !op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
-        unready(self, op);
         tell(keeps, op, REDLOCK_ERR_CLOSED, now_us);
     }
 }
@@ -339,8 +352,9 @@ static void opened(void *arg, int64_t now_us)
     for (operation *op = keeps->operations.all; op != NULL; op = op->next) {
         if (!op->acquires || op->is_at_once || op->is_told) continue;
         acquire_inbox_opened(&op->acquisition, now_us);
-        make_ready(&keeps->operations, op);
+        op->is_ready = true;
     }
+    order_ready(&keeps->operations);
 }
 
 static void lost(void *arg, redlock_status why, const char *text, int64_t now_us)
@@ -349,8 +363,9 @@ static void lost(void *arg, redlock_status why, const char *text, int64_t now_us
     for (operation *op = keeps->operations.all; op != NULL; op = op->next) {
         if (!op->acquires || op->is_at_once || op->is_told) continue;
         acquire_inbox_lost(&op->acquisition, why, text, now_us);
-        make_ready(&keeps->operations, op);
+        op->is_ready = true;
     }
+    order_ready(&keeps->operations);
 }
 
 /* A hold id ends in the number of the hold in base 36, and that is the operation's id. */
