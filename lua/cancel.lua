@@ -2,7 +2,7 @@
 -- Undoes an acquire, whatever came of it.
 --
 -- KEYS  1  the lock's key
--- ARGV  1  holder member      2  linger ms      3  grace ms (read when somebody waits)      4  nonce
+-- ARGV  1  holder member      2  linger ms      3  grace ms (read when others are there)      4  nonce
 --       5  waiter member, or ""
 --
 -- { 3, nonce}   left the queue
@@ -14,8 +14,26 @@
 --@include leaving
 --@include waiter
 if not is_waiter then return {-1, nonce} end
-local left = 0
-if waiter ~= '' then left = call('ZREM', key, waiter) end
-if call('ZREM', key, holder) == 0 then return {3 * left, nonce} end
-local gone = string.sub(holder, 1, 1)
+local gone = waiter ~= '' and call('ZREM', key, waiter) or 0
+local was_held = call('ZREM', key, holder) == 1
+if not was_held and gone == 0 then return {0, nonce} end
+-- Readers may have waited for no one but this writer.
+local frees = was_held or string.sub(holder, 1, 1) == 'x'
+  and call('ZCOUNT', key, '100000000000000', '(4000000000000000') > 0
+if not frees then return {3, nonce} end
+if was_held and members - gone <= 2 then
+  if linger == '0' then call('DEL', key) else call('PEXPIRE', key, linger) end
+  return {1, nonce}
+end
+
+--@include now
+--@include expiry
+--@include holders
+--@include handover
+if not was_held then
+  left = purge() or 's'
+  local longest, refusal = hand_over()
+  if longest > 0 then expire(longest + grace) end
+  return refusal or {3, nonce}
+end
 --@include vacate

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Takes a lock from everyone who holds it, and gives it to whoever is next. Those who held it learn of it
--- from their next renewal or release.
+-- from their next renewal or release. Asked twice, it takes the lock from the next ones too.
 --
 -- KEYS  1  the lock's key
 -- ARGV  1  not read      2  linger ms      3  grace ms      4  nonce
@@ -20,10 +20,11 @@ end
 --@include expiry
 --@include holders
 --@include handover
-local held = count_exclusive() + count_shared()
-left = count_exclusive() > 0 and 'x' or 's'
+local writers, readers = count_exclusive(), count_shared()
+local held = writers + readers
+if readers > 0 then left = 's' end
 call('ZREMRANGEBYSCORE', key, '1', '(100000000000000')
-local _, longest, refusal = hand_over()
+local longest, refusal = hand_over()
 if longest > 0 then expire(longest + grace) end
 if refusal then return refusal end
 if longest > 0 then return {2, nonce, held} end

@@ -11,28 +11,29 @@
 -- { 0, nonce, 0, 0}                   the holder is not there or has expired: nothing was done
 -- {-1, nonce, 0, 0}                   an argument is out of range; nothing was done
 local call, argv, key = redis.call, ARGV, KEYS[1]
-local holder, exclusive = argv[1], argv[5] or ''
+local holder, exclusive = argv[1] or '', argv[5] or ''
 local ttl, grace, nonce = tonumber(argv[2]), tonumber(argv[3]), tonumber(argv[4])
 if not (ttl and ttl >= 1 and ttl <= 2592000000 and ttl % 1 == 0
     and grace and grace >= 0 and grace <= 2592000000 and grace % 1 == 0
     and nonce and nonce >= -9007199254740991 and nonce <= 9007199254740991
-    and string.sub(holder, 1, 1) == 's' and string.sub(exclusive, 1, 1) == 'x') then
+    and string.find(holder, '^s[^ ]* [^ ]+ ') and string.find(exclusive, '^x[^ ]* [^ ]+ ')) then
   return {-1, nonce or 0, 0, 0}
 end
 
 --@include now
 --@include expiry
 --@include holders
-look()
-local ends = tonumber(call('ZSCORE', key, holder) or 0) - 20000000000000
-if ends <= now_ms then
-  local done = tonumber(call('ZSCORE', key, exclusive) or 0) - now_ms
-  return done > 0 and {1, nonce, fence, done} or {0, nonce, 0, 0}
+local lease = end_of(holder, 's') - now_ms
+if lease <= 0 then
+  lease = end_of(exclusive, 'x') - now_ms
+  if lease <= 0 then return {0, nonce, 0, 0} end
+  return {1, nonce, last_fence(), lease}
 end
 if count_shared() + count_exclusive() > 1 then return {4, nonce, 0, 0} end
-local minted = math.max(fence + 1, now_us)
-ends = math.max(ends, now_ms + ttl)
+local minted = math.max(last_fence() + 1, now_us)
+lease = math.max(lease, ttl)
 call('ZREM', key, holder)
-call('ZADD', key, decimal(-minted), 'f', decimal(ends), exclusive)
-expire(ends - now_ms + grace, true)
-return {1, nonce, minted, ends - now_ms}
+call('ZADD', key, '-' .. decimal(minted), 'f', decimal(now_ms + lease), exclusive)
+purge()
+expire(lease + grace)
+return {1, nonce, minted, lease}

@@ -7,7 +7,7 @@ local function decimal(number)
   return string.format('%d%06d', (number - end_part) / 1000000, end_part)
 end
 
--- The key lives for `ms` more; while `others` wait, this only ever has it live longer.
-local function expire(ms, others)
-  if not others or call('PTTL', key) < ms then call('PEXPIRE', key, decimal(ms)) end
+-- The key lives for `ms` more at the least: others may need it for longer.
+local function expire(ms)
+  if call('PTTL', key) < ms then call('PEXPIRE', key, decimal(ms)) end
 end

@@ -1,20 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- A holder of the kind `gone` was taken out of `members` members: the lock goes to whoever is next, or its
--- key lingers for the fence.
-if members > 2 then
-  --@include now
-  --@include expiry
-  --@include holders
-  --@include handover
-  left = gone
-  -- An exclusive holder had the lock alone; readers may be beside others whose lease is over.
-  if gone == 's' then purge() end
-  local _, longest, refusal = hand_over()
-  -- Those who still wait ask again before the claim and its grace are over.
-  if longest > 0 then expire(longest + grace, gone == 's') end
-  if refusal then return refusal end
-  if longest > 0 then return {2, nonce} end
-  if call('ZCARD', key) > 1 then return {1, nonce} end
-end
+-- A holder was taken out while others were there: the lock goes to whoever is next, or its key lingers for
+-- the fence.
+left = string.sub(holder, 1, 1)
+purge()
+local longest, refusal = hand_over()
+if longest > 0 then expire(longest + grace) end
+if refusal then return refusal end
+if longest > 0 then return {2, nonce} end
+if call('ZCARD', key) > 1 then return {1, nonce} end
 if linger == '0' then call('DEL', key) else call('PEXPIRE', key, linger) end
 return {1, nonce}

@@ -17,8 +17,10 @@
 #include "wire/script.h"
 
 #define KEY "redlock:{job}"
-#define HOLDER(n) "x abcdefghijklmnop." n " web-17:4242:worker"
-#define WAITER(n) "2000 inbox:" n " " HOLDER(n)
+#define AS(mode, n) mode " abcdefghijklmnop." n " web-17:4242:worker" /* "x" writes, "s" reads */
+#define QUEUED_AS(mode, n) "2000 inbox:" n " " AS(mode, n)
+#define HOLDER(n) AS("x", n)
+#define WAITER(n) QUEUED_AS("x", n)
 enum { ARGUMENTS = 5, VALUES = 5 };
 
 static server *the_server;
@@ -111,11 +113,21 @@ static inline redisReply *ask_raw(enum script_id id, const char *const *argument
 static inline said ask(enum script_id id, const char *const *arguments) { return listen_to(ask_raw(id, arguments)); }
 
 #define ASK(id, ...) ask(SCRIPT_##id, (const char *const[ARGUMENTS + 1]){__VA_ARGS__})
-#define TRY(n) ASK(ACQUIRE, HOLDER(n), "60000", "7000", "17", "")
-#define JOIN(n) ASK(ACQUIRE, HOLDER(n), "60000", "7000", "17", WAITER(n))
-#define RELEASE(n) ASK(RELEASE, HOLDER(n), "5000", "7000", "18")
-#define CANCEL(n) ASK(CANCEL, HOLDER(n), "5000", "7000", "19", WAITER(n))
-#define RENEW(n, ttl) ASK(RENEW, HOLDER(n), ttl, "7000", "20")
+#define TRY_AS(mode, n) ASK(ACQUIRE, AS(mode, n), "60000", "7000", "17", "")
+#define JOIN_AS(mode, n) ASK(ACQUIRE, AS(mode, n), "60000", "7000", "17", QUEUED_AS(mode, n))
+#define RELEASE_AS(mode, n) ASK(RELEASE, AS(mode, n), "5000", "7000", "18")
+#define CANCEL_AS(mode, n) ASK(CANCEL, AS(mode, n), "5000", "7000", "19", QUEUED_AS(mode, n))
+#define RENEW_AS(mode, n, ttl) ASK(RENEW, AS(mode, n), ttl, "7000", "20")
+#define TRY(n) TRY_AS("x", n)
+#define JOIN(n) JOIN_AS("x", n)
+#define RELEASE(n) RELEASE_AS("x", n)
+#define CANCEL(n) CANCEL_AS("x", n)
+#define RENEW(n, ttl) RENEW_AS("x", n, ttl)
+#define DOWNGRADE(n) ASK(DOWNGRADE, AS("x", n), "60000", "7000", "22", AS("s", n))
+#define UPGRADE(n) ASK(UPGRADE, AS("s", n), "60000", "7000", "23", AS("x", n))
+#define FORCE() ASK(FORCE, "", "5000", "7000", "24")
+#define HOLDS(mode, n) (score_of(AS(mode, n)) != 0)
+#define WAITS(mode, n) (score_of(QUEUED_AS(mode, n)) != 0)
 #define SUBSCRIBE(n) subscribe("SUBSCRIBE inbox:" n)
 #define EXPIRE(n) end_lease(HOLDER(n))
 
@@ -130,6 +142,12 @@ static inline void subscribe(const char *command)
 static inline void end_lease(const char *holder)
 {
     assert_int_equal(server_number(the_server, "ZADD " KEY " XX CH 1000 %s", holder), 1);
+}
+
+/* The same for a reader. */
+static inline void end_reading(const char *holder)
+{
+    assert_int_equal(server_number(the_server, "ZADD " KEY " XX CH 20000000001000 %s", holder), 1);
 }
 
 static inline long long score_of(const char *member)

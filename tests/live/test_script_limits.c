@@ -185,6 +185,87 @@ static void a_queue_of_the_dead_leaves_the_lock_free(void **state)
     assert_lives(5000);
 }
 
+/* ---- Modes -------------------------------------------------------------------------------------*/
+
+static void a_bad_mode_or_argument_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",          "f",        "y 1 who",    "sq 1 who",
+                                      "s/0 1 who", "s/ 1 who", "s/-1 1 who", "s/3x 1 who",
+                                      "s@ 1 who",  "s3 1 who", "ss 1 who",   "1 inbox:1 x 1 who"};
+    TRY_AS("x", "1");
+    TRY_AS("s", "1");
+    picture before = look();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(ASK(ACQUIRE, bad[i], "60000", "7000", "17", "").code, -1);
+        if (i >= 3) continue; /* what is not a mode was never let in */
+        assert_int_equal(ASK(DOWNGRADE, bad[i], "0", "7000", "22", AS("s", "1")).code, -1);
+        assert_int_equal(ASK(UPGRADE, bad[i], "60000", "7000", "23", AS("x", "1")).code, -1);
+    }
+    assert_int_equal(ASK(DOWNGRADE, AS("x", "1"), "0", "-1", "22", AS("s", "1")).code, -1);
+    assert_int_equal(ASK(DOWNGRADE, AS("x", "1"), "0", "7000", "22", AS("x", "1")).code, -1);
+    assert_int_equal(ASK(DOWNGRADE, AS("x", "1"), "0", "7000", "nan", AS("s", "1")).code, -1);
+    assert_int_equal(ASK(UPGRADE, AS("s", "1"), "0", "7000", "23", AS("x", "1")).code, -1);
+    assert_int_equal(ASK(UPGRADE, AS("s", "1"), "60000", "7000", "23").code, -1);
+    assert_int_equal(ASK(FORCE, "", "05", "7000", "24").code, -1);
+    assert_int_equal(ASK(FORCE, "", "5000", "", "24").code, -1);
+    assert_int_equal(ASK(FORCE, "", "5000", "7000").code, -1);
+    assert_int_equal(ASK(FORCE, "").code, -1);
+    assert_int_equal(ASK(DOWNGRADE, "").code, -1);
+    assert_int_equal(ASK(UPGRADE, "").code, -1);
+    assert_unchanged(&before);
+}
+
+static void a_full_memory_loses_no_reader_and_no_writer(void **state)
+{
+    (void)state;
+    for (int i = 2; i <= 5; i++) freeReplyObject(redisCommand(inbox, "SUBSCRIBE inbox:%d", i));
+    TRY_AS("x", "1");
+    JOIN_AS("s", "2");
+    JOIN_AS("s", "3");
+    JOIN_AS("x", "4");
+    tell("CONFIG SET maxmemory 1");
+    assert_non_null(strstr(JOIN_AS("s", "5").error, "OOM"));
+    assert_int_equal(DOWNGRADE("1").code, 1);
+    assert_true(HOLDS("s", "1") && HOLDS("s", "2") && HOLDS("s", "3"));
+    assert_non_null(strstr(TRY_AS("s", "5").error, "OOM"));
+    assert_int_equal(RENEW_AS("s", "2", "90000").code, 1);
+    RELEASE_AS("s", "1");
+    RELEASE_AS("s", "3");
+    assert_int_equal(UPGRADE("2").code, 1);
+    assert_true(HOLDS("x", "2") && WAITS("x", "4"));
+    assert_int_equal(RELEASE_AS("x", "2").code, 2);
+    assert_int_equal(FORCE().code, 1);
+    assert_int_equal(members(), 1);
+}
+
+static void other_keys_are_left_alone(void **state)
+{
+    (void)state;
+    tell("SET " KEY " mine");
+    assert_non_null(strstr(TRY_AS("s", "1").error, "WRONGTYPE"));
+    assert_non_null(strstr(DOWNGRADE("1").error, "WRONGTYPE"));
+    assert_non_null(strstr(UPGRADE("1").error, "WRONGTYPE"));
+    assert_non_null(strstr(FORCE().error, "WRONGTYPE"));
+    tell("DEL " KEY);
+    tell("ZADD " KEY " 10 alice 20 bob");
+    picture before = look();
+    assert_non_null(strstr(JOIN_AS("s", "1").error, "WRONGTYPE"));
+    assert_int_equal(RELEASE_AS("s", "1").code, 0);
+    assert_int_equal(DOWNGRADE("1").code, 0);
+    assert_int_equal(UPGRADE("1").code, 0);
+    assert_unchanged(&before);
+    tell("DEL " KEY);
+    tell("ZADD " KEY " 10 bob 30000000000000 alice");
+    before = look();
+    assert_non_null(strstr(TRY_AS("s", "1").error, "WRONGTYPE"));
+    assert_unchanged(&before);
+    tell("ZADD " KEY " 10000000000000 alice 10000000000001 xavier");
+    before = look();
+    assert_non_null(strstr(JOIN("1").error, "WRONGTYPE"));
+    assert_unchanged(&before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +280,9 @@ int main(void)
         TEST(a_full_queue_refuses),
         TEST(two_thousand_dead_waiters_are_dropped_in_steps),
         TEST(a_queue_of_the_dead_leaves_the_lock_free),
+        TEST(a_bad_mode_or_argument_changes_nothing),
+        TEST(a_full_memory_loses_no_reader_and_no_writer),
+        TEST(other_keys_are_left_alone),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -133,6 +133,10 @@ static void a_fence_rises_although_the_clock_does_not(void **state)
     RELEASE("1");
     assert_true(TRY("2").value[0] == 4000000000000002);
     assert_true(TRY("2").value[0] == 4000000000000002);
+    SUBSCRIBE("3");
+    JOIN("3");
+    assert_int_equal(RELEASE("2").code, 2);
+    assert_true(JOIN("3").value[0] == 4000000000000003);
 }
 
 static void a_fence_rises_over_a_lost_key_and_a_restart(void **state)
@@ -178,6 +182,8 @@ static void a_stranger_releases_nothing(void **state)
 {
     (void)state;
     TRY("1");
+    SUBSCRIBE("3");
+    JOIN("3");
     picture before = look();
     assert_int_equal(RELEASE("2").code, 0);
     assert_int_equal(CANCEL("2").code, 0);
@@ -213,7 +219,7 @@ static void a_release_hands_over_and_says_so(void **state)
     freeReplyObject(message);
     assert_int_equal(score_of(HOLDER("2")), now_us / 1000 + 2000);
     assert_int_equal(members(), 2);
-    assert_lives(9000); /* nobody else waits: claim and grace */
+    assert_lives(67000); /* never brought forward */
     assert_int_equal(RELEASE("1").code, 0);
     assert_int_equal(JOIN("2").value[0], fence);
 }
@@ -225,9 +231,10 @@ static void a_handover_lets_the_key_outlive_the_claim(void **state)
     SUBSCRIBE("2");
     JOIN("2");
     JOIN("3");
+    tell("PEXPIRE " KEY " 5000");
     assert_int_equal(RELEASE("1").code, 2);
     assert_int_equal(members(), 3);
-    assert_lives(9000);
+    assert_lives(18000); /* twice the claim and the grace */
 }
 
 /* ---- cancel -----------------------------------------------------------------------------------*/
