@@ -15,8 +15,8 @@
  * Threads.   Attach, detach and ev_run on one thread; completions run there. Operations come from any thread.
  * Stopping.  An attached client keeps ev_run from ending (unless ev_unref is called). Detach it before redlock_close;
  *            both may be called inside a completion, and the storage may be freed there after the detach. A client that
- *            a completion closed, and one that fork() left behind in a child, detach by themselves. Detaching again does
- *            nothing.
+ *            a completion closed, and one that fork() left behind in a child, detach by themselves. Detaching again
+ *            does nothing.
  *
  * Header only; link libev (built with EV_MULTIPLICITY, as it is by default). */
 #ifndef REDLOCK_LIBEV_H
@@ -40,8 +40,8 @@ static inline void redlock_ev_detach(struct redlock_ev *self)
     ev_io_stop(self->loop, &self->readable);
 }
 
-/* A completion may detach, so `self` is looked at afterwards only if none did. One that runs the loop gets here a second
- * time, and is told that nothing can be done meanwhile. */
+/* A completion may detach, so `self` is looked at afterwards only if none did. One that runs the loop gets here a
+ * second time, when nothing can be done. */
 static inline void redlock_ev_readable_(struct ev_loop *loop, ev_io *readable, int events)
 {
     struct redlock_ev *self = (struct redlock_ev *)readable->data;

@@ -12,10 +12,12 @@
  * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the base runs: no callback of the base may
  *            take as long as a lease.
  * Ownership. The storage is the caller's, and stays where it is until it is detached.
- * Threads.   Attach, detach and event_base_dispatch on one thread; completions run there. Operations come from any thread.
+ * Threads.   Attach, detach and event_base_dispatch on one thread; completions run there. Operations come from any
+ *            thread.
  * Stopping.  An attached client keeps event_base_dispatch from ending. Detach it before redlock_close; both may be
- *            called inside a completion, and the storage may be freed there after the detach. A client that a completion
- *            closed, and one that fork() left behind in a child, detach by themselves. Detaching again does nothing.
+ *            called inside a completion, and the storage may be freed there after the detach. A client that a
+ *            completion closed, and one that fork() left behind in a child, detach by themselves. Detaching again does
+ *            nothing.
  *
  * Header only; link libevent_core. */
 #ifndef REDLOCK_LIBEVENT_H

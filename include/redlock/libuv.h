@@ -15,8 +15,8 @@
  *            detach: then `detached`, if it was set after the attach, is called and may free it.
  * Threads.   Attach, detach and uv_run on one thread; completions run there. Operations come from any thread.
  * Stopping.  An attached client keeps uv_run from ending (unless uv_unref is called on `poll`). Detach it before
- *            redlock_close; both may be called inside a completion. A client that a completion closed, and one that fork()
- *            left behind in a child, detach by themselves. Detaching again does nothing.
+ *            redlock_close; both may be called inside a completion. A client that a completion closed, and one that
+ *            fork() left behind in a child, detach by themselves. Detaching again does nothing.
  *
  * Header only; link libuv. */
 #ifndef REDLOCK_LIBUV_H
@@ -27,10 +27,9 @@
 
 struct redlock_uv {
     uv_poll_t poll;
-    redlock_client *client; /* NULL: detached */
-    bool *is_detached;      /* where to note a detach inside a completion; otherwise NULL */
+    redlock_client *client;                    /* NULL: detached */
     void (*detached)(struct redlock_uv *self); /* for the caller to set, or NULL: the loop needs the storage no more */
-    void *data;             /* for the caller */
+    void *data;                                /* for the caller */
 };
 
 static inline void redlock_uv_closed_(uv_handle_t *handle)
@@ -43,29 +42,24 @@ static inline void redlock_uv_detach(struct redlock_uv *self)
 {
     if (self->client == NULL) return;
     self->client = NULL;
-    if (self->is_detached != NULL) *self->is_detached = true;
     uv_close((uv_handle_t *)&self->poll, redlock_uv_closed_);
 }
 
-/* A completion may detach, so `self` is looked at afterwards only if none did. */
+/* A completion may detach; the storage lasts for longer than this call all the same. */
 static inline void redlock_uv_readable_(uv_poll_t *poll, int status, int events)
 {
     struct redlock_uv *self = (struct redlock_uv *)poll->data;
-    bool is_detached = false;
     (void)status, (void)events;
-    self->is_detached = &is_detached;
     redlock_status processed = redlock_process(self->client);
-    if (is_detached) return;
-    self->is_detached = NULL;
     if (processed == REDLOCK_ERR_CLOSED || processed == REDLOCK_ERR_FORKED) redlock_uv_detach(self);
 }
 
-/* REDLOCK_ERR_ARGUMENT for a client that has no descriptor, REDLOCK_ERR_SYSTEM when libuv refuses it (as a second time). */
+/* REDLOCK_ERR_ARGUMENT for a client that has no descriptor, REDLOCK_ERR_SYSTEM when libuv refuses it, as the second
+ * time. */
 static inline REDLOCK_MUST_CHECK redlock_status redlock_uv_attach(redlock_client *client, uv_loop_t *loop,
                                                                   struct redlock_uv *self)
 {
     self->client = NULL;
-    self->is_detached = NULL;
     self->detached = NULL;
     int fd = redlock_fd(client);
     if (fd < 0) return REDLOCK_ERR_ARGUMENT;

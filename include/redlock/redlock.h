@@ -257,7 +257,7 @@ typedef struct redlock_options {
     int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never */
     int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
                             waiter that froze delays the next by no more than the longer claim of the two;
-                            default: the smaller of ttl_ms and 2000 */
+                            default: the smaller of ttl_ms and 2000; less than some round trips never holds */
     redlock_lost_fn *on_lost; /* may be NULL */
     void *on_lost_arg;
     redlock_canceller *canceller; /* may be NULL; lives until the call returns */

@@ -68,6 +68,7 @@ void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonce
     size_t waiter_length = asks->question.waiter_length;
     on->listener = &to_acquire;
     on->listener_arg = op;
+    on->may_sleep_on_inbox = true;
     while (op->state != ACQUIRE_DONE) {
         drive_advance(on, op, asks, waiter_length, nonces, clock_now_us());
         if (op->state == ACQUIRE_DONE || drive_can_go_on(on, op)) continue;

@@ -118,12 +118,18 @@ void lane_refresh(lane *self, int64_t now_us)
     lane_notice_inbox_loss(self, now_us);
 }
 
-/* Only an answer is awaited, and soon: one blocking recv serves, unless the deadline is nearer than that. */
+/* Only one connection matters, and something is to come soon: one blocking recv serves, unless the deadline is
+ * nearer than that. */
 static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
 {
-    if (self->awaits_message || self->command.first == NULL || self->inbox_awaits_connection) return false;
-    if (self->subscription_is_in_flight) return false;
     if (until_us - now_us < (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
+    if (self->awaits_message) {
+        bool may = self->may_sleep_on_inbox && self->inbox_is_subscribed;
+        self->may_sleep_on_inbox = false;
+        return may && conn_receive_soon(&self->inbox);
+    }
+    if (self->command.first == NULL || self->inbox_awaits_connection) return false;
+    if (self->subscription_is_in_flight) return false;
     return conn_receive_soon(&self->command);
 }
 
@@ -163,7 +169,10 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
     int64_t now_us = clock_now_us();
     if (!flush(self, now_us)) return;
     until_us = earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox)));
-    if (receive_soon(self, until_us, now_us)) return;
+    if (receive_soon(self, until_us, now_us)) {
+        lane_notice_inbox_loss(self, clock_now_us());
+        return;
+    }
     now_us = clock_now_us(); /* that may have taken its few milliseconds */
     if (conn_has_pending(&self->command) || conn_has_pending(&self->inbox)) until_us = now_us;
     struct pollfd fds[2 + LANE_STOPS] = {

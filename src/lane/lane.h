@@ -34,7 +34,8 @@ struct lane {
     size_t channel_length;
     const lane_listener *listener; /* NULL when nobody waits */
     void *listener_arg;
-    bool awaits_message; /* the pump may not wait for the command connection alone */
+    bool awaits_message; /* the pump may not wait for the command connection alone ... */
+    bool may_sleep_on_inbox; /* ... but once for the inbox alone: a hot lock comes soon */
     bool was_contended;  /* the last acquisition here had to queue */
     int64_t used_us;     /* when it was last given back */
 };
