@@ -305,8 +305,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_clie
  *
  * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
  *                     overlapped with another holder's
- * REDLOCK_ERR_...     the server could not be told (within timeout_ms); the keeper goes on trying until the
- *                     lease ends by itself */
+ * REDLOCK_ERR_...     the server could not be told (within timeout_ms, or twice that after an upgrade or downgrade
+ *                     whose outcome is unknown); the keeper goes on trying until the lease ends by itself */
 REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
 
 /* Makes the lease last `ttl_ms` from now, if that is longer than it lasts already.

@@ -163,6 +163,7 @@ static redlock_status begin_acquisition(completion *self, const void *name, size
     self->op.acquires = true;
     self->op.waiter_length = asked.waiter_length;
     self->op.terms = acquisition_terms(client, self->lock, &self->options, self->began_us);
+    self->op.terms.queues_first = true;
     self->op.finished = acquisition_finished;
     exchange_begin(&self->op.asks, NULL, &on->command, &asked);
     return REDLOCK_OK;

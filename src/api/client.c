@@ -54,10 +54,15 @@ void client_free_lock(redlock_lock *lock)
     client_unref(self);
 }
 
+static bool is_in_callback(const redlock_client *client)
+{
+    return keeper_is_calling(&client->keeper) || atomic_load(&client->delivering) == thread_number();
+}
+
 redlock_status client_enter(const redlock_client *client)
 {
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
-    return keeper_is_calling(&client->keeper) ? REDLOCK_ERR_IN_CALLBACK : REDLOCK_OK;
+    return is_in_callback(client) ? REDLOCK_ERR_IN_CALLBACK : REDLOCK_OK;
 }
 
 void client_ask(redlock_client *client, exchange *asks, request *state, lane *on, question *about, int64_t now_us)
@@ -280,11 +285,6 @@ static void close_from_keeper(keeper *keeps)
 }
 
 /* In a callback the client is needed a little longer: whoever runs the callback closes it afterwards. */
-static bool is_in_callback(const redlock_client *client)
-{
-    return keeper_is_calling(&client->keeper) || atomic_load(&client->delivering) == thread_number();
-}
-
 redlock_status redlock_close(redlock_client *client)
 {
     if (client == NULL) return REDLOCK_OK;

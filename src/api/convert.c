@@ -4,6 +4,7 @@
 
 #include "api/handle.h"
 #include "api/options.h"
+#include "engine/lease.h"
 #include "host/clock.h"
 #include "wire/key.h"
 
@@ -63,8 +64,11 @@ redlock_status redlock_downgrade(redlock_lock *lock)
     redlock_status status;
     if (!may_convert(lock, KIND_SHARED, &status)) return status;
     question about = begin(lock, SCRIPT_DOWNGRADE, KIND_SHARED, holder);
-    status = ask(lock, &about, &asked);
-    return end(lock, KIND_SHARED, status, &asked);
+    status = end(lock, KIND_SHARED, ask(lock, &about, &asked), &asked);
+    /* The answer of a renewal that was under way is void: this one tells the lease as well. */
+    if (status == REDLOCK_OK && asked.value[0] > 0 && asked.value[0] <= LEASE_MOST_MS)
+        keeper_extended(lock->keeper, lock, asked.sent_us, asked.value[0]);
+    return status;
 }
 
 question handle_begin_upgrade(redlock_lock *lock, char *holder)

@@ -52,7 +52,8 @@ void acquire_begin(acquire *self, const acquire_terms *terms, bool inbox_is_open
                       .inbox_is_open = inbox_is_open,
                       .recheck_us = NEVER,
                       .at_deadline = REDLOCK_ERR_TIMEOUT};
-    self->state = terms->may_wait && inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_TRYING;
+    bool queues = terms->may_wait && (inbox_is_open || terms->queues_first);
+    self->state = !queues ? ACQUIRE_TRYING : inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING;
     ask(self);
 }
 

@@ -42,6 +42,7 @@ typedef struct acquire_terms {
     int64_t deadline_us; /* of the whole operation; NEVER: wait for ever */
     int64_t timeout_us;  /* of one request */
     bool may_wait;
+    bool queues_first;   /* without a try: with many on one inbox, a try would let later ones overtake */
     uint32_t seed;
 } acquire_terms;
 

@@ -46,7 +46,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
         ask.waiter_length = write_waiter(waiter, self, lock);
     }
     command cmd;
-    question_command(&cmd, &ask, lock->by_source);
+    question_command(&cmd, &ask, conn_takes_source(&self->lane.command, ask.script, lock->by_source, &lock->insists));
     lock->nonce = ask.nonce;
     lock->call.answered = answered;
     lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
@@ -79,7 +79,8 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
     bool is_absent = read->kind == ANSWER_CODE && read->code == RENEW_ABSENT;
     if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && is_lease(read->value[0])) {
         counter_add(&self->terms.stats->renewed, 1);
-        lock->by_source = lock->is_unsettled = false;
+        lock->by_source = false;
+        lock->is_unsettled = false;
         hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
     } else if (is_absent && lock_settle_otherwise(lock)) {
         lock->hold.renew_at_us = now_us;

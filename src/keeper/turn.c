@@ -10,8 +10,8 @@
 #include "host/thread.h"
 #include "keeper/keeper_internal.h"
 
-/* How long a round may work before it looks at the sockets again. */
-enum { BUDGET_US = 400 };
+/* How long a round may work on operations, and on how many locks, before it looks at the sockets again. */
+enum { BUDGET_US = 400, ATTENDED_MOST = 256 };
 
 static redlock_lock *lock_of(timer *which)
 {
@@ -98,7 +98,7 @@ static redlock_lock *next_due(keeper *self, int64_t now_us)
 static void attend_all(keeper *self, int64_t now_us)
 {
     redlock_lock *due;
-    while ((due = next_due(self, now_us)) != NULL) attend(self, due, now_us);
+    for (int n = 0; n < ATTENDED_MOST && (due = next_due(self, now_us)) != NULL; n++) attend(self, due, now_us);
 }
 
 /* Begins to undo what is still held, once closing began. */
@@ -209,7 +209,9 @@ static void *run(void *arg)
 /* It blocks every signal: the host's handlers run on the host's threads. */
 redlock_status keeper_start(keeper *self)
 {
-    if (self->terms.host == REDLOCK_HOST_MANUAL || atomic_load(&self->has_thread)) return REDLOCK_OK;
+    /* Whoever closes the client turns it: a thread that began now would turn it, too. */
+    bool is_turned = atomic_load(&self->has_thread) || self->is_closing;
+    if (self->terms.host == REDLOCK_HOST_MANUAL || is_turned) return REDLOCK_OK;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -87,6 +87,7 @@ struct conn {
     bool has_answered;     /* a call was answered on it: whoever listens there serves us */
     bool may_spin;         /* the owner's word: this answer is worth spinning for */
     int64_t answer_us;     /* how long answers took lately: a moving average, for the spinning */
+    unsigned source_sent[SCRIPT_COUNT]; /* generation + 1 of the connection that last took this script's source */
     unsigned generation;   /* counts the closings: who calls out compares it afterwards */
     buffer greeting;       /* bytes of the greeting not yet written */
     unsigned greeting_due; /* the steps of it whose replies are still to come, as bits */
@@ -114,6 +115,10 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
 bool conn_submit(conn *self, call *call, const command *cmd, int64_t now_us);
+
+/* Is the script's source to be sent now? `wanted`: its SHA-1 was not known. If the source is on its way on this connection already, the SHA-1 is
+ * asked for once more behind it, and only then *insists makes the next answer yes: after a restart ten thousand requests need one source. */
+bool conn_takes_source(conn *self, enum script_id id, bool wanted, bool *insists);
 
 /* Writes what is ready, as far as the socket takes it. Called once after a round of submissions. */
 void conn_flush(conn *self, int64_t now_us);

@@ -10,6 +10,7 @@
 enum {
     RECEIVE_SIZE = 16 * 1024,
     RECEIVE_ROUNDS = 4,         /* then the other connections of the lane have their turn */
+    TRANSMIT_SIZE = 256 * 1024, /* so, too, with what is sent; poll says when to go on */
     IDLE_QUEUE_SIZE = 64 * 1024 /* what a queue that is empty again may keep */
 };
 
@@ -88,8 +89,7 @@ static void consume(conn *self, buffer *from, size_t count)
 void conn_transmit(conn *self, int64_t now_us)
 {
     buffer *from = queue(self);
-    while (buffer_length(from) > 0) {
-        size_t count = 0;
+    for (size_t sent = 0, count = 0; buffer_length(from) > 0 && sent < TRANSMIT_SIZE; sent += count) {
         if (send_some(self, from, &count, now_us) != MOVED) return;
         if (self->config->counters != NULL) conn_count(&self->config->counters->writes);
         consume(self, from, count);

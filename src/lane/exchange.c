@@ -12,6 +12,7 @@ void exchange_begin(exchange *self, request *asks, conn *on, const question *abo
     self->on = on;
     self->question = *about;
     self->awaits_connection = false;
+    self->insists = false;
 }
 
 static void answered(call *back, const reply *from, int64_t now_us)
@@ -36,6 +37,9 @@ static void answered(call *back, const reply *from, int64_t now_us)
 static void submit(exchange *self, int64_t now_us)
 {
     command cmd;
+    if (self->shares_connection)
+        self->request->by_source =
+            conn_takes_source(self->on, self->question.script, self->request->by_source, &self->insists);
     question_command(&cmd, &self->question, self->request->by_source);
     request_sent(self->request, now_us);
     self->call.answered = answered;

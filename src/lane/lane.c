@@ -122,7 +122,7 @@ void lane_refresh(lane *self, int64_t now_us)
  * nearer than that. */
 static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
 {
-    if (until_us - now_us < (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
+    if (until_us < now_us + (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
     if (self->awaits_message) {
         bool may = self->may_sleep_on_inbox && self->inbox_is_subscribed;
         self->may_sleep_on_inbox = false;
