@@ -26,7 +26,8 @@ struct completion {
     redlock_status (*judge)(redlock_client *client, redlock_lock *lock, const request *asked);
     struct completion *next;   /* in the client's list of those that wait for redlock_process */
     bool is_dropped, is_delivered; /* with the client's completions_mutex */
-    char waiter[];             /* of an acquisition that may wait */
+    size_t holder_at;          /* where in `waiter` a request has the holder's member */
+    char waiter[];             /* of an acquisition that may wait; or of a request, the members that it names */
 };
 
 /* ---- The end ---- */
@@ -139,8 +140,10 @@ static void answer_at_once(completion *self, redlock_status status)
     self->op.status = status;
 }
 
+/* By the time it is sent, a conversion may have changed the holder under it: it keeps a copy. */
 static void ask_about(completion *self, question about)
 {
+    about.holder = keeper_copy_holder(self->lock->keeper, self->lock, self->waiter + self->holder_at);
     redlock_client *client = self->client;
     client_ask(client, &self->op.asks, &self->op.single, &client->keeper.lane, &about, self->began_us);
 }
@@ -205,6 +208,7 @@ static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
         answer_at_once(self, REDLOCK_LOST);
     } else if (as->kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED) {
         self->judge = judge_upgrade;
+        self->holder_at = HOLDER_SIZE;
         ask_about(self, handle_begin_upgrade(held, self->waiter));
     } else if (is_short) {
         self->judge = handle_judge_extend;
@@ -245,7 +249,7 @@ redlock_status redlock_acquire_async(redlock_client *client, const void *name, s
     if (status == REDLOCK_OK) status = acquisition_check(&o);
     if (status != REDLOCK_OK) return status;
     mode as = acquisition_mode(&o);
-    completion *self = new_completion(client, o.wait_ms != 0 || o.reentrant ? WAITER_SIZE : 0);
+    completion *self = new_completion(client, o.reentrant ? 2 * HOLDER_SIZE + WAITER_SIZE : o.wait_ms != 0 ? WAITER_SIZE : 0);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->options = o;
     self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
@@ -258,7 +262,7 @@ redlock_status redlock_acquire_async(redlock_client *client, const void *name, s
 
 static completion *new_request(redlock_lock *lock, redlock_done_fn *done, void *arg)
 {
-    completion *self = new_completion(client_of(lock), 0);
+    completion *self = new_completion(client_of(lock), HOLDER_SIZE);
     if (self == NULL) return NULL;
     self->lock = lock;
     self->done = done;

@@ -3,6 +3,8 @@
 #include "keeper/keeper.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -75,6 +77,19 @@ void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us)
 
 /* ---- The doors ---- */
 
+/* What is in the poller leaves it before it is closed: the number may be somebody else's a moment later. */
+static void command_closing(conn *which, int fd)
+{
+    keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.command));
+    poller_forget(&self->poller, fd);
+}
+
+static void inbox_closing(conn *which, int fd)
+{
+    keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.inbox));
+    poller_forget(&self->poller, fd);
+}
+
 redlock_status keeper_init(keeper *self, const keeper_terms *terms)
 {
     *self = (keeper){.terms = *terms, .armed_us = awake};
@@ -89,6 +104,8 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     operations_init(&self->operations);
     self->poller = (poller){.fd = -1, .timer_fd = -1, .armed_us = INT64_MAX};
     if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
+    self->lane.command.on_closing = command_closing;
+    self->lane.inbox.on_closing = inbox_closing;
     self->armed_us = NEVER; /* nobody turns it until the first wake-up */
     if (poller_open(&self->poller, self->wake_fd)) return REDLOCK_OK;
     keeper_destroy(self);
@@ -246,6 +263,14 @@ void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_
     lock->is_unsettled = !is_settled;
     set_kind(lock, kind);
     pthread_mutex_unlock(&self->mutex);
+}
+
+char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out)
+{
+    pthread_mutex_lock(&self->mutex);
+    memcpy(out, lock_holder(lock), lock->holder_length);
+    pthread_mutex_unlock(&self->mutex);
+    return out;
 }
 
 bool lock_settle_otherwise(redlock_lock *lock)

@@ -165,6 +165,9 @@ void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t 
 void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to);
 void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled);
 
+/* Copies the holder's member as it is now, and returns the copy. */
+char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out);
+
 /* The holder was absent: true if the lock was unsettled, and now has the other kind for good. */
 bool keeper_settle_otherwise(keeper *self, redlock_lock *lock);
 

@@ -43,12 +43,19 @@ void poller_watch(poller *self, int index, const conn *which)
     struct watched is = {conn_poll_fd(which), conn_poll_events(which), which->generation, which->lookup != NULL};
     bool is_same_socket = was->fd == is.fd && was->generation == is.generation && was->is_lookup == is.is_lookup;
     if (is_same_socket && was->events == is.events) return;
-    /* A closed descriptor leaves the set by itself; a look-up's is closed and its number may be the socket's now. */
     struct epoll_event wanted = {.events = epoll_events(is.events), .data.fd = is.fd};
-    if (was->fd >= 0 && was->fd != is.fd) (void)epoll_ctl(self->fd, EPOLL_CTL_DEL, was->fd, NULL);
     if (is.fd >= 0 && epoll_ctl(self->fd, EPOLL_CTL_MOD, is.fd, &wanted) != 0)
         (void)epoll_ctl(self->fd, EPOLL_CTL_ADD, is.fd, &wanted);
     *was = is;
+}
+
+void poller_forget(poller *self, int fd)
+{
+    for (int i = 0; i < POLLER_CONNS; i++) {
+        if (self->conns[i].fd != fd) continue;
+        (void)epoll_ctl(self->fd, EPOLL_CTL_DEL, fd, NULL);
+        self->conns[i].fd = -1;
+    }
 }
 
 void poller_arm(poller *self, int64_t at_us)

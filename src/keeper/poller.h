@@ -29,6 +29,9 @@ void poller_close(poller *self);
 /* Follows what a connection waits for now. A descriptor's number may come back with another socket, so its generation counts. */
 void poller_watch(poller *self, int index, const conn *which);
 
+/* A watched descriptor is about to be closed. */
+void poller_forget(poller *self, int fd);
+
 /* The descriptor becomes readable at this instant; INT64_MAX: not by the clock. */
 void poller_arm(poller *self, int64_t at_us);
 

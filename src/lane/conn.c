@@ -122,14 +122,21 @@ static void schedule_retry(conn *self, int64_t now_us)
     self->failures++;
 }
 
-static void give_socket_back(conn *self)
+void conn_drop_descriptor(conn *self)
 {
+    int fd = self->lookup != NULL ? lookup_fd(self->lookup) : self->fd;
+    if (fd >= 0 && self->on_closing != NULL) self->on_closing(self, fd);
     lookup_end(self->lookup);
     self->lookup = NULL;
-    tls_session_free(self->tls);
-    self->tls = NULL;
     if (self->fd >= 0) close(self->fd);
     self->fd = -1;
+}
+
+static void give_socket_back(conn *self)
+{
+    tls_session_free(self->tls);
+    self->tls = NULL;
+    conn_drop_descriptor(self);
     self->greeting.start = self->greeting.end = 0;
     self->out.start = self->out.end = 0;
 }

@@ -97,6 +97,8 @@ struct conn {
     /* RESP2 pub/sub: receives every ["message", channel, payload]; NULL on a command connection.
      * Must not close the connection. */
     void (*on_message)(conn *self, const reply *channel, const reply *payload, int64_t now_us);
+    /* A descriptor is about to be closed; NULL: nobody has to know. */
+    void (*on_closing)(conn *self, int fd);
     void *owner;
     uint32_t jitter; /* state of the jitter's generator */
 };

@@ -60,8 +60,7 @@ void conn_addresses_ready(conn *self, int64_t now_us)
 {
     const char *error = NULL;
     if (!lookup_poll(self->lookup, &self->addresses, &error)) return;
-    lookup_end(self->lookup);
-    self->lookup = NULL;
+    conn_drop_descriptor(self);
     if (self->addresses.count == 0) {
         conn_close(self, REDLOCK_ERR_RESOLVE, error != NULL ? error : "the name has no address", now_us);
         return;
@@ -98,12 +97,6 @@ static int begin_connect(conn *self, const address *to)
     return errno == EINPROGRESS || errno == EINTR ? 0 : errno;
 }
 
-static void drop_socket(conn *self)
-{
-    if (self->fd >= 0) close(self->fd);
-    self->fd = -1;
-}
-
 static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 /* From the address in hand on; `error` is why the one before failed. Only a Unix socket is connected at once. */
@@ -117,7 +110,7 @@ static void try_addresses(conn *self, int error, int64_t now_us)
             if (self->config->server->is_unix) conn_connect_ready(self, now_us);
             return;
         }
-        drop_socket(self);
+        conn_drop_descriptor(self);
         self->address_index++;
     }
     redlock_status why = is_shortage(error) ? REDLOCK_ERR_SYSTEM : REDLOCK_ERR_CONNECT;
@@ -126,7 +119,7 @@ static void try_addresses(conn *self, int error, int64_t now_us)
 
 static void try_next_address(conn *self, int error, int64_t now_us)
 {
-    drop_socket(self);
+    conn_drop_descriptor(self);
     self->address_index++;
     try_addresses(self, error, now_us);
 }

@@ -19,6 +19,9 @@ void conn_move(conn *self, enum conn_state to);
 
 /* Each of these may end in CLOSED, and calls may then have been answered. */
 
+/* Gives up the look-up or the socket, and tells who has to know. */
+void conn_drop_descriptor(conn *self);
+
 /* From CLOSED. */
 void conn_start_connecting(conn *self, int64_t now_us);
 void conn_addresses_ready(conn *self, int64_t now_us); /* RESOLVING, its descriptor is readable */
