@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The laws of a lock that excludes: what holds for every mode, every transport and every way of calling. A test of such
- * a combination fills in law_terms and calls laws_run; a law knows of the combination nothing but its terms. */
+ * The laws of a lock: what holds for every mode, every policy, every transport and every way of calling. A test of such
+ * a combination fills in law_terms and calls laws_run; a law knows of the combination nothing but its terms. Where a
+ * law is about exclusion, it is between the mode and its rival. */
 #ifndef REDLOCK_TESTS_LAWS_H
 #define REDLOCK_TESTS_LAWS_H
 
@@ -18,61 +19,107 @@ typedef redlock_status law_release(redlock_lock *lock);
 typedef struct law_terms {
     const char *title;
     bool by_tcp;
-    redlock_options options; /* what every acquisition has, such as a mode */
+    bool has_owners;         /* each actor names itself as the owner */
+    redlock_options options; /* what every acquisition has, such as a mode ... */
+    redlock_options rival;   /* ... and one that it excludes and that excludes it */
     law_acquire *acquire;
     law_release *release;
 } law_terms;
+
+enum { LAW_TTL_MS = 300, LAW_ACTORS = 4, LAW_TURNS = 25, LAW_CLIENTS = 3 };
 
 typedef struct law {
     const law_terms *terms;
     server *server;
     proxy *proxy; /* between `ours` and the server */
-    redlock_client *ours, *theirs;
+    redlock_client *ours, *theirs, *third;
     redlock_lock *lock;
 } law;
 
-enum { LAW_TTL_MS = 400, LAW_ACTORS = 4, LAW_TURNS = 50 };
-
 /* ---- Acting on the terms ----------------------------------------------------------------------*/
 
-static redlock_options law_options(const law *self, int64_t ttl_ms, int64_t wait_ms)
+static _Thread_local int law_actor; /* 0: the test's own thread */
+
+static const char *law_owner(const law *self, const redlock_client *client)
 {
-    redlock_options options = self->terms->options;
+    static const char owners[LAW_CLIENTS][LAW_ACTORS + 2][8] = {
+        {"a", "a1", "a2", "a3", "a4", "a5"}, {"b", "b1", "b2", "b3", "b4", "b5"}, {"c", "c1", "c2", "c3", "c4", "c5"}};
+    if (!self->terms->has_owners) return NULL;
+    return owners[client == self->ours ? 0 : client == self->theirs ? 1 : 2][law_actor];
+}
+
+static redlock_status law_take(const law *self, redlock_client *client, const redlock_options *options,
+                               redlock_lock **lock)
+{
+    redlock_options own = *options;
+    own.owner = own.reentrant ? law_owner(self, client) : NULL;
+    return self->terms->acquire(client, "law", &own, lock);
+}
+
+static redlock_options law_timed(redlock_options options, int64_t ttl_ms, int64_t wait_ms)
+{
     options.struct_size = sizeof options;
     options.ttl_ms = ttl_ms;
     options.wait_ms = wait_ms;
     return options;
 }
 
-static redlock_status law_take(const law *self, redlock_client *client, const redlock_options *options,
-                               redlock_lock **lock)
+static redlock_options law_options(const law *self, int64_t ttl_ms, int64_t wait_ms)
 {
-    return self->terms->acquire(client, "law", options, lock);
+    return law_timed(self->terms->options, ttl_ms, wait_ms);
 }
 
-static redlock_lock *law_hold(const law *self, redlock_client *client, int64_t ttl_ms)
+static redlock_options law_rival(const law *self, int64_t ttl_ms, int64_t wait_ms)
+{
+    return law_timed(self->terms->rival, ttl_ms, wait_ms);
+}
+
+static redlock_lock *law_hold_as(const law *self, redlock_client *client, redlock_options options)
 {
     redlock_lock *lock = NULL;
-    redlock_options options = law_options(self, ttl_ms, 0);
     assert_int_equal(law_take(self, client, &options, &lock), REDLOCK_OK);
     assert_true(redlock_is_held(lock));
     return lock;
 }
 
-static redlock_status law_try(const law *self, redlock_client *client)
+static redlock_lock *law_hold(const law *self, redlock_client *client, int64_t ttl_ms)
+{
+    return law_hold_as(self, client, law_options(self, ttl_ms, 0));
+}
+
+static redlock_status law_try_as(const law *self, redlock_client *client, redlock_options options)
 {
     redlock_lock *lock = NULL;
-    redlock_options options = law_options(self, LAW_TTL_MS, 0);
     redlock_status status = law_take(self, client, &options, &lock);
     if (status == REDLOCK_OK) self->terms->release(lock);
     return status;
 }
 
-static bool law_is_free(void *arg) { return server_holders(((law *)arg)->server, "law") == 0; }
+static redlock_status law_try(const law *self, redlock_client *client)
+{
+    return law_try_as(self, client, law_options(self, LAW_TTL_MS, 0));
+}
+
+static redlock_status law_try_rival(const law *self, redlock_client *client)
+{
+    return law_try_as(self, client, law_rival(self, LAW_TTL_MS, 0));
+}
+
+/* ---- What the server has: the bands of docs/protocol.md ---------------------------------------*/
+
+static long long law_holders(server *from)
+{
+    const long long band = 20000000000000, now_ms = server_clock_ms(from);
+    return server_number(from, "ZCOUNT redlock:{law} (%lld (%lld", now_ms, band) +
+           server_number(from, "ZCOUNT redlock:{law} (%lld (100000000000000", now_ms + band);
+}
+
+static bool law_is_free(void *arg) { return law_holders(((law *)arg)->server) == 0; }
 static bool law_has_a_waiter(void *arg) { return server_waiters(((law *)arg)->server, "law") == 1; }
 static bool law_has_no_waiter(void *arg) { return server_waiters(((law *)arg)->server, "law") == 0; }
 
-/* Somebody who waits on a thread of its own. */
+/* ---- Somebody who waits on a thread of its own ------------------------------------------------*/
+
 typedef struct law_waiter {
     pthread_t thread;
     const law *self;
@@ -84,15 +131,14 @@ typedef struct law_waiter {
 static void *law_wait(void *arg)
 {
     law_waiter *waiter = arg;
+    law_actor = LAW_ACTORS + 1;
     waiter->status = law_take(waiter->self, waiter->self->theirs, &waiter->options, &waiter->lock);
     return NULL;
 }
 
-static void law_begin_to_wait(law *self, law_waiter *waiter, redlock_canceller *canceller)
+static void law_begin_to_wait(law *self, law_waiter *waiter, redlock_options options)
 {
-    waiter->self = self;
-    waiter->options = law_options(self, 30000, REDLOCK_WAIT_FOREVER);
-    waiter->options.canceller = canceller;
+    *waiter = (law_waiter){.self = self, .options = options};
     assert_int_equal(pthread_create(&waiter->thread, NULL, law_wait, waiter), 0);
     eventually(law_has_a_waiter, self);
 }
@@ -105,45 +151,66 @@ static redlock_status law_end_wait(law_waiter *waiter)
 
 /* ---- The laws ---------------------------------------------------------------------------------*/
 
-/* Read and written in two steps each, so that two at a time would show; atomic for the eyes of the sanitizers alone. */
+/* Read and written in several steps, so that two at a time would show; atomic for the eyes of the sanitizers alone. */
 typedef struct law_common {
     law *self;
-    _Atomic int inside, turns;
+    _Atomic int inside[2]; /* by whether it is a rival */
+    _Atomic int turns;
     _Atomic uint64_t fence;
     _Atomic bool was_shared, fence_fell, has_failed;
 } law_common;
 
-static void law_section(law_common *common, const redlock_lock *lock)
+static bool law_excludes_itself(const law_terms *terms)
 {
-    int turns = common->turns;
-    if (++common->inside != 1) common->was_shared = true;
-    if (redlock_fence(lock) <= common->fence) common->fence_fell = true;
-    common->fence = redlock_fence(lock);
-    common->turns = turns + 1;
-    common->inside--;
+    return terms->options.mode == REDLOCK_EXCLUSIVE || terms->options.permits == 1;
 }
+
+static void law_section(law_common *common, const redlock_lock *lock, bool is_rival)
+{
+    bool is_exclusive = redlock_lock_mode(lock) == REDLOCK_EXCLUSIVE;
+    int same = ++common->inside[is_rival];
+    bool is_alone = common->inside[!is_rival] == 0 &&
+                    (same == 1 || !(is_rival || law_excludes_itself(common->self->terms)));
+    if (!is_alone) common->was_shared = true;
+    if (redlock_fence(lock) < common->fence + is_exclusive) common->fence_fell = true;
+    if (is_exclusive) common->fence = redlock_fence(lock);
+    common->turns++;
+    common->inside[is_rival]--;
+}
+
+typedef struct law_turns {
+    law_common *common;
+    pthread_t thread;
+    int actor;
+} law_turns;
 
 static void *law_take_turns(void *arg)
 {
-    law_common *common = arg;
-    const law *self = common->self;
+    const law_turns *own = arg;
+    const law *self = own->common->self;
     redlock_options options = law_options(self, 30000, REDLOCK_WAIT_FOREVER);
+    redlock_options rival = law_rival(self, 30000, REDLOCK_WAIT_FOREVER);
+    law_actor = own->actor;
     for (int i = 0; i < LAW_TURNS; i++) {
         redlock_lock *lock = NULL;
-        redlock_status status = law_take(self, i % 2 ? self->ours : self->theirs, &options, &lock);
-        if (status == REDLOCK_OK) law_section(common, lock);
-        if (status != REDLOCK_OK || self->terms->release(lock) != REDLOCK_OK) common->has_failed = true;
+        bool is_rival = i % 3 == 2;
+        redlock_status status = law_take(self, i % 2 ? self->ours : self->theirs, is_rival ? &rival : &options, &lock);
+        if (status == REDLOCK_OK) law_section(own->common, lock, is_rival);
+        if (status != REDLOCK_OK || self->terms->release(lock) != REDLOCK_OK) own->common->has_failed = true;
     }
     return NULL;
 }
 
-/* One holder at a time, and each has a higher fence than all before it. */
+/* Nobody is inside beside a rival, and the fence of an exclusive holder is higher than all before it. */
 static void exclusion(void **state)
 {
-    pthread_t actors[LAW_ACTORS];
     law_common common = {.self = *state};
-    for (int i = 0; i < LAW_ACTORS; i++) assert_int_equal(pthread_create(&actors[i], NULL, law_take_turns, &common), 0);
-    for (int i = 0; i < LAW_ACTORS; i++) pthread_join(actors[i], NULL);
+    law_turns actors[LAW_ACTORS];
+    for (int i = 0; i < LAW_ACTORS; i++) {
+        actors[i] = (law_turns){.common = &common, .actor = i + 1};
+        assert_int_equal(pthread_create(&actors[i].thread, NULL, law_take_turns, &actors[i]), 0);
+    }
+    for (int i = 0; i < LAW_ACTORS; i++) pthread_join(actors[i].thread, NULL);
     assert_false(common.has_failed);
     assert_false(common.was_shared);
     assert_false(common.fence_fell);
@@ -155,12 +222,12 @@ static void exclusion(void **state)
 static void only_the_owner_releases(void **state)
 {
     law *self = *state;
-    redlock_lock *late = law_hold(self, self->ours, LAW_TTL_MS);
+    redlock_lock *late = law_hold(self, self->third, LAW_TTL_MS);
     eventually(law_is_free, self);
     assert_false(redlock_is_held(late));
     redlock_lock *unaware = law_hold(self, self->ours, 30000);
     server_number(self->server, "DEL redlock:{law}");
-    redlock_lock *next = law_hold(self, self->theirs, 30000);
+    redlock_lock *next = law_hold_as(self, self->theirs, law_rival(self, 30000, 0));
     assert_true(redlock_is_held(unaware));
     assert_int_equal(self->terms->release(late), REDLOCK_LOST);
     assert_int_equal(self->terms->release(unaware), REDLOCK_LOST);
@@ -176,7 +243,7 @@ static void no_resurrection(void **state)
     redlock_lock *expired = law_hold(self, self->ours, LAW_TTL_MS);
     eventually(law_is_free, self);
     assert_int_equal(redlock_extend(expired, 30000), REDLOCK_LOST);
-    redlock_lock *deleted = law_hold(self, self->ours, 30000);
+    redlock_lock *deleted = law_hold(self, self->third, 30000);
     server_number(self->server, "DEL redlock:{law}");
     assert_int_equal(redlock_extend(deleted, 60000), REDLOCK_LOST);
     assert_false(redlock_is_held(deleted));
@@ -195,25 +262,32 @@ static void renewal_keeps(void **state)
     assert_int_equal(law_take(self, self->ours, &options, &self->lock), REDLOCK_OK);
     for (int64_t end_ms = boot_ms() + 3 * LAW_TTL_MS; boot_ms() < end_ms; patience_pause()) {
         assert_true(redlock_is_held(self->lock));
-        assert_int_equal(law_try(self, self->theirs), REDLOCK_BUSY);
+        assert_int_equal(law_try_rival(self, self->theirs), REDLOCK_BUSY);
     }
     assert_int_equal(self->terms->release(self->lock), REDLOCK_OK);
-    assert_int_equal(law_try(self, self->theirs), REDLOCK_OK);
+    assert_int_equal(law_try_rival(self, self->theirs), REDLOCK_OK);
 }
 
-/* Pitfall 15: by the release itself, with no need to ask again. */
-static void a_waiter_wakes(void **state)
+static void law_wake(law *self, redlock_options holder, redlock_options waiting)
 {
-    law *self = *state;
     law_waiter waiter;
-    redlock_lock *first = law_hold(self, self->ours, 30000);
-    law_begin_to_wait(self, &waiter, NULL);
+    uint64_t handed_over = stats_of(self->theirs).handed_over;
+    redlock_lock *first = law_hold_as(self, self->ours, holder);
+    law_begin_to_wait(self, &waiter, waiting);
     assert_int_equal(self->terms->release(first), REDLOCK_OK);
     assert_int_equal(law_end_wait(&waiter), REDLOCK_OK);
     assert_true(redlock_is_held(waiter.lock));
-    assert_int_equal(stats_of(self->theirs).handed_over, 1);
+    assert_int_equal(stats_of(self->theirs).handed_over, handed_over + 1);
     assert_int_equal(stats_of(self->theirs).rechecks, 0);
     assert_int_equal(self->terms->release(waiter.lock), REDLOCK_OK);
+}
+
+/* Pitfall 15: by the release itself, with no need to ask again; behind a rival, and a rival behind it. */
+static void a_waiter_wakes(void **state)
+{
+    law *self = *state;
+    law_wake(self, law_rival(self, 30000, 0), law_options(self, 30000, REDLOCK_WAIT_FOREVER));
+    law_wake(self, law_options(self, 30000, 0), law_rival(self, 30000, REDLOCK_WAIT_FOREVER));
 }
 
 /* Pitfall 19: a cancelled waiter is out of the queue, and the lock never idles for it. */
@@ -221,17 +295,17 @@ static void cancel_completes(void **state)
 {
     law *self = *state;
     law_waiter waiter;
-    redlock_canceller *canceller;
-    assert_int_equal(redlock_canceller_open(&canceller), REDLOCK_OK);
-    redlock_lock *first = law_hold(self, self->ours, 30000);
-    law_begin_to_wait(self, &waiter, canceller);
-    redlock_cancel(canceller);
+    redlock_options waiting = law_options(self, 30000, REDLOCK_WAIT_FOREVER);
+    assert_int_equal(redlock_canceller_open(&waiting.canceller), REDLOCK_OK);
+    redlock_lock *first = law_hold_as(self, self->ours, law_rival(self, 30000, 0));
+    law_begin_to_wait(self, &waiter, waiting);
+    redlock_cancel(waiting.canceller);
     assert_int_equal(law_end_wait(&waiter), REDLOCK_CANCELLED);
     assert_null(waiter.lock);
     eventually(law_has_no_waiter, self);
     assert_int_equal(self->terms->release(first), REDLOCK_OK);
     assert_int_equal(law_try(self, self->ours), REDLOCK_OK);
-    redlock_canceller_close(canceller);
+    redlock_canceller_close(waiting.canceller);
 }
 
 static void a_loss_is_told(void **state)
@@ -258,7 +332,7 @@ static void a_retry_is_harmless(void **state)
     proxy_drop_reply_to(self->proxy, "law");
     redlock_lock *lock = law_hold(self, self->ours, 30000);
     assert_true(proxy_has_dropped(self->proxy));
-    assert_int_equal(server_holders(self->server, "law"), 1);
+    assert_int_equal(law_holders(self->server), 1);
     proxy_drop_reply_to(self->proxy, "law");
     assert_int_equal(redlock_extend(lock, 60000), REDLOCK_OK);
     assert_true(proxy_has_dropped(self->proxy));
@@ -266,7 +340,7 @@ static void a_retry_is_harmless(void **state)
     assert_int_equal(self->terms->release(lock), REDLOCK_OK);
     assert_true(proxy_has_dropped(self->proxy));
     assert_true(law_is_free(self));
-    assert_int_equal(law_try(self, self->theirs), REDLOCK_OK);
+    assert_int_equal(law_try_rival(self, self->theirs), REDLOCK_OK);
 }
 
 /* ---- Setting up -------------------------------------------------------------------------------*/
@@ -281,6 +355,7 @@ static int law_start(void **state)
     const char *ours = by_tcp ? proxy_tcp_uri(the.proxy) : proxy_uri(the.proxy);
     const char *theirs = by_tcp ? server_tcp_uri(the.server) : server_uri(the.server);
     if (redlock_open(ours, NULL, &the.ours) != REDLOCK_OK) return -1;
+    if (redlock_open(theirs, NULL, &the.third) != REDLOCK_OK) return -1;
     *state = &the;
     return redlock_open(theirs, NULL, &the.theirs);
 }
@@ -289,9 +364,10 @@ static int law_stop(void **state)
 {
     law *the = *state;
     redlock_status ours = redlock_close(the->ours), theirs = redlock_close(the->theirs);
+    redlock_status third = redlock_close(the->third);
     proxy_stop(the->proxy);
     server_stop(the->server);
-    return ours != REDLOCK_OK || theirs != REDLOCK_OK;
+    return ours != REDLOCK_OK || theirs != REDLOCK_OK || third != REDLOCK_OK;
 }
 
 #define LAW(name, terms) cmocka_unit_test_prestate_setup_teardown(name, law_start, law_stop, (void *)(terms))

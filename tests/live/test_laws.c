@@ -1,14 +1,95 @@
 /* SPDX-License-Identifier: MIT
- * The laws of locks, for each mode and transport, by the blocking calls. */
+ * The laws of locks, for each mode, policy and transport, by the blocking calls. Most of their time is waiting for
+ * leases to end, so several combinations run at a time, each in a process of its own. */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "laws/laws.h"
 
-int main(void)
+enum { AT_A_TIME = 6, OUTPUT_MOST = 1 << 16 };
+
+typedef struct law_mode {
+    const char *title;
+    redlock_options options;
+    bool has_owners;
+} law_mode;
+
+typedef struct process {
+    pid_t pid;
+    FILE *output;
+} process;
+
+/* clang-format off */
+static const law_mode modes[] = {
+    {"exclusive", {.mode = REDLOCK_EXCLUSIVE}, false},
+    {"shared against exclusive", {.mode = REDLOCK_SHARED}, false},
+    {"one permit", {.mode = REDLOCK_SHARED, .permits = 1}, false},
+    {"reentrant, owned by a thread", {.reentrant = true}, false},
+    {"reentrant, owned by name", {.reentrant = true}, true},
+};
+/* clang-format on */
+
+static const char *const policies[] = {[REDLOCK_PREFER_READERS] = "reader preference",
+                                       [REDLOCK_FAIR] = "fair",
+                                       [REDLOCK_PREFER_WRITERS] = "writer preference"};
+
+enum { MODES = sizeof modes / sizeof *modes, POLICIES = 3, TRANSPORTS = 2, ALL = MODES * POLICIES * TRANSPORTS };
+
+static int run(int number)
 {
-    static const law_terms combinations[] = {
-        {.title = "exclusive, unix socket, blocking", .acquire = redlock_acquire, .release = redlock_release},
-        {.title = "exclusive, tcp, blocking", .by_tcp = true, .acquire = redlock_acquire, .release = redlock_release},
-    };
+    static char title[128];
+    const law_mode *mode = &modes[number % MODES];
+    law_terms terms = {.title = title,
+                       .by_tcp = number / MODES % TRANSPORTS == 1,
+                       .has_owners = mode->has_owners,
+                       .options = mode->options,
+                       .acquire = redlock_acquire,
+                       .release = redlock_release};
+    terms.options.policy = (redlock_policy)(number / MODES / TRANSPORTS);
+    terms.rival = terms.options;
+    if (terms.options.mode == REDLOCK_SHARED && terms.options.permits != 1) terms.rival.mode = REDLOCK_EXCLUSIVE;
+    snprintf(title, sizeof title, "%s, %s, %s", mode->title, policies[terms.options.policy],
+             terms.by_tcp ? "tcp" : "unix socket");
+    return laws_run(&terms);
+}
+
+static process begin(int number)
+{
+    process made = {.output = tmpfile()};
+    if (made.output == NULL) return made;
+    fflush(NULL);
+    made.pid = fork();
+    if (made.pid != 0) return made;
+    dup2(fileno(made.output), STDOUT_FILENO);
+    dup2(fileno(made.output), STDERR_FILENO);
+    int failed = run(number);
+    fflush(NULL);
+    _exit(failed == 0 ? 0 : 1);
+}
+
+/* True if it failed. Shows what it printed: all of it then, or its title. */
+static bool end(process *self)
+{
+    static char text[OUTPUT_MOST];
+    int status = 1;
+    if (self->pid > 0) waitpid(self->pid, &status, 0);
+    if (self->output == NULL) return true;
+    rewind(self->output);
+    text[fread(text, 1, sizeof text - 1, self->output)] = '\0';
+    fclose(self->output);
+    fputs(text, stdout);
+    return status != 0;
+}
+
+int main(int argc, char **argv)
+{
+    process running[AT_A_TIME] = {{0}};
     int failed = 0;
-    for (size_t i = 0; i < sizeof combinations / sizeof *combinations; i++) failed += laws_run(&combinations[i]);
+    if (argc > 1) return run(atoi(argv[1]) % ALL); /* one combination, for a debugger */
+    for (int number = 0; number < ALL + AT_A_TIME; number++) {
+        process *place = &running[number % AT_A_TIME];
+        if (number >= AT_A_TIME && number - AT_A_TIME < ALL) failed += end(place);
+        if (number < ALL) *place = begin(number);
+    }
     return failed;
 }

@@ -18,6 +18,7 @@ unset LIBRARY_PATH
 
 has() { command -v "$1" >/dev/null 2>&1; }
 has_library() { has pkg-config && pkg-config --exists "$1"; }
+has_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
 has_server() { [ -n "${REDLOCK_TEST_SERVER:-}" ] || has redis-server || has valkey-server; }
 has_builder() { has make || has ninja; }
 
@@ -47,6 +48,10 @@ list_build() {
 list_tests() {
     need cmocka libcmocka-dev has_library cmocka
     want C++-compiler g++ has c++
+    want libuv libuv1-dev has_library libuv
+    want libevent libevent-dev has_library libevent_core
+    want libev libev-dev has_header ev.h
+    want GLib libglib2.0-dev has_library glib-2.0
     want Lua-5.1 'lua5.1 liblua5.1-0-dev' has_library lua5.1
 }
 list_full() { need valgrind valgrind has valgrind; }

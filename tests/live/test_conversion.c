@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ * Holds that change: downgrade, upgrade, conversions whose outcome is unknown, and release by force. */
+#include "live/stage.h"
+
+static const char *const name = "r";
+
+#define EXCLUSIVE(...) REDLOCK_OPTIONS(.ttl_ms = LONG_MS, __VA_ARGS__)
+#define SHARED(...) REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS, __VA_ARGS__)
+#define PATIENT .wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS
+
+static redlock_status attempt(redlock_client *client, const redlock_options *options)
+{
+    redlock_lock *lock;
+    redlock_status status = redlock_acquire(client, name, options, &lock);
+    redlock_release(lock);
+    return status;
+}
+
+/* ---- Downgrade and upgrade --------------------------------------------------------------------*/
+
+static void a_downgrade_lets_the_waiting_readers_in_at_once(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, EXCLUSIVE());
+    taker *one = queued(the, the->other, 1, SHARED(PATIENT)), *two = queued(the, the->other, 2, SHARED(PATIENT));
+    int64_t began = now_us();
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    expect_soon(one, began);
+    expect_soon(two, began);
+    assert_int_equal(redlock_lock_mode(lock), REDLOCK_SHARED);
+    assert_true(redlock_is_held(lock));
+    assert_int_equal(stage_holders(the, name), 3);
+    taker_release(one);
+    taker_release(two);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
+static void a_downgrade_keeps_writers_out(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, EXCLUSIVE());
+    taker *writer = queued(the, the->other, 1, EXCLUSIVE(PATIENT));
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    assert_int_equal(stage_waiters(the, name), 1);
+    assert_int_equal(stage_holders(the, name), 1);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_taker(writer, REDLOCK_OK);
+    taker_release(writer);
+}
+
+static void the_only_reader_is_upgraded_with_a_new_fence(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, SHARED());
+    uint64_t before = redlock_fence(lock);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    assert_int_equal(redlock_lock_mode(lock), REDLOCK_EXCLUSIVE);
+    assert_true(redlock_fence(lock) > before);
+    assert_true(redlock_is_held(lock));
+    EXPECT(attempt(the->other, SHARED()), REDLOCK_BUSY);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
+static void of_two_upgraders_both_are_refused_at_once_and_stay_readers(void **state)
+{
+    stage *the = *state;
+    redlock_lock *one = take(the->client, name, SHARED()), *two = take(the->other, name, SHARED());
+    EXPECT(redlock_upgrade(one), REDLOCK_DEADLOCK);
+    EXPECT(redlock_upgrade(two), REDLOCK_DEADLOCK);
+    assert_true(redlock_is_held(one) && redlock_is_held(two));
+    assert_int_equal(redlock_lock_mode(one), REDLOCK_SHARED);
+    EXPECT(redlock_release(two), REDLOCK_OK);
+    EXPECT(redlock_upgrade(one), REDLOCK_OK);
+    EXPECT(redlock_release(one), REDLOCK_OK);
+}
+
+static void a_crashed_reader_bars_an_upgrade_no_longer_than_its_lease(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, SHARED());
+    redlock_lock *brief = take(the->other, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = 100));
+    EXPECT(redlock_upgrade(lock), REDLOCK_DEADLOCK);
+    eventually(is_unheld, brief);
+    for (patience left = patience_begin(); redlock_upgrade(lock) != REDLOCK_OK; patience_pause())
+        assert_false(patience_is_over(&left));
+    EXPECT(redlock_release(brief), REDLOCK_LOST);
+    assert_true(redlock_is_held(lock));
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+static void a_converted_hold_goes_on_being_renewed(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    for (int i = 0; i < 20; i++) {
+        uint64_t renewed = stats_of(the->client).renewed;
+        EXPECT(i % 2 ? redlock_upgrade(lock) : redlock_downgrade(lock), REDLOCK_OK);
+        for (patience left = patience_begin(); stats_of(the->client).renewed == renewed && i % 5 == 0; patience_pause())
+            assert_false(patience_is_over(&left));
+        assert_true(redlock_is_held(lock));
+    }
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    assert_int_equal(stats_of(the->client).lost, 0);
+    expect_free(the->other, name);
+}
+
+static void a_conversion_whose_reply_was_lost_is_done(void **state)
+{
+    stage *the = *state;
+    redlock_client *behind = stage_open_through(the);
+    redlock_lock *lock = take(behind, name, EXCLUSIVE());
+    proxy_drop_reply_to(the->proxy, name);
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    assert_true(proxy_has_dropped(the->proxy));
+    proxy_drop_reply_to(the->proxy, name);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    assert_true(proxy_has_dropped(the->proxy));
+    assert_int_equal(stage_holders(the, name), 1);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
+/* An upgrade that the server made, and of which nobody heard in time. */
+static redlock_lock *upgraded_unheard(stage *the)
+{
+    redlock_client *behind =
+        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 300));
+    redlock_lock *lock = take(behind, name, EXCLUSIVE());
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK); /* the server knows the script now */
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    proxy_hold(the->proxy, true);
+    EXPECT(redlock_upgrade(lock), REDLOCK_ERR_TIMEOUT);
+    proxy_hold(the->proxy, false);
+    assert_true(redlock_is_held(lock));
+    EXPECT(attempt(the->other, SHARED()), REDLOCK_BUSY);
+    return lock;
+}
+
+static void a_conversion_of_unknown_outcome_may_be_repeated(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = upgraded_unheard(the);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    assert_int_equal(redlock_lock_mode(lock), REDLOCK_EXCLUSIVE);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
+static void a_conversion_of_unknown_outcome_may_be_turned_back(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = upgraded_unheard(the);
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    EXPECT(attempt(the->other, SHARED()), REDLOCK_OK);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
+static void a_hold_whose_conversion_is_unknown_is_extended_and_released(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = upgraded_unheard(the);
+    EXPECT(redlock_extend(lock, 2 * LONG_MS), REDLOCK_OK);
+    assert_true(redlock_is_held(lock));
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    await_holders(the, name, 0);
+}
+
+static void a_hold_whose_conversion_is_unknown_does_not_outlive_its_client(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = upgraded_unheard(the);
+    stage_close(the, the->clients[2]);
+    assert_int_equal(stage_holders(the, name), 0);
+    EXPECT(redlock_release(lock), REDLOCK_ERR_CLOSED);
+}
+
+static void a_lost_hold_and_one_with_permits_are_not_converted(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lost = take(the->client, name, EXCLUSIVE());
+    server_number(the->server, "DEL redlock:{r}");
+    EXPECT(redlock_downgrade(lost), REDLOCK_LOST);
+    assert_false(redlock_is_held(lost));
+    EXPECT(redlock_upgrade(lost), REDLOCK_LOST);
+    EXPECT(redlock_release(lost), REDLOCK_LOST);
+    redlock_lock *limited = take(the->client, name, SHARED(.permits = 3));
+    EXPECT(redlock_upgrade(limited), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_release(limited), REDLOCK_OK);
+    EXPECT(redlock_upgrade(NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_downgrade(NULL), REDLOCK_ERR_ARGUMENT);
+}
+
+static void an_owner_with_a_slash_is_converted_like_any_other(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, EXCLUSIVE(.reentrant = true, .owner = "jobs/7 @ night%"));
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
+/* ---- Force ------------------------------------------------------------------------------------*/
+
+static void a_forced_release_takes_the_lock_from_everyone_and_hands_it_on(void **state)
+{
+    stage *the = *state;
+    size_t removed = 9;
+    redlock_lock *one = take(the->client, name, SHARED()), *two = take(the->client, name, SHARED());
+    taker *writer = queued(the, the->other, 1, EXCLUSIVE(PATIENT));
+    EXPECT(redlock_force_release(the->other, name, 1, &removed, NULL), REDLOCK_OK);
+    assert_int_equal(removed, 2);
+    expect_taker(writer, REDLOCK_OK);
+    assert_true(redlock_fence(writer->lock) > redlock_fence(two));
+    EXPECT(redlock_extend(one, 2 * LONG_MS), REDLOCK_LOST);
+    EXPECT(redlock_release(one), REDLOCK_LOST);
+    EXPECT(redlock_release(two), REDLOCK_LOST);
+    taker_release(writer);
+    EXPECT(redlock_force_release(the->other, name, 1, &removed, NULL), REDLOCK_OK);
+    assert_int_equal(removed, 0);
+    expect_free(the->client, name);
+}
+
+static void a_forced_release_is_told_to_who_is_renewed(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    EXPECT(redlock_force_release(the->other, name, 1, NULL, NULL), REDLOCK_OK);
+    expect_free(the->other, name);
+    eventually(is_unheld, lock);
+    EXPECT(redlock_release(lock), REDLOCK_LOST);
+    EXPECT(redlock_force_release(the->other, "", 0, NULL, NULL), REDLOCK_ERR_NAME);
+    EXPECT(redlock_force_release(NULL, name, 1, NULL, NULL), REDLOCK_ERR_ARGUMENT);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(a_downgrade_lets_the_waiting_readers_in_at_once),
+        ON_STAGE(a_downgrade_keeps_writers_out),
+        ON_STAGE(the_only_reader_is_upgraded_with_a_new_fence),
+        ON_STAGE(of_two_upgraders_both_are_refused_at_once_and_stay_readers),
+        ON_STAGE(a_crashed_reader_bars_an_upgrade_no_longer_than_its_lease),
+        ON_STAGE(a_converted_hold_goes_on_being_renewed),
+        ON_STAGE(a_conversion_whose_reply_was_lost_is_done),
+        ON_STAGE(a_conversion_of_unknown_outcome_may_be_repeated),
+        ON_STAGE(a_conversion_of_unknown_outcome_may_be_turned_back),
+        ON_STAGE(a_hold_whose_conversion_is_unknown_is_extended_and_released),
+        ON_STAGE(a_hold_whose_conversion_is_unknown_does_not_outlive_its_client),
+        ON_STAGE(a_lost_hold_and_one_with_permits_are_not_converted),
+        ON_STAGE(an_owner_with_a_slash_is_converted_like_any_other),
+        ON_STAGE(a_forced_release_takes_the_lock_from_everyone_and_hands_it_on),
+        ON_STAGE(a_forced_release_is_told_to_who_is_renewed),
+    };
+    ACTOR_OR_TESTS(argc, argv);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT
+ * A client without a thread: everything happens inside redlock_process, nothing blocks there, and the one descriptor
+ * says when to call it. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "live/async_stage.h"
+
+#ifdef REDLOCK_WITH_TLS
+#include "support/certificates.h"
+#endif
+
+/* ---- No thread --------------------------------------------------------------------------------*/
+
+static void there_is_no_thread(void **state)
+{
+    async_stage *the = *state;
+    int threads = running_threads();
+    loop *on = async_open_plain(the);
+    deed *renewed = deed_new(on), *waits = deed_new(on);
+    deed_acquire(renewed, "r", REDLOCK_OPTIONS(.ttl_ms = 150, .auto_renew = true));
+    deed_acquire(waits, "r", REDLOCK_OPTIONS(.wait_ms = 300));
+    COMPLETES(waits, REDLOCK_TIMED_OUT);
+    redlock_lock *also = take(on->client, "s", REDLOCK_OPTIONS(.auto_renew = true));
+    assert_int_equal(running_threads(), threads);
+    EXPECT(redlock_release(also), REDLOCK_OK);
+    deed_release(deed_new(on), renewed->lock);
+    assert_int_equal(running_threads(), threads);
+}
+
+static void note_loss(void *arg, redlock_lock *lock)
+{
+    (void)lock;
+    atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+static void renewal_and_loss_happen_inside_process_only(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *held = deed_new(on);
+    _Atomic int told = 0;
+    deed_acquire(held, "r",
+                 REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+    COMPLETES(held, REDLOCK_OK);
+    uint64_t renewed = stats_of(on->client).renewed;
+    eventually(is_unheld, held->lock); /* nobody calls redlock_process */
+    assert_int_equal(stats_of(on->client).renewed, renewed);
+    assert_int_equal(told, 0);
+    EXPECT(loop_process(on), REDLOCK_OK);
+    assert_int_equal(told, 1);
+    deed_release(deed_new(on), held->lock);
+}
+
+/* ---- The descriptor ---------------------------------------------------------------------------*/
+
+/* The event loop of a program that trusts the descriptor: it sleeps until it is readable, however long. */
+static void trust(loop *on, bool (*is_so)(void *arg), void *arg)
+{
+    struct pollfd look = {.fd = redlock_fd(on->client), .events = POLLIN};
+    while (!is_so(arg)) {
+        assert_int_equal(poll(&look, 1, 10000), 1);
+        EXPECT(loop_process(on), REDLOCK_OK);
+    }
+}
+
+static bool was_told(void *arg) { return atomic_load((_Atomic int *)arg) > 0; }
+static bool was_renewed_often(void *client) { return stats_of(client).renewed >= 6; }
+
+static void the_descriptor_alone_suffices(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *held = deed_new(on), *late = deed_new(on), *next = deed_new(on), *given = deed_new(on);
+    _Atomic int told = 0;
+    deed_acquire(held, "r",
+                 REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+    deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 100));
+    trust(on, deed_is_done, held);
+    trust(on, deed_is_done, late);
+    check_deed(late, "REDLOCK_TIMED_OUT");
+    trust(on, was_renewed_often, on->client);
+    assert_true(redlock_is_held(held->lock));
+    server_restart(the->stage->server); /* empty */
+    trust(on, was_told, (void *)&told);
+    deed_acquire(next, "r", REDLOCK_OPTIONS(.wait_ms = 5000));
+    trust(on, deed_is_done, next);
+    check_deed(next, "REDLOCK_OK");
+    deed_release(given, held->lock);
+    trust(on, deed_is_done, given);
+    check_deed(given, "REDLOCK_LOST");
+    deed_release(deed_new(on), next->lock);
+}
+
+/* The server is away while it sleeps: reconnecting and giving up are the timer's. */
+static void the_descriptor_tells_of_a_server_that_is_away(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 300));
+    deed *in_vain = deed_new(on), *patient = deed_new(on);
+    server_kill(the->stage->server);
+    deed_acquire(in_vain, "r", NULL);
+    trust(on, deed_is_done, in_vain);
+    check_deed(in_vain, "REDLOCK_ERR_CONNECT");
+    deed_acquire(patient, "r", REDLOCK_OPTIONS(.wait_ms = 9000));
+    EXPECT(loop_process(on), REDLOCK_OK);
+    server_restart(the->stage->server);
+    trust(on, deed_is_done, patient);
+    check_deed(patient, "REDLOCK_OK");
+    deed_release(deed_new(on), patient->lock);
+}
+
+static void a_client_with_nothing_to_do_is_silent(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    struct pollfd look = {.fd = redlock_fd(on->client), .events = POLLIN};
+    assert_int_equal(redlock_timeout_ms(on->client), -1);
+    assert_int_equal(poll(&look, 1, 0), 0);
+    deed *held = deed_new(on);
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 9000, .auto_renew = true));
+    COMPLETES(held, REDLOCK_OK);
+    while (poll(&look, 1, 0) > 0) EXPECT(loop_process(on), REDLOCK_OK);
+    unsigned rounds = on->rounds;
+    loop_for(on, 200);
+    assert_in_range(on->rounds - rounds, 0, 2);
+    deed_release(deed_new(on), held->lock);
+}
+
+static void the_timeout_is_when_the_descriptor_becomes_readable(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    struct pollfd look = {.fd = redlock_fd(on->client), .events = POLLIN};
+    deed *held = deed_new(on);
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true));
+    assert_int_equal(redlock_timeout_ms(on->client), 0);
+    COMPLETES(held, REDLOCK_OK);
+    while (poll(&look, 1, 0) > 0) EXPECT(loop_process(on), REDLOCK_OK);
+    for (int i = 0; i < 3; i++) {
+        int64_t timeout_ms = redlock_timeout_ms(on->client), from_us = now_us();
+        assert_in_range(timeout_ms, 1, 600);
+        assert_int_equal(poll(&look, 1, (int)timeout_ms + 1 + (int)(late_us() / 1000)), 1);
+        assert_true(since_ms(from_us) >= timeout_ms - 2);
+        assert_int_equal(redlock_timeout_ms(on->client), 0);
+        EXPECT(loop_process(on), REDLOCK_OK);
+        while (poll(&look, 1, 20) > 0) EXPECT(loop_process(on), REDLOCK_OK); /* the answer */
+    }
+    deed_release(deed_new(on), held->lock);
+}
+
+/* A loop that knows no timer but its own, and no descriptor: by the timeout alone, at least every 5 ms for the sockets. */
+static void the_timeout_alone_suffices(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *held = deed_new(on), *late = deed_new(on);
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 700));
+    for (patience left = patience_begin(); !deed_is_done(late) && !patience_is_over(&left);) {
+        int64_t timeout_ms = redlock_timeout_ms(on->client);
+        poll(NULL, 0, timeout_ms < 0 || timeout_ms > 5 ? 5 : (int)timeout_ms);
+        EXPECT(loop_process(on), REDLOCK_OK);
+    }
+    check_deed(late, "REDLOCK_TIMED_OUT");
+    assert_true(redlock_is_held(held->lock));
+    deed_release(deed_new(on), held->lock);
+}
+
+static void the_descriptor_nests_in_another_set(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event wanted = {.events = EPOLLIN}, seen;
+    assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, redlock_fd(on->client), &wanted), 0);
+    deed *held = deed_new(on), *late = deed_new(on);
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 600));
+    while (!deed_is_done(late)) {
+        assert_int_equal(epoll_wait(set, &seen, 1, 10000), 1);
+        EXPECT(loop_process(on), REDLOCK_OK);
+    }
+    check_deed(late, "REDLOCK_TIMED_OUT");
+    assert_true(redlock_is_held(held->lock));
+    deed_release(deed_new(on), held->lock);
+    close(set);
+}
+
+static void the_other_hosts_have_what_they_have(void **state)
+{
+    async_stage *the = *state;
+    redlock_client *keeper = stage_open(the->stage, server_uri(the->stage->server), NULL);
+    redlock_client *deliver = stage_open(the->stage, server_uri(the->stage->server),
+                                         REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_DELIVER));
+    assert_int_equal(redlock_fd(keeper), -1);
+    assert_int_equal(redlock_timeout_ms(keeper), -1);
+    EXPECT(redlock_process(keeper), REDLOCK_ERR_ARGUMENT);
+    assert_true(redlock_fd(deliver) >= 0);
+    assert_int_equal(redlock_timeout_ms(deliver), -1);
+    EXPECT(redlock_process(deliver), REDLOCK_OK);
+    assert_int_equal(redlock_fd(NULL), -1);
+    EXPECT(redlock_process(NULL), REDLOCK_ERR_ARGUMENT);
+}
+
+/* Any thread may submit to it; the loop's thread is woken by the descriptor. */
+static void *submit_elsewhere(void *arg)
+{
+    deed_acquire(arg, "r", NULL);
+    return NULL;
+}
+
+static void another_thread_wakes_the_loop(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *one = deed_new(on);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, submit_elsewhere, one), 0);
+    trust(on, deed_is_done, one);
+    pthread_join(thread, NULL);
+    check_deed(one, "REDLOCK_OK");
+    deed_release(deed_new(on), one->lock);
+}
+
+/* ---- Never more than 2 ms ---------------------------------------------------------------------*/
+
+enum { TRIES = 5, MOST_US = 2000, MOST_INSTRUMENTED_US = 200000, SPAN_MS = 400 };
+
+/* Opens, submits, runs the loop for a while, and closes; leaves the longest redlock_process. */
+typedef void ordeal(async_stage *the, int64_t *worst_us);
+
+static int by_length(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* A busy machine makes one call late; the library makes all tries late. */
+static void stays_brief(async_stage *the, const char *what, ordeal *suffer)
+{
+    int64_t worst_us[TRIES];
+    for (int i = 0; i < TRIES; i++) suffer(the, &worst_us[i]);
+    qsort(worst_us, TRIES, sizeof *worst_us, by_length);
+    print_message("%s: the longest call took %lld us (median of %d)\n", what, (long long)worst_us[TRIES / 2], TRIES);
+    assert_in_range(worst_us[TRIES / 2], 0, patience_is_instrumented() ? MOST_INSTRUMENTED_US : MOST_US);
+}
+
+static size_t flight_size(void) { return patience_is_instrumented() ? 1000 : 10000; }
+
+/* From the open to the end of all. */
+static void fly(async_stage *the, const char *uri, const redlock_client_options *options, size_t size, void (*trouble)(async_stage *the),
+                int64_t *worst_us)
+{
+    char name[32];
+    loop *on = async_open(the, uri, options);
+    on->worst_us = 0;
+    deeds flight = deeds_new(on, size);
+    for (size_t i = 0; i < size; i++) {
+        snprintf(name, sizeof name, "r%zu", i / 2); /* every second one waits */
+        deed_acquire(&flight.first[i], name, REDLOCK_OPTIONS(.wait_ms = SPAN_MS, .ttl_ms = LONG_MS));
+    }
+    for (int64_t until_us = now_us() + SPAN_MS * 3 * 1000; now_us() < until_us && !deeds_are_done(&flight);) {
+        if (trouble != NULL) loop_for(on, 20);
+        if (trouble != NULL) trouble(the);
+        trouble = NULL;
+        loop_turn(on, 5);
+    }
+    *worst_us = on->worst_us;
+    async_close(the);
+    for (size_t i = 0; i < size; i++) redlock_release(flight.first[i].lock);
+}
+
+static void freeze(async_stage *the) { server_freeze(the->stage->server); }
+static void restart(async_stage *the) { server_restart(the->stage->server); }
+
+#define BRIEF_OPTIONS REDLOCK_CLIENT_OPTIONS(.timeout_ms = 200, .connect_timeout_ms = 200)
+
+static void fly_by_a_healthy_server(async_stage *the, int64_t *worst_us)
+{
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), NULL, worst_us);
+}
+
+static void fly_by_a_server_that_freezes(async_stage *the, int64_t *worst_us)
+{
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), freeze, worst_us);
+    server_thaw(the->stage->server);
+}
+
+static void fly_by_a_server_that_restarts(async_stage *the, int64_t *worst_us)
+{
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), restart, worst_us);
+}
+
+static void a_healthy_server_never_blocks(void **state)
+{
+    stays_brief(*state, "10,000 in flight", fly_by_a_healthy_server);
+}
+
+static void a_frozen_server_never_blocks(void **state)
+{
+    stays_brief(*state, "10,000 in flight, the server freezes", fly_by_a_server_that_freezes);
+}
+
+static void a_restarted_server_never_blocks(void **state)
+{
+    stays_brief(*state, "10,000 in flight, the server restarts", fly_by_a_server_that_restarts);
+}
+
+/* Listens and never accepts: the first connections succeed and are never answered, the others never succeed. */
+static int mute_listener(int *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, length), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
+    *port = ntohs(at.sin_port);
+    return fd;
+}
+
+static void fly_by_a_mute_listener(async_stage *the, int64_t *worst_us)
+{
+    int port, fd = mute_listener(&port);
+    char uri[96];
+    int64_t more_us = 0;
+    snprintf(uri, sizeof uri, "redis://:secret@127.0.0.1:%d", port);
+    fly(the, uri, BRIEF_OPTIONS, 100, NULL, worst_us);
+    fly(the, uri, BRIEF_OPTIONS, 100, NULL, &more_us);
+    if (more_us > *worst_us) *worst_us = more_us;
+    close(fd);
+}
+
+static void a_mute_listener_never_blocks(void **state)
+{
+    stays_brief(*state, "a listener that never answers", fly_by_a_mute_listener);
+}
+
+static void fly_by_a_name(async_stage *the, int64_t *worst_us)
+{
+    fly(the, "redis://nowhere.invalid", BRIEF_OPTIONS, 100, NULL, worst_us);
+}
+
+static void a_look_up_never_blocks(void **state) { stays_brief(*state, "a name to look up", fly_by_a_name); }
+
+#ifdef REDLOCK_WITH_TLS
+static authority *trusted;
+static server *secure;
+
+static void fly_by_tls(async_stage *the, int64_t *worst_us)
+{
+    char uri[96];
+    snprintf(uri, sizeof uri, "rediss://127.0.0.1:%d", server_tcp_port(secure));
+    fly(the, uri, REDLOCK_CLIENT_OPTIONS(.tls_ca_file = authority_path(trusted, "ca.pem"), .tls_server_name = "redis.test"),
+        flight_size() / 10, NULL, worst_us);
+}
+
+static void a_tls_server_never_blocks(void **state)
+{
+    char arguments[1024], *at = arguments;
+    trusted = authority_open();
+    authority_issue(trusted, "server", "DNS:redis.test,IP:127.0.0.1", CERTIFICATE_VALID);
+    at += snprintf(at, 512, "--port 0 --tls-port {port} --tls-auth-clients no --tls-cert-file %s",
+                   authority_path(trusted, "server.pem"));
+    at += snprintf(at, 256, " --tls-key-file %s", authority_path(trusted, "server.key"));
+    snprintf(at, 256, " --tls-ca-cert-file %s", authority_path(trusted, "ca.pem"));
+    secure = server_start_tcp(arguments);
+    stays_brief(*state, "TLS", fly_by_tls);
+    server_stop(secure);
+    authority_close(trusted);
+}
+#endif
+
+int main(void)
+{
+    /* clang-format off */
+    const struct CMUnitTest tests[] = {
+        ON_HOST(there_is_no_thread, by_hand),
+        ON_HOST(renewal_and_loss_happen_inside_process_only, by_hand),
+        ON_HOST(the_descriptor_alone_suffices, by_hand),
+        ON_HOST(the_descriptor_tells_of_a_server_that_is_away, by_hand),
+        ON_HOST(a_client_with_nothing_to_do_is_silent, by_hand),
+        ON_HOST(the_timeout_is_when_the_descriptor_becomes_readable, by_hand),
+        ON_HOST(the_timeout_alone_suffices, by_hand),
+        ON_HOST(the_descriptor_nests_in_another_set, by_hand),
+        ON_HOST(the_other_hosts_have_what_they_have, by_hand),
+        ON_HOST(another_thread_wakes_the_loop, by_hand),
+        ON_HOST(a_healthy_server_never_blocks, by_hand),
+        ON_HOST(a_frozen_server_never_blocks, by_hand),
+        ON_HOST(a_restarted_server_never_blocks, by_hand),
+        ON_HOST(a_mute_listener_never_blocks, by_hand),
+        ON_HOST(a_look_up_never_blocks, by_hand),
+#ifdef REDLOCK_WITH_TLS
+        ON_HOST(a_tls_server_never_blocks, by_hand),
+#endif
+    };
+    /* clang-format on */
+    return cmocka_run_group_tests_name("live manual", tests, NULL, NULL);
+}
