@@ -234,7 +234,8 @@ typedef enum redlock_mode { REDLOCK_EXCLUSIVE = 0, REDLOCK_SHARED = 1 } redlock_
  *
  * READERS   a shared request joins shared holders even while an exclusive one waits. The fastest for readers; a
  *           steady stream of them starves writers.
- * FAIR      phase-fair (Brandenburg and Anderson 2010): batches of readers alternate with single writers; nobody starves.
+ * FAIR      in the order of arrival, but readers that wait enter together; nobody starves: a writer sits out two
+ *           batches of readers at the most.
  * WRITERS   no reader enters while a writer waits; a steady stream of writers starves readers. */
 typedef enum redlock_policy {
     REDLOCK_PREFER_READERS = 0,

@@ -19,10 +19,12 @@ local function terms(waiter)
   return policy or '', limit or ''
 end
 
--- Nobody holds the lock, and both wait: it is the writer's policy that counts.
-local function reader_goes_first(writer)
+-- Nobody holds the lock, and both wait: it is the writer's policy that counts. Fair: after a batch of readers a
+-- writer; after a writer whoever came first, so that nobody sits out more than two batches.
+local function reader_goes_first(reader, writer)
   local policy = terms(writer)
-  return policy == '' or policy == 'f' and left == 'x'
+  if policy ~= 'f' or left ~= 'x' then return policy == '' end
+  return tonumber(call('ZSCORE', key, reader)) < tonumber(call('ZSCORE', key, writer)) - 4000000000000000
 end
 
 -- The answers are true, false, and nil if it is the waiting writer alone that bars the reader.
@@ -86,7 +88,7 @@ local function hand_over()
     if not readers[at] then readers, at = first_of('100000000000000', '(4000000000000000', '100'), 1 end
     local reader, is_free, next_one = readers[at], inside == 0, nil
     local may_join = reader and reader_may_join(reader, writer, inside)
-    if is_free and writer and not (reader and reader_goes_first(writer)) then
+    if is_free and writer and not (reader and reader_goes_first(reader, writer)) then
       next_one = writer
     elseif may_join then
       next_one, at = reader, at + 1

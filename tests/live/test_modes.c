@@ -176,14 +176,17 @@ static redlock_policy policy_called(const char *text)
 }
 
 /* One permit keeps the waiting reader out beside the shared holder, whatever its policy. */
-static void expect_next(stage *the, redlock_policy policy, bool after_exclusive, const char *cell)
+static void expect_next(stage *the, redlock_policy policy, bool after_exclusive, bool reader_comes_first, const char *cell)
 {
-    bool is_reader = strcmp(cell, "readers") == 0;
-    assert_true(is_reader || strcmp(cell, "writer") == 0);
+    bool is_fair_turn = strcmp(cell, "who came first") == 0;
+    bool is_reader = is_fair_turn ? reader_comes_first : strcmp(cell, "readers") == 0;
+    assert_true(is_fair_turn || is_reader || strcmp(cell, "writer") == 0);
     const redlock_options *holder = after_exclusive ? EXCLUSIVE() : SHARED();
     redlock_lock *held = take(the->client, name, holder);
-    taker *writer = queued(the, the->other, 1, EXCLUSIVE(PATIENT, .policy = policy));
-    taker *reader = queued(the, the->other, 2, SHARED(PATIENT, .policy = policy, .permits = 1));
+    const redlock_options *reads = SHARED(PATIENT, .policy = policy, .permits = 1);
+    taker *reader = reader_comes_first ? queued(the, the->other, 1, reads) : NULL;
+    taker *writer = queued(the, the->other, reader_comes_first ? 2 : 1, EXCLUSIVE(PATIENT, .policy = policy));
+    if (!reader_comes_first) reader = queued(the, the->other, 2, reads);
     taker *next = is_reader ? reader : writer, *last = is_reader ? writer : reader;
     EXPECT(redlock_release(held), REDLOCK_OK);
     eventually(either_is_done, ((taker *[]){next, last}));
@@ -206,7 +209,9 @@ static void the_table_of_who_is_next_is_true(void **state)
     assert_string_equal(said.cell[0][2], "the last shared holder left");
     for (int row = 1; row <= said.rows; row++)
         for (int column = 1; column <= said.columns; column++)
-            expect_next(*state, policy_called(said.cell[row][0]), column == 1, said.cell[row][column]);
+            for (int reader_comes_first = 0; reader_comes_first < 2; reader_comes_first++)
+                expect_next(*state, policy_called(said.cell[row][0]), column == 1, reader_comes_first == 1,
+                            said.cell[row][column]);
 }
 
 /* ---- The same owner */
