@@ -30,9 +30,9 @@ local now = seconds .. micros
 -- else holds, and no reader waits. A write comes first: a server that refuses writes does so before anybody
 -- is told.
 local gone = 0
-local two = call('ZRANGEBYSCORE', key, '(-' .. now, '+inf', 'LIMIT', '1', '2')
-if two[1] == holder and two[2] then
-  local claim, channel, at, hold_id = string.match(two[2], '^([1-9]%d*) ([^ ]+) ()x[^ ]* ([^ ]+) ')
+local three = call('ZRANGEBYSCORE', key, '(-' .. now, '+inf', 'LIMIT', '0', '3')
+if three[1] == 'f' and three[2] == holder and three[3] then
+  local claim, channel, at, hold_id = string.match(three[3], '^([1-9]%d*) ([^ ]+) ()x[^ ]* ([^ ]+) ')
   local lease = tonumber(claim or 0)
   if lease >= 1 and lease <= 2592000000 then
     gone = call('ZREM', key, holder)
@@ -40,9 +40,9 @@ if two[1] == holder and two[2] then
     if type(heard) == 'number' and heard > 0 then
       local ends = now_ms + lease
       local ends_part = ends % 1000000
-      call('ZREM', key, two[2])
+      call('ZREM', key, three[3])
       call('ZADD', key, '-' .. now, 'f', string.format('%d%06d', (ends - ends_part) / 1000000, ends_part),
-        string.sub(two[2], at))
+        string.sub(three[3], at))
       lease = lease + grace
       -- Twice as long as it takes, so that most of the handovers that follow need not do it again.
       if call('PTTL', key) < lease then call('PEXPIRE', key, string.format('%.0f', lease * 2)) end

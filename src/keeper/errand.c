@@ -79,8 +79,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
     bool is_absent = read->kind == ANSWER_CODE && read->code == RENEW_ABSENT;
     if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && is_lease(read->value[0])) {
         counter_add(&self->terms.stats->renewed, 1);
-        lock->by_source = false;
-        lock->is_unsettled = false;
+        lock->by_source = false; /* but not settled: a conversion that was given up may still be carried out */
         hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
     } else if (is_absent && lock_settle_otherwise(lock)) {
         lock->hold.renew_at_us = now_us;

@@ -9,8 +9,8 @@
 #include "keeper/keeper.h"
 #include "lane/drive.h"
 
-/* The clock is looked at after so many operations. */
-enum { BETWEEN_CLOCKS = 16 };
+/* The clock is looked at after so many operations; and so many are taken in at a time. */
+enum { BETWEEN_CLOCKS = 16, TAKEN_MOST = 512 };
 
 static void drop(operations *self, operation *op);
 
@@ -230,7 +230,9 @@ static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
 static void advance_request(keeper *keeps, operation *op, int64_t now_us)
 {
     exchange_advance(&op->asks, now_us);
+    bool is_late = op->single.state == REQUEST_SENT && now_us >= op->single.deadline_us;
     if (op->single.state == REQUEST_DONE) tell(keeps, op, op->single.status, now_us);
+    else if (is_late) tell(keeps, op, REDLOCK_ERR_TIMEOUT, now_us);
     else schedule_set(&keeps->operations.timers, &op->timer, exchange_wake_us(&op->asks));
 }
 
@@ -269,14 +271,41 @@ static void start(keeper *keeps, operation *op, int64_t now_us)
     make_ready(self, op);
 }
 
-/* Both lists at one moment: whoever is cancelled has been submitted. */
+/* With the mutex. */
+static operation *cut_submitted(operations *self)
+{
+    operation *first = self->submitted, *last = first;
+    for (int n = 1; n < TAKEN_MOST && last != NULL && last->after != NULL; n++) last = last->after;
+    if (last == NULL) return NULL;
+    self->submitted = last->after;
+    last->after = NULL;
+    if (self->submitted == NULL) self->submitted_end = &self->submitted;
+    return first;
+}
+
+/* One that was cancelled before it was taken in keeps its place in the list until then. */
+static void stop_cancelled(keeper *keeps, operation *cancelled, int64_t now_us)
+{
+    operations *self = &keeps->operations;
+    for (operation *op = cancelled, *next; op != NULL; op = next) {
+        next = op->next_cancelled;
+        if (op->asks.owner == NULL) {
+            pthread_mutex_lock(&keeps->mutex);
+            op->next_cancelled = self->cancelled;
+            self->cancelled = op;
+            pthread_mutex_unlock(&keeps->mutex);
+            continue;
+        }
+        if (!op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_CANCELLED, now_us);
+        make_ready(self, op);
+    }
+}
+
 static void take_in(keeper *keeps, int64_t now_us)
 {
     operations *self = &keeps->operations;
     pthread_mutex_lock(&keeps->mutex);
-    operation *submitted = self->submitted, *cancelled = self->cancelled;
-    self->submitted = NULL;
-    self->submitted_end = &self->submitted;
+    operation *submitted = cut_submitted(self), *cancelled = self->cancelled;
     self->cancelled = NULL;
     pthread_mutex_unlock(&keeps->mutex);
     while (submitted != NULL) {
@@ -284,10 +313,15 @@ static void take_in(keeper *keeps, int64_t now_us)
         submitted = op->after;
         start(keeps, op, now_us);
     }
-    for (; cancelled != NULL; cancelled = cancelled->next_cancelled) {
-        if (!cancelled->is_at_once) acquire_stop(&cancelled->acquisition, REDLOCK_CANCELLED, now_us);
-        make_ready(self, cancelled);
-    }
+    stop_cancelled(keeps, cancelled, now_us);
+}
+
+static bool has_submitted(keeper *keeps)
+{
+    pthread_mutex_lock(&keeps->mutex);
+    bool has = keeps->operations.submitted != NULL;
+    pthread_mutex_unlock(&keeps->mutex);
+    return has;
 }
 
 static void take_due(operations *self, int64_t now_us)
@@ -335,7 +369,8 @@ void operations_notice(keeper *keeps)
 void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
 {
     operations *self = &keeps->operations;
-    take_in(keeps, now_us);
+    do take_in(keeps, now_us);
+    while (has_submitted(keeps));
     for (operation *op = self->all, *next; op != NULL; op = next) {
         next = op->next;
         if (op->is_told || (op->outlasts_close && !even_those)) continue;

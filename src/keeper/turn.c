@@ -11,7 +11,7 @@
 #include "keeper/keeper_internal.h"
 
 /* How long a round may work on operations, and on how many locks, before it looks at the sockets again. */
-enum { BUDGET_US = 400, ATTENDED_MOST = 256 };
+enum { BUDGET_US = 400, ATTENDED_MOST = 64 };
 
 static redlock_lock *lock_of(timer *which)
 {
@@ -240,8 +240,8 @@ void keeper_process(keeper *self)
     atomic_store(&self->turning, thread_number());
     int64_t until_us, began_us = clock_now_us();
     do {
-        (void)keeper_turn(self, began_us);
-        (void)work(self, &until_us); /* what the sockets brought */
+        pump(self, began_us);
+        (void)work(self, &until_us);
         conn_flush(&self->lane.command, clock_now_us());
         conn_flush(&self->lane.inbox, clock_now_us());
     } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The benchmark: a private server, one process per measurement, a table, and one line of JSON.
  *
- *     bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [renew]      default: all of them
+ *     bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew]      default: all of them
  *
  * A measurement that fails or hangs costs its own rows and figures, never the others'. */
 #include "bench.h"
@@ -36,6 +36,7 @@ static const part parts[] = {
     {"hot", measure_hot_threads, 8, true},     {"hot", measure_hot_threads, 64, true},
     {"hot", measure_hot_threads, 256, true},   {"distinct", measure_distinct, 1, true},
     {"distinct", measure_distinct, 2, true},   {"distinct", measure_distinct, 8, true},
+    {"async", measure_async_tcp, 10000, true}, {"async", measure_async_unix, 10000, false},
     {"renew", measure_renew, 1000, true},      {"renew", measure_renew, 10000, true},
     {"renew", measure_renew, 100000, false},
 };
@@ -123,7 +124,7 @@ static char **names_from(char **argv, bool *is_quick, bool *is_apart)
     for (char **each = argv; *each != NULL; each++) {
         if (is_name_of_part(*each)) continue;
         fprintf(stderr,
-                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [renew]\n");
+                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew]\n");
         return NULL;
     }
     return argv;

@@ -43,6 +43,10 @@ bool measure_distinct(const benchmark *self, int size);
 /* What it costs to keep `size` locks renewed. */
 bool measure_renew(const benchmark *self, int size);
 
+/* `size` operations in flight from one thread. */
+bool measure_async_tcp(const benchmark *self, int size);
+bool measure_async_unix(const benchmark *self, int size);
+
 /* Complains about a status that is not REDLOCK_OK, and answers whether it was. */
 static inline bool is_ok(redlock_status status, const char *what)
 {

@@ -25,6 +25,8 @@
     X(hot64_threads_jain)                                                                                              \
     X(hot64_threads_commands_per_section)                                                                              \
     X(distinct8_throughput_ratio)                                                                                      \
+    X(async10k_vs_blocking)                                                                                            \
+    X(async10k_vs_server_limit)                                                                                        \
     X(renew10k_cpu_percent)                                                                                            \
     X(renew10k_bytes_per_lock)                                                                                         \
     X(renew10k_writes_per_second)                                                                                      \

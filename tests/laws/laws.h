@@ -15,6 +15,17 @@
 typedef redlock_status law_acquire(redlock_client *client, const char *name, const redlock_options *options,
                                    redlock_lock **lock);
 typedef redlock_status law_release(redlock_lock *lock);
+typedef redlock_status law_open(const char *uri, redlock_client **client);
+typedef redlock_status law_close(redlock_client *client);
+
+/* A way of calling. */
+typedef struct law_driver {
+    const char *title;
+    law_open *open;
+    law_close *close;
+    law_acquire *acquire;
+    law_release *release;
+} law_driver;
 
 typedef struct law_terms {
     const char *title;
@@ -22,8 +33,7 @@ typedef struct law_terms {
     bool has_owners;         /* each actor names itself as the owner */
     redlock_options options; /* what every acquisition has, such as a mode ... */
     redlock_options rival;   /* ... and one that it excludes and that excludes it */
-    law_acquire *acquire;
-    law_release *release;
+    const law_driver *by;
 } law_terms;
 
 enum { LAW_TTL_MS = 300, LAW_ACTORS = 4, LAW_TURNS = 25, LAW_CLIENTS = 3 };
@@ -53,7 +63,7 @@ static redlock_status law_take(const law *self, redlock_client *client, const re
 {
     redlock_options own = *options;
     own.owner = own.reentrant ? law_owner(self, client) : NULL;
-    return self->terms->acquire(client, "law", &own, lock);
+    return self->terms->by->acquire(client, "law", &own, lock);
 }
 
 static redlock_options law_timed(redlock_options options, int64_t ttl_ms, int64_t wait_ms)
@@ -91,7 +101,7 @@ static redlock_status law_try_as(const law *self, redlock_client *client, redloc
 {
     redlock_lock *lock = NULL;
     redlock_status status = law_take(self, client, &options, &lock);
-    if (status == REDLOCK_OK) self->terms->release(lock);
+    if (status == REDLOCK_OK) self->terms->by->release(lock);
     return status;
 }
 
@@ -196,7 +206,7 @@ static void *law_take_turns(void *arg)
         bool is_rival = i % 3 == 2;
         redlock_status status = law_take(self, i % 2 ? self->ours : self->theirs, is_rival ? &rival : &options, &lock);
         if (status == REDLOCK_OK) law_section(own->common, lock, is_rival);
-        if (status != REDLOCK_OK || self->terms->release(lock) != REDLOCK_OK) own->common->has_failed = true;
+        if (status != REDLOCK_OK || self->terms->by->release(lock) != REDLOCK_OK) own->common->has_failed = true;
     }
     return NULL;
 }
@@ -229,11 +239,11 @@ static void only_the_owner_releases(void **state)
     server_number(self->server, "DEL redlock:{law}");
     redlock_lock *next = law_hold_as(self, self->theirs, law_rival(self, 30000, 0));
     assert_true(redlock_is_held(unaware));
-    assert_int_equal(self->terms->release(late), REDLOCK_LOST);
-    assert_int_equal(self->terms->release(unaware), REDLOCK_LOST);
+    assert_int_equal(self->terms->by->release(late), REDLOCK_LOST);
+    assert_int_equal(self->terms->by->release(unaware), REDLOCK_LOST);
     assert_int_equal(law_try(self, self->ours), REDLOCK_BUSY);
     assert_true(redlock_is_held(next));
-    assert_int_equal(self->terms->release(next), REDLOCK_OK);
+    assert_int_equal(self->terms->by->release(next), REDLOCK_OK);
 }
 
 /* Pitfall 7: nothing brings back a lease that ended, whether the holder knows that already or not. */
@@ -248,8 +258,8 @@ static void no_resurrection(void **state)
     assert_int_equal(redlock_extend(deleted, 60000), REDLOCK_LOST);
     assert_false(redlock_is_held(deleted));
     assert_true(law_is_free(self));
-    assert_int_equal(self->terms->release(expired), REDLOCK_LOST);
-    assert_int_equal(self->terms->release(deleted), REDLOCK_LOST);
+    assert_int_equal(self->terms->by->release(expired), REDLOCK_LOST);
+    assert_int_equal(self->terms->by->release(deleted), REDLOCK_LOST);
     assert_true(law_is_free(self));
 }
 
@@ -264,7 +274,7 @@ static void renewal_keeps(void **state)
         assert_true(redlock_is_held(self->lock));
         assert_int_equal(law_try_rival(self, self->theirs), REDLOCK_BUSY);
     }
-    assert_int_equal(self->terms->release(self->lock), REDLOCK_OK);
+    assert_int_equal(self->terms->by->release(self->lock), REDLOCK_OK);
     assert_int_equal(law_try_rival(self, self->theirs), REDLOCK_OK);
 }
 
@@ -274,12 +284,12 @@ static void law_wake(law *self, redlock_options holder, redlock_options waiting)
     uint64_t handed_over = stats_of(self->theirs).handed_over;
     redlock_lock *first = law_hold_as(self, self->ours, holder);
     law_begin_to_wait(self, &waiter, waiting);
-    assert_int_equal(self->terms->release(first), REDLOCK_OK);
+    assert_int_equal(self->terms->by->release(first), REDLOCK_OK);
     assert_int_equal(law_end_wait(&waiter), REDLOCK_OK);
     assert_true(redlock_is_held(waiter.lock));
     assert_int_equal(stats_of(self->theirs).handed_over, handed_over + 1);
     assert_int_equal(stats_of(self->theirs).rechecks, 0);
-    assert_int_equal(self->terms->release(waiter.lock), REDLOCK_OK);
+    assert_int_equal(self->terms->by->release(waiter.lock), REDLOCK_OK);
 }
 
 /* Pitfall 15: by the release itself, with no need to ask again; behind a rival, and a rival behind it. */
@@ -303,7 +313,7 @@ static void cancel_completes(void **state)
     assert_int_equal(law_end_wait(&waiter), REDLOCK_CANCELLED);
     assert_null(waiter.lock);
     eventually(law_has_no_waiter, self);
-    assert_int_equal(self->terms->release(first), REDLOCK_OK);
+    assert_int_equal(self->terms->by->release(first), REDLOCK_OK);
     assert_int_equal(law_try(self, self->ours), REDLOCK_OK);
     redlock_canceller_close(waiting.canceller);
 }
@@ -321,7 +331,7 @@ static void a_loss_is_told(void **state)
     eventually(witness_was_told, &seen);
     assert_true(witness_was_told_in_time(&seen));
     assert_false(seen.saw_it_held);
-    assert_int_equal(self->terms->release(seen.lock), REDLOCK_LOST);
+    assert_int_equal(self->terms->by->release(seen.lock), REDLOCK_LOST);
 }
 
 /* Pitfalls 10 and 11: each request takes effect, its reply is lost, and it is sent again. */
@@ -337,7 +347,7 @@ static void a_retry_is_harmless(void **state)
     assert_int_equal(redlock_extend(lock, 60000), REDLOCK_OK);
     assert_true(proxy_has_dropped(self->proxy));
     proxy_drop_reply_to(self->proxy, "law");
-    assert_int_equal(self->terms->release(lock), REDLOCK_OK);
+    assert_int_equal(self->terms->by->release(lock), REDLOCK_OK);
     assert_true(proxy_has_dropped(self->proxy));
     assert_true(law_is_free(self));
     assert_int_equal(law_try_rival(self, self->theirs), REDLOCK_OK);
@@ -354,17 +364,17 @@ static int law_start(void **state)
     bool by_tcp = the.terms->by_tcp;
     const char *ours = by_tcp ? proxy_tcp_uri(the.proxy) : proxy_uri(the.proxy);
     const char *theirs = by_tcp ? server_tcp_uri(the.server) : server_uri(the.server);
-    if (redlock_open(ours, NULL, &the.ours) != REDLOCK_OK) return -1;
-    if (redlock_open(theirs, NULL, &the.third) != REDLOCK_OK) return -1;
+    const law_driver *by = the.terms->by;
+    if (by->open(ours, &the.ours) != REDLOCK_OK || by->open(theirs, &the.third) != REDLOCK_OK) return -1;
     *state = &the;
-    return redlock_open(theirs, NULL, &the.theirs);
+    return by->open(theirs, &the.theirs);
 }
 
 static int law_stop(void **state)
 {
     law *the = *state;
-    redlock_status ours = redlock_close(the->ours), theirs = redlock_close(the->theirs);
-    redlock_status third = redlock_close(the->third);
+    const law_driver *by = the->terms->by;
+    redlock_status ours = by->close(the->ours), theirs = by->close(the->theirs), third = by->close(the->third);
     proxy_stop(the->proxy);
     server_stop(the->server);
     return ours != REDLOCK_OK || theirs != REDLOCK_OK || third != REDLOCK_OK;

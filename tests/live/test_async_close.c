@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ * Closing a client with operations under way, from outside and from inside of a completion. */
+#include "live/async_stage.h"
+
+/* ---- Closing ----------------------------------------------------------------------------------*/
+
+static void close_it(deed *self)
+{
+    redlock_client *client = self->on->client;
+    if (self->on->host == REDLOCK_HOST_KEEPER) self->on->client = NULL;
+    self->status = redlock_close(client) == REDLOCK_OK ? self->status : REDLOCK_ERR_SYSTEM;
+}
+
+static bool has_so_many_descriptors(void *arg) { return open_descriptors() == *(int *)arg; }
+static bool is_closed(void *arg) { return ((loop *)arg)->client == NULL; }
+
+static void a_completion_closes_the_client(void **state)
+{
+    async_stage *the = *state;
+    redlock_lock *busy = take(the->stage->other, "busy", NULL);
+    assert_int_equal(stage_waiters(the->stage, "busy"), 0);
+    int descriptors = open_descriptors();
+    loop *on = async_open_plain(the);
+    deeds waiters = deeds_new(on, 10);
+    deed *closer = deed_new(on);
+    for (size_t i = 0; i < waiters.count; i++) deed_acquire(&waiters.first[i], "busy", FOR_EVER);
+    closer->then = close_it;
+    deed_acquire(closer, "r", NULL);
+    loop_until(on, deed_is_done, closer);
+    loop_until(on, is_closed, on);
+    loop_until(on, deeds_are_done, &waiters);
+    for (size_t i = 0; i < waiters.count; i++) assert_int_equal(waiters.first[i].status, REDLOCK_ERR_CLOSED);
+    EXPECT(redlock_release_async(closer->lock, NULL, NULL), REDLOCK_ERR_CLOSED);
+    eventually(is_all_given_back, &the->account);
+    eventually(has_waiters, (&(expected){the->stage, "busy", 0}));
+    EXPECT(redlock_release(busy), REDLOCK_OK);
+    expect_free(the->stage->other, "r");
+    eventually(has_so_many_descriptors, &descriptors);
+}
+
+static void a_close_completes_what_is_pending(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deeds waiters = deeds_new(on, 100);
+    redlock_lock *busy = take(the->stage->other, "r", NULL);
+    for (size_t i = 0; i < waiters.count; i++) deed_acquire(&waiters.first[i], "r", FOR_EVER);
+    loop_until(on, has_waiters, (&(expected){the->stage, "r", 100}));
+    async_close(the);
+    for (size_t i = 0; i < waiters.count; i++) {
+        assert_int_equal(waiters.first[i].completions, 1);
+        EXPECT(waiters.first[i].status, REDLOCK_ERR_CLOSED);
+    }
+    eventually(has_waiters, (&(expected){the->stage, "r", 0}));
+    EXPECT(redlock_release(busy), REDLOCK_OK);
+}
+
+/* Not even begun: nothing was sent, and it is complete all the same. */
+static void a_close_completes_what_has_not_begun(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *never = deed_new(on);
+    for (int i = 0; i < 20; i++) {
+        deed *one = deed_new(on);
+        deed_acquire(one, "r", NULL);
+        if (i == 0) never = one;
+    }
+    async_close(the);
+    assert_int_equal(never->completions, 1);
+    if (on->host == REDLOCK_HOST_MANUAL) EXPECT(never->status, REDLOCK_ERR_CLOSED);
+    if (never->status == REDLOCK_OK) EXPECT(redlock_release(never->lock), REDLOCK_ERR_CLOSED);
+    for (size_t i = 0; i < kept_count; i++)
+        if (kept_deeds[i] != never && kept_deeds[i]->status == REDLOCK_OK && kept_deeds[i]->lock != NULL)
+            redlock_release(kept_deeds[i]->lock);
+    expect_free(the->stage->other, "r");
+}
+
+/* Well within the timeout, and handed to the next. */
+static void a_release_that_is_pending_at_the_close_reaches_the_server(void **state)
+{
+    enum { LOCKS = 50 };
+    async_stage *the = *state;
+    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 20000));
+    deeds held = deeds_new(on, LOCKS), given = deeds_new(on, LOCKS);
+    char name[16];
+    for (size_t i = 0; i < LOCKS; i++) {
+        snprintf(name, sizeof name, "r%zu", i);
+        deed_acquire(&held.first[i], name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
+    }
+    deeds_expect(&held, REDLOCK_OK);
+    taker *next = taker_start(the->stage, the->stage->other, "r7", FOR_EVER);
+    await_waiters(the->stage, "r7", 1);
+    int64_t from_us = now_us();
+    for (size_t i = 0; i < LOCKS; i++) deed_release(&given.first[i], held.first[i].lock);
+    async_close(the);
+    assert_in_range(now_us() - from_us, 0, 10000 * 1000);
+    for (size_t i = 0; i < LOCKS; i++) assert_int_equal(given.first[i].completions, 1);
+    for (size_t i = 0; i < LOCKS; i++) EXPECT(given.first[i].status, REDLOCK_OK);
+    expect_taker(next, REDLOCK_OK);
+    taker_release(next);
+    for (size_t i = 0; i < LOCKS; i++) {
+        snprintf(name, sizeof name, "r%zu", i);
+        assert_int_equal(stage_holders(the->stage, name), 0);
+    }
+}
+
+static void a_close_of_a_frozen_server_takes_the_timeout_and_completes_all(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 300));
+    deed *held = deed_new(on), *given = deed_new(on), *asks = deed_new(on);
+    deed_acquire(held, "r", NULL);
+    COMPLETES(held, REDLOCK_OK);
+    server_freeze(the->stage->server);
+    deed_release(given, held->lock);
+    deed_acquire(asks, "s", NULL);
+    loop_for(on, 50);
+    int64_t from_us = now_us();
+    async_close(the);
+    assert_in_range(now_us() - from_us, 0, 300 * 1000 + 5 * late_us());
+    server_thaw(the->stage->server);
+    assert_int_equal(given->completions, 1);
+    assert_true(given->status < 0);
+    assert_int_equal(asks->completions, 1);
+    EXPECT(asks->status, REDLOCK_ERR_CLOSED);
+}
+
+int main(void)
+{
+    /* clang-format off */
+    const struct CMUnitTest tests[] = {
+        ON_EVERY_HOST(a_completion_closes_the_client),
+        ON_EVERY_HOST(a_close_completes_what_is_pending),
+        ON_EVERY_HOST(a_close_completes_what_has_not_begun),
+        ON_EVERY_HOST(a_release_that_is_pending_at_the_close_reaches_the_server),
+        ON_EVERY_HOST(a_close_of_a_frozen_server_takes_the_timeout_and_completes_all),
+    };
+    /* clang-format on */
+    return cmocka_run_group_tests_name("live async close", tests, NULL, NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * The users of the library in a schedule: each opens a client on its machine, does its jobs, and closes it. */
+#ifndef REDLOCK_TESTS_SIM_ACTORS_H
+#define REDLOCK_TESTS_SIM_ACTORS_H
+
+#include <stdbool.h>
+
+#include "sim/plan.h"
+
+void actors_begin(const plan *of);
+/* Has everyone finished, or crashed, and closed? */
+bool actors_are_done(void);
+/* Who has not, for a message. */
+int actors_first_pending(void);
+
+void actor_cancel(int client);
+/* Another thread closes the client while it is in use. */
+void actor_close(int client);
+/* The machine is gone; what runs on it goes on for itself, and is heard of no more. */
+void actor_crash(int client, uint64_t chance);
+
+#endif

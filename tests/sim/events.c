@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ * A binary heap of events, ordered by instant and then by number. */
+#include "sim/events.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/machine.h"
+
+enum { EVENTS_MOST = 8192 };
+
+typedef struct event {
+    int64_t at_us;
+    uint64_t number;
+    event_fn *happens;
+    void *subject, *detail;
+    size_t size;
+} event;
+
+static event heap[EVENTS_MOST]; /* heap[1] is the next */
+static size_t count;
+static uint64_t planned;
+
+void events_begin(void)
+{
+    count = 0;
+    planned = 0;
+}
+
+static bool is_before(const event *a, const event *b)
+{
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
+}
+
+void event_at(int64_t instant_us, event_fn *happens, void *subject, void *detail, size_t size)
+{
+    if (count + 1 == EVENTS_MOST) {
+        fprintf(stderr, "too many events\n");
+        abort();
+    }
+    event new_one = {instant_us, planned++, happens, subject, detail, size};
+    size_t place = ++count;
+    for (; place > 1 && is_before(&new_one, &heap[place / 2]); place /= 2) heap[place] = heap[place / 2];
+    heap[place] = new_one;
+}
+
+int64_t events_next_us(void) { return count == 0 ? SIM_NEVER : heap[1].at_us; }
+
+static void remove_first(void)
+{
+    event last = heap[count--];
+    size_t place = 1;
+    while (place * 2 <= count) {
+        size_t child = place * 2;
+        if (child < count && is_before(&heap[child + 1], &heap[child])) child++;
+        if (!is_before(&heap[child], &last)) break;
+        heap[place] = heap[child];
+        place = child;
+    }
+    heap[place] = last;
+}
+
+void events_happen(void)
+{
+    event first = heap[1];
+    remove_first();
+    first.happens(first.subject, first.detail, first.size);
+}

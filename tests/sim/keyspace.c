@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT
+ * The commands of the keyspace. Rule: an error changes nothing, and says what Redis 7 says. */
+#include "sim/keyspace.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- Keys ------------------------------------------------------------------------------------- */
+
+static void forget(sorted_set *set)
+{
+    set->key_length = 0;
+    set->expires_ms = 0;
+    set->count = 0;
+    memset(set->is_taken, 0, sizeof set->is_taken);
+}
+
+void keyspace_empty(keyspace *self)
+{
+    for (int i = 0; i < KEYS_MOST; i++) forget(&self->sets[i]);
+}
+
+/* The millisecond that a key expires in still sees it. */
+static bool is_over(const keyspace *self, const sorted_set *set)
+{
+    return set->expires_ms != 0 && self->time_us / 1000 > set->expires_ms;
+}
+
+static sorted_set *find(keyspace *self, words key)
+{
+    for (int i = 0; i < KEYS_MOST; i++) {
+        sorted_set *set = &self->sets[i];
+        if (set->key_length != key.length || memcmp(set->key, key.at, key.length) != 0) continue;
+        if (!is_over(self, set)) return set;
+        forget(set);
+        return NULL;
+    }
+    return NULL;
+}
+
+const sorted_set *keyspace_find(keyspace *self, words key) { return find(self, key); }
+
+static sorted_set *create(keyspace *self, words key)
+{
+    if (key.length == 0 || key.length > KEY_SIZE) return NULL;
+    for (int i = 0; i < KEYS_MOST; i++) {
+        sorted_set *set = &self->sets[i];
+        if (set->key_length != 0 && !is_over(self, set)) continue;
+        forget(set);
+        set->key_length = key.length;
+        memcpy(set->key, key.at, key.length);
+        return set;
+    }
+    return NULL;
+}
+
+/* ---- Members ---------------------------------------------------------------------------------- */
+
+static int compare_words(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
+    if (order != 0) return order;
+    return a_length < b_length ? -1 : a_length > b_length;
+}
+
+static int rank_of(const sorted_set *set, words name)
+{
+    for (int i = 0; set != NULL && i < set->count; i++) {
+        const member *at = sorted_member(set, i);
+        if (at->length == name.length && memcmp(at->bytes, name.at, name.length) == 0) return i;
+    }
+    return -1;
+}
+
+/* Takes `count` members from `rank` on out of the order. */
+static void remove_ranks(sorted_set *set, int rank, int count)
+{
+    for (int i = rank; i < rank + count; i++) set->is_taken[set->order[i]] = false;
+    memmove(set->order + rank, set->order + rank + count, (size_t)(set->count - rank - count));
+    set->count -= count;
+    if (set->count == 0) forget(set);
+}
+
+static bool is_before(const member *a, const member *b)
+{
+    if (a->score < b->score || a->score > b->score) return a->score < b->score;
+    return compare_words(a->bytes, a->length, b->bytes, b->length) < 0;
+}
+
+static void insert_ordered(sorted_set *set, unsigned char place)
+{
+    int rank = set->count++;
+    for (; rank > 0 && is_before(&set->at[place], sorted_member(set, rank - 1)); rank--)
+        set->order[rank] = set->order[rank - 1];
+    set->order[rank] = place;
+}
+
+static bool add_member(sorted_set *set, words name, double score)
+{
+    unsigned char place = 0;
+    while (place < MEMBERS_MOST && set->is_taken[place]) place++;
+    if (place == MEMBERS_MOST || name.length > MEMBER_SIZE) return false;
+    set->is_taken[place] = true;
+    set->at[place].score = score;
+    set->at[place].length = name.length;
+    memcpy(set->at[place].bytes, name.at, name.length);
+    insert_ordered(set, place);
+    return true;
+}
+
+static void move_member(sorted_set *set, int rank, double score)
+{
+    unsigned char place = set->order[rank];
+    if (set->at[place].score <= score && set->at[place].score >= score) return; /* 0 and -0 are one score */
+    memmove(set->order + rank, set->order + rank + 1, (size_t)(set->count - rank - 1));
+    set->count--;
+    set->at[place].score = score;
+    insert_ordered(set, place);
+}
+
+/* ---- Answers ---------------------------------------------------------------------------------- */
+
+static void say_integer(outcome *out, int64_t integer)
+{
+    out->kind = OUTCOME_INTEGER;
+    out->integer = integer;
+}
+
+static void say_error(outcome *out, const char *text)
+{
+    out->kind = OUTCOME_ERROR;
+    out->text = (words){text, strlen(text)};
+}
+
+static words score_text(outcome *out, double score)
+{
+    char *at = out->scratch + out->scratch_used;
+    int length = snprintf(at, 26, "%.17g", score);
+    out->scratch_used += (size_t)length + 1;
+    return (words){at, (size_t)length};
+}
+
+static void add_item(outcome *out, words item) { out->items[out->count++] = item; }
+
+static void add_member_item(outcome *out, const member *at, bool with_score)
+{
+    add_item(out, (words){at->bytes, at->length});
+    if (with_score) add_item(out, score_text(out, at->score));
+}
+
+/* ---- Arguments -------------------------------------------------------------------------------- */
+
+static bool is_word(words given, const char *word)
+{
+    return given.length == strlen(word) && strncasecmp(given.at, word, given.length) == 0;
+}
+
+static bool read_integer(words from, int64_t *out)
+{
+    char text[24];
+    if (from.length == 0 || from.length >= sizeof text) return false;
+    memcpy(text, from.at, from.length);
+    text[from.length] = '\0';
+    const char *digits = text[0] == '-' ? text + 1 : text;
+    size_t count = strspn(digits, "0123456789");
+    if (count == 0 || digits[count] != '\0' || (digits[0] == '0' && (count > 1 || digits != text))) return false;
+    *out = strtoll(text, NULL, 10);
+    return true;
+}
+
+/* What strtod reads whole: an empty word is 0. */
+static bool read_loosely(words from, double *out)
+{
+    char text[48], *end;
+    if (from.length >= sizeof text) return false;
+    memcpy(text, from.at, from.length);
+    text[from.length] = '\0';
+    *out = strtod(text, &end);
+    return *end == '\0' && !isnan(*out);
+}
+
+/* A small set keeps whole scores as integers, so that -0 is 0. */
+static bool read_score(words from, double *out)
+{
+    bool is_score = from.length > 0 && from.at[0] != ' ' && read_loosely(from, out);
+    if (is_score) *out += 0.0;
+    return is_score;
+}
+
+typedef struct bounds {
+    double least, most;
+    bool is_open_below, is_open_above;
+} bounds;
+
+static bool read_bound(words from, double *value, bool *is_open)
+{
+    *is_open = from.length > 0 && from.at[0] == '(';
+    if (*is_open) from = (words){from.at + 1, from.length - 1};
+    return read_loosely(from, value);
+}
+
+static bool read_bounds(outcome *out, words least, words most, bounds *range)
+{
+    if (read_bound(least, &range->least, &range->is_open_below) && read_bound(most, &range->most, &range->is_open_above))
+        return true;
+    say_error(out, "ERR min or max is not a float");
+    return false;
+}
+
+static bool is_within(const bounds *range, double score)
+{
+    bool is_above = range->is_open_below ? score > range->least : score >= range->least;
+    return is_above && (range->is_open_above ? score < range->most : score <= range->most);
+}
+
+/* The ranks [*first, *first + count) whose scores are within. */
+static int ranks_within(const sorted_set *set, const bounds *range, int *first)
+{
+    int count = 0;
+    *first = 0;
+    for (int i = 0; set != NULL && i < set->count; i++) {
+        if (!is_within(range, sorted_member(set, i)->score)) continue;
+        if (count++ == 0) *first = i;
+    }
+    return count;
+}
+
+static bool read_integers(outcome *out, words a, int64_t *first, words b, int64_t *second)
+{
+    if (read_integer(a, first) && read_integer(b, second)) return true;
+    say_error(out, "ERR value is not an integer or out of range");
+    return false;
+}
+
+/* Redis's ranks from `start` to `stop`, both counted from the end when negative. */
+static int ranks_between(const sorted_set *set, int64_t start, int64_t stop, int *first)
+{
+    int64_t count = set == NULL ? 0 : set->count;
+    if (start < 0) start += count;
+    if (stop < 0) stop += count;
+    if (start < 0) start = 0;
+    if (stop >= count) stop = count - 1;
+    *first = (int)start;
+    return start > stop || start >= count ? 0 : (int)(stop - start + 1);
+}
+
+/* ---- Commands --------------------------------------------------------------------------------- */
+
+static void zadd(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    bool only_new = argc > 2 && is_word(argv[2], "NX");
+    int first = only_new ? 3 : 2;
+    double score;
+    if (argc == first || (argc - first) % 2 != 0) {
+        say_error(out, "ERR syntax error");
+        return;
+    }
+    for (int i = first; i < argc; i += 2) {
+        if (read_score(argv[i], &score)) continue;
+        say_error(out, "ERR value is not a valid float");
+        return;
+    }
+    sorted_set *set = find(self, argv[1]);
+    if (set == NULL) set = create(self, argv[1]);
+    int64_t added = 0;
+    for (int i = first; i < argc; i += 2) {
+        (void)read_score(argv[i], &score);
+        int rank = rank_of(set, argv[i + 1]);
+        if (rank >= 0 && !only_new) move_member(set, rank, score);
+        if (rank >= 0) continue;
+        if (set == NULL || !add_member(set, argv[i + 1], score)) {
+            say_error(out, "ERR the simulator's keyspace is full");
+            return;
+        }
+        added++;
+    }
+    say_integer(out, added);
+}
+
+static void zrem(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    int64_t removed = 0;
+    for (int i = 2; i < argc; i++) {
+        sorted_set *set = find(self, argv[1]);
+        int rank = rank_of(set, argv[i]);
+        if (rank < 0) continue;
+        remove_ranks(set, rank, 1);
+        removed++;
+    }
+    say_integer(out, removed);
+}
+
+static void zcard(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    const sorted_set *set = find(self, argv[1]);
+    say_integer(out, set == NULL ? 0 : set->count);
+}
+
+static void zcount(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    bounds range;
+    int first;
+    if (read_bounds(out, argv[2], argv[3], &range)) say_integer(out, ranks_within(find(self, argv[1]), &range, &first));
+}
+
+static void zscore(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    const sorted_set *set = find(self, argv[1]);
+    int rank = rank_of(set, argv[2]);
+    out->kind = rank < 0 ? OUTCOME_NIL : OUTCOME_BULK;
+    if (rank >= 0) out->text = score_text(out, sorted_member(set, rank)->score);
+}
+
+static void zrank(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    int rank = rank_of(find(self, argv[1]), argv[2]);
+    if (rank < 0) out->kind = OUTCOME_NIL;
+    else say_integer(out, rank);
+}
+
+static void zrange(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    int64_t start, stop;
+    int first;
+    bool with_scores = argc == 5 && is_word(argv[4], "WITHSCORES");
+    if (argc > 4 && !with_scores) {
+        say_error(out, "ERR syntax error");
+        return;
+    }
+    if (!read_integers(out, argv[2], &start, argv[3], &stop)) return;
+    const sorted_set *set = find(self, argv[1]);
+    int count = ranks_between(set, start, stop, &first);
+    out->kind = OUTCOME_ARRAY;
+    for (int i = 0; i < count; i++) add_member_item(out, sorted_member(set, first + i), with_scores);
+}
+
+typedef struct selection {
+    bool with_scores;
+    int64_t offset, limit; /* limit below 0: all */
+} selection;
+
+static bool read_selection(outcome *out, int argc, const words *argv, selection *how)
+{
+    *how = (selection){.limit = -1};
+    for (int i = 4; i < argc;) {
+        if (is_word(argv[i], "WITHSCORES")) {
+            how->with_scores = true;
+            i++;
+        } else if (is_word(argv[i], "LIMIT") && i + 2 < argc) {
+            if (!read_integers(out, argv[i + 1], &how->offset, argv[i + 2], &how->limit)) return false;
+            i += 3;
+        } else {
+            say_error(out, "ERR syntax error");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void range_by_score(keyspace *self, outcome *out, int argc, const words *argv, bool is_reverse)
+{
+    bounds range;
+    selection how;
+    int first;
+    if (!read_selection(out, argc, argv, &how)) return;
+    if (!read_bounds(out, argv[is_reverse ? 3 : 2], argv[is_reverse ? 2 : 3], &range)) return;
+    const sorted_set *set = find(self, argv[1]);
+    int count = ranks_within(set, &range, &first);
+    out->kind = OUTCOME_ARRAY;
+    if (how.offset < 0) return;
+    for (int64_t i = how.offset; i < count && how.limit != 0; i++, how.limit--) {
+        int64_t rank = is_reverse ? first + count - 1 - i : first + i;
+        add_member_item(out, sorted_member(set, (int)rank), how.with_scores);
+    }
+}
+
+static void zrangebyscore(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    range_by_score(self, out, argc, argv, false);
+}
+
+static void zrevrangebyscore(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    range_by_score(self, out, argc, argv, true);
+}
+
+static void zremrangebyrank(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    int64_t start, stop;
+    int first;
+    if (!read_integers(out, argv[2], &start, argv[3], &stop)) return;
+    sorted_set *set = find(self, argv[1]);
+    int count = ranks_between(set, start, stop, &first);
+    if (count > 0) remove_ranks(set, first, count);
+    say_integer(out, count);
+}
+
+static void zremrangebyscore(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    bounds range;
+    int first;
+    if (!read_bounds(out, argv[2], argv[3], &range)) return;
+    sorted_set *set = find(self, argv[1]);
+    int count = ranks_within(set, &range, &first);
+    if (count > 0) remove_ranks(set, first, count);
+    say_integer(out, count);
+}
+
+static void del(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    int64_t removed = 0;
+    for (int i = 1; i < argc; i++) {
+        sorted_set *set = find(self, argv[i]);
+        if (set == NULL) continue;
+        forget(set);
+        removed++;
+    }
+    say_integer(out, removed);
+}
+
+static void pexpire(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    int64_t ms;
+    if (!read_integer(argv[2], &ms)) {
+        say_error(out, "ERR value is not an integer or out of range");
+        return;
+    }
+    sorted_set *set = find(self, argv[1]);
+    if (set != NULL) set->expires_ms = self->time_us / 1000 + ms;
+    if (set != NULL && ms <= 0) forget(set);
+    say_integer(out, set != NULL);
+}
+
+static void pttl(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    const sorted_set *set = find(self, argv[1]);
+    if (set == NULL) say_integer(out, -2);
+    else say_integer(out, set->expires_ms == 0 ? -1 : set->expires_ms - self->time_us / 1000);
+}
+
+static void time_of(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    (void)argc;
+    (void)argv;
+    out->kind = OUTCOME_ARRAY;
+    int seconds = snprintf(out->scratch, 24, "%lld", (long long)(self->time_us / 1000000));
+    int micros = snprintf(out->scratch + 24, 24, "%lld", (long long)(self->time_us % 1000000));
+    add_item(out, (words){out->scratch, (size_t)seconds});
+    add_item(out, (words){out->scratch + 24, (size_t)micros});
+}
+
+static const struct command {
+    const char *name;
+    int least, most; /* words, the name counted; most 0: any number */
+    int flags;
+    void (*run)(keyspace *self, outcome *out, int argc, const words *argv);
+} commands[] = {
+    {"ZADD", 4, 0, COMMAND_WRITES | COMMAND_GROWS, zadd},
+    {"ZREM", 3, 0, COMMAND_WRITES, zrem},
+    {"ZCARD", 2, 2, 0, zcard},
+    {"ZCOUNT", 4, 4, 0, zcount},
+    {"ZSCORE", 3, 3, 0, zscore},
+    {"ZRANK", 3, 3, 0, zrank},
+    {"ZRANGE", 4, 0, 0, zrange},
+    {"ZRANGEBYSCORE", 4, 0, 0, zrangebyscore},
+    {"ZREVRANGEBYSCORE", 4, 0, 0, zrevrangebyscore},
+    {"ZREMRANGEBYRANK", 4, 4, COMMAND_WRITES, zremrangebyrank},
+    {"ZREMRANGEBYSCORE", 4, 4, COMMAND_WRITES, zremrangebyscore},
+    {"DEL", 2, 0, COMMAND_WRITES, del},
+    {"PEXPIRE", 3, 3, COMMAND_WRITES, pexpire},
+    {"PTTL", 2, 2, 0, pttl},
+    {"TIME", 1, 1, 0, time_of},
+};
+
+static const struct command *command_named(words name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (is_word(name, commands[i].name)) return &commands[i];
+    return NULL;
+}
+
+int keyspace_flags(words name)
+{
+    const struct command *found = command_named(name);
+    return found == NULL ? -1 : found->flags;
+}
+
+void keyspace_run(keyspace *self, outcome *out, int argc, const words *argv)
+{
+    const struct command *found = command_named(argv[0]);
+    out->count = out->scratch_used = 0;
+    if (found == NULL) say_error(out, "ERR unknown command");
+    else if (argc < found->least || (found->most != 0 && argc > found->most)) say_error(out, "ERR wrong number of arguments");
+    else found->run(self, out, argc, argv);
+}

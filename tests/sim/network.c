@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * Cables and their delays. Rule: bytes are copied once, into the arena, when they are sent. */
+#include "sim/network.h"
+
+#include <string.h>
+
+#include "sim/events.h"
+#include "sim/machine.h"
+#include "sim/node.h"
+#include "sim/trace.h"
+
+static network_terms terms;
+static cable *cables[CABLES_MOST];
+static int cable_count;
+static int64_t moved_us[MACHINES_MOST], broke_us[MACHINES_MOST];
+
+void network_begin(const network_terms *with)
+{
+    terms = *with;
+    cable_count = 0;
+    memset(moved_us, 0, sizeof moved_us);
+    memset(broke_us, 0, sizeof broke_us);
+}
+
+int64_t network_delay_most_us(void) { return terms.base_us + terms.jitter_us; }
+int network_count(void) { return cable_count; }
+cable *network_cable(int number) { return cables[number]; }
+
+static void raise_to(int64_t *instant_us, int64_t least_us)
+{
+    if (*instant_us < least_us) *instant_us = least_us;
+}
+
+void network_moved(int number) { raise_to(&moved_us[number], now_us()); }
+int64_t network_moved_us(int number) { return moved_us[number]; }
+
+static void break_until(int number, int64_t until_us)
+{
+    raise_to(&moved_us[number], until_us);
+    raise_to(&broke_us[number], until_us);
+}
+
+void network_broke(int number) { break_until(number, now_us()); }
+int64_t network_broke_us(int number) { return broke_us[number]; }
+
+bool network_is_subscribed(int number)
+{
+    for (int i = 0; i < cable_count; i++)
+        if (cables[i]->machine == number && cables[i]->is_subscribed && !cables[i]->is_closed) return true;
+    return false;
+}
+
+bool network_is_deceived(int number)
+{
+    for (int i = 0; i < cable_count; i++) {
+        const cable *one = cables[i];
+        if (one->machine == number && !one->is_closed && (one->is_cut || one->is_reset || one->is_ended)) return true;
+    }
+    return false;
+}
+
+/* ---- Delays ----------------------------------------------------------------------------------- */
+
+static int64_t delay_us(cable *self)
+{
+    dice *chance = &machine_at(self->machine)->dice;
+    int64_t delay = terms.base_us + dice_below(chance, terms.jitter_us);
+    bool may_spike = now_us() < terms.spikes_until_us;
+    if (!may_spike || !dice_chance(chance, terms.spike_permille)) return delay;
+    delay += dice_spread(chance, terms.jitter_us, terms.spike_most_us);
+    break_until(self->machine, now_us() + delay);
+    return delay;
+}
+
+/* No earlier than what was sent before it. */
+static int64_t arrival_us(cable *self, int64_t *latest_us)
+{
+    int64_t at_us = now_us() + delay_us(self);
+    if (at_us < *latest_us) at_us = *latest_us;
+    *latest_us = at_us;
+    return at_us;
+}
+
+static void *copy(const char *bytes, size_t length)
+{
+    return memcpy(arena_take(length), bytes, length);
+}
+
+/* ---- Towards the node ------------------------------------------------------------------------- */
+
+static void arrive(cable *self, const char *bytes, size_t length)
+{
+    if (self->is_served && !self->loses_requests) node_receive(self, bytes, length);
+}
+
+static void hold_up(cable *self, void *bytes, size_t length);
+
+/* What a frozen node has not read yet stays in order. */
+static void arrive_late(void *subject, void *bytes, size_t length)
+{
+    cable *self = subject;
+    self->held_up--;
+    if (node_frozen_until_us() > now_us()) hold_up(self, bytes, length);
+    else arrive(self, bytes, length);
+}
+
+static void hold_up(cable *self, void *bytes, size_t length)
+{
+    int64_t frozen_us = node_frozen_until_us();
+    self->held_up++;
+    event_at(frozen_us > now_us() ? frozen_us : now_us(), arrive_late, self, bytes, length);
+}
+
+static void arrive_at_node(void *subject, void *bytes, size_t length)
+{
+    cable *self = subject;
+    if (node_frozen_until_us() > now_us() || self->held_up > 0) hold_up(self, bytes, length);
+    else arrive(self, bytes, length);
+}
+
+size_t cable_send(cable *self, const char *bytes, size_t length)
+{
+    dice *chance = &machine_at(self->machine)->dice;
+    size_t sent = terms.dribbles && length > 1 ? (size_t)dice_between(chance, 1, (int64_t)length) : length;
+    event_at(arrival_us(self, &self->up_us), arrive_at_node, self, copy(bytes, sent), sent);
+    return sent;
+}
+
+static void node_learns(void *subject, void *detail, size_t size)
+{
+    cable *self = subject;
+    (void)detail;
+    (void)size;
+    if (self->is_served) trace("node: cable %d ends", self->machine);
+    self->is_served = self->is_subscribed = false;
+}
+
+void cable_close(cable *self)
+{
+    self->is_closed = true;
+    network_broke(self->machine);
+    /* An end that was cut off is not heard of: the node learns when the cut says. */
+    if (!self->is_cut) event_at(arrival_us(self, &self->up_us), node_learns, self, NULL, 0);
+}
+
+static void connect_cable(void *subject, void *detail, size_t size)
+{
+    cable *self = subject;
+    (void)detail;
+    (void)size;
+    if (self->is_closed || self->is_cut) return;
+    bool is_accepted = node_is_up();
+    self->state = is_accepted ? CABLE_OPEN : CABLE_REFUSED;
+    self->is_served = is_accepted;
+    network_moved(self->machine);
+    fibers_look(self->machine);
+}
+
+cable *cable_open(int number)
+{
+    if (cable_count == CABLES_MOST) return NULL;
+    cable *self = arena_take(sizeof *self);
+    *self = (cable){.machine = number};
+    cables[cable_count++] = self;
+    event_at(now_us() + 2 * delay_us(self), connect_cable, self, NULL, 0);
+    return self;
+}
+
+/* ---- Towards the machine ---------------------------------------------------------------------- */
+
+static void make_room(char **bytes, size_t *size, size_t kept, size_t wanted)
+{
+    if (wanted <= *size) return;
+    size_t larger = *size == 0 ? 512 : *size;
+    while (larger < wanted) larger *= 2;
+    char *moved = arena_take(larger);
+    if (kept > 0) memcpy(moved, *bytes, kept);
+    *bytes = moved;
+    *size = larger;
+}
+
+static void arrive_at_machine(void *subject, void *bytes, size_t length)
+{
+    cable *self = subject;
+    if (self->is_closed || self->is_cut || self->is_reset) return;
+    if (self->received_begin == self->received_end) self->received_begin = self->received_end = 0;
+    make_room(&self->received, &self->received_size, self->received_end, self->received_end + length);
+    memcpy(self->received + self->received_end, bytes, length);
+    self->received_end += length;
+    fibers_look(self->machine);
+}
+
+void cable_answer(cable *self, const char *bytes, size_t length)
+{
+    event_at(arrival_us(self, &self->down_us), arrive_at_machine, self, copy(bytes, length), length);
+}
+
+size_t cable_receive(cable *self, char *bytes, size_t size)
+{
+    size_t length = cable_readable(self);
+    if (length > size) length = size;
+    if (terms.dribbles && length > 1) length = (size_t)dice_between(&machine_at(self->machine)->dice, 1, (int64_t)length);
+    memcpy(bytes, self->received + self->received_begin, length);
+    self->received_begin += length;
+    return length;
+}
+
+static void machine_learns_end(void *subject, void *detail, size_t size)
+{
+    cable *self = subject;
+    (void)detail;
+    (void)size;
+    self->is_ended = true;
+    network_broke(self->machine);
+    fibers_look(self->machine);
+}
+
+static void machine_learns_reset(void *subject, void *detail, size_t size)
+{
+    cable *self = subject;
+    (void)detail;
+    (void)size;
+    if (self->state == CABLE_CONNECTING) self->state = CABLE_REFUSED;
+    self->is_reset = true;
+    network_broke(self->machine);
+    fibers_look(self->machine);
+}
+
+void cable_kill(cable *self)
+{
+    self->is_served = self->is_subscribed = false;
+    network_broke(self->machine);
+    event_at(arrival_us(self, &self->down_us), machine_learns_end, self, NULL, 0);
+}
+
+static void tell_later(cable *self, int64_t after_us, event_fn *learns)
+{
+    if (after_us != SIM_NEVER) event_at(now_us() + after_us, learns, self, NULL, 0);
+}
+
+void cable_drop(cable *self, int64_t machine_learns_us)
+{
+    self->is_served = self->is_subscribed = false;
+    self->is_cut = true;
+    network_broke(self->machine);
+    tell_later(self, machine_learns_us, machine_learns_reset);
+}
+
+void cable_cut(cable *self, const cut *how)
+{
+    self->is_cut = true;
+    self->loses_requests = how->loses_requests;
+    network_broke(self->machine);
+    tell_later(self, how->machine_learns_us, machine_learns_reset);
+    tell_later(self, how->node_learns_us, node_learns);
+}

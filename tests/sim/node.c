@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT
+ * The server's side of the simulation. Rule: one command at a time, in the order of arrival. */
+#include "sim/node.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/interpreter.h"
+#include "sim/machine.h"
+#include "sim/trace.h"
+
+static struct {
+    keyspace data, replica;
+    node_witness *witness;
+    bool has_script[SCRIPT_COUNT];
+    bool is_up;
+    int64_t clock_us; /* at instant 0 */
+    int64_t frozen_until_us, full_until_us, read_only_until_us, loading_until_us;
+    int64_t troubled_until_us, refused_until_us;
+} node;
+
+static resp answer;
+
+void node_begin(int64_t clock_us, node_witness *witness)
+{
+    node.witness = witness;
+    node.clock_us = clock_us;
+    node.is_up = true;
+    node.frozen_until_us = node.full_until_us = node.read_only_until_us = node.loading_until_us = 0;
+    node.troubled_until_us = node.refused_until_us = 0;
+    memset(node.has_script, 0, sizeof node.has_script);
+    keyspace_empty(&node.data);
+    keyspace_empty(&node.replica);
+}
+
+bool node_is_up(void) { return node.is_up; }
+int64_t node_frozen_until_us(void) { return node.frozen_until_us; }
+int64_t node_clock_us(void) { return node.clock_us + now_us(); }
+int64_t node_troubled_until_us(void) { return node.is_up ? node.troubled_until_us : now_us(); }
+
+keyspace *node_data(void)
+{
+    node.data.time_us = node_clock_us();
+    return &node.data;
+}
+
+int64_t node_refused_until_us(void) { return node.is_up ? node.refused_until_us : now_us(); }
+
+/* ---- Publishing ------------------------------------------------------------------------------- */
+
+static int64_t publish(void *owner, words channel, words message)
+{
+    static resp told;
+    int64_t receivers = 0;
+    (void)owner;
+    told.length = 0;
+    resp_add(&told, "*3\r\n$7\r\nmessage\r\n$%zu\r\n%.*s\r\n$%zu\r\n%.*s\r\n", channel.length, (int)channel.length,
+             channel.at, message.length, (int)message.length, message.at);
+    for (int i = 0; i < network_count(); i++) {
+        cable *to = network_cable(i);
+        bool is_heard = to->is_subscribed && to->channel_length == channel.length &&
+                        memcmp(to->channel, channel.at, channel.length) == 0;
+        if (!is_heard) continue;
+        cable_answer(to, told.bytes, told.length);
+        receivers++;
+    }
+    trace("node: PUBLISH %.*s to %lld", (int)message.length, message.at, (long long)receivers);
+    return receivers;
+}
+
+/* ---- Commands --------------------------------------------------------------------------------- */
+
+static bool is_word(words given, const char *word)
+{
+    return given.length == strlen(word) && memcmp(given.at, word, given.length) == 0;
+}
+
+static int script_by_digest(words digest)
+{
+    for (int i = 0; i < SCRIPT_COUNT; i++)
+        if (digest.length == 40 && memcmp(digest.at, scripts[i].sha1, 40) == 0) return i;
+    return -1;
+}
+
+static int script_by_source(words source)
+{
+    for (int i = 0; i < SCRIPT_COUNT; i++)
+        if (source.length == scripts[i].source_length && memcmp(source.at, scripts[i].source, source.length) == 0) return i;
+    return -1;
+}
+
+static void trace_script(const cable *from, enum script_id id, int argc, const words *argv)
+{
+    char text[600];
+    size_t at = 0;
+    for (int i = 0; i < argc && at < sizeof text; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, " [%.*s]", (int)argv[i].length, argv[i].at);
+    trace("node: %d%s %s%s -> %.*s", from->machine, from->is_closed || from->is_cut ? " (gone)" : "", scripts[id].name, text,
+          (int)answer.length - 2, answer.bytes);
+}
+
+static long answered_code(void)
+{
+    const char *first = memchr(answer.bytes, ':', answer.length);
+    return answer.bytes[0] != '*' || first == NULL ? INT_MIN : strtol(first + 1, NULL, 10);
+}
+
+static void run_script(cable *from, int id, int argc, const words *argv)
+{
+    script_host host = {.data = node_data(),
+                        .is_out_of_memory = now_us() < node.full_until_us,
+                        .is_read_only = now_us() < node.read_only_until_us,
+                        .publish = publish};
+    interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
+    if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4);
+    node.witness((enum script_id)id, argv[3], argv + 4, answered_code(), from);
+}
+
+static void evaluate(cable *from, int argc, const words *argv)
+{
+    bool by_digest = is_word(argv[0], "EVALSHA");
+    int id = argc < 4 ? -1 : by_digest ? script_by_digest(argv[1]) : script_by_source(argv[1]);
+    if (id >= 0 && !by_digest) node.has_script[id] = true;
+    if (id < 0) resp_add(&answer, "-ERR this is no script of ours\r\n");
+    else if (!node.has_script[id]) resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    else run_script(from, id, argc, argv);
+}
+
+static void subscribe(cable *from, words channel)
+{
+    if (channel.length >= CHANNEL_MOST) {
+        resp_add(&answer, "-ERR the simulator takes shorter channels\r\n");
+        return;
+    }
+    from->is_subscribed = true;
+    from->subscribed_us = now_us();
+    from->channel_length = channel.length;
+    memcpy(from->channel, channel.at, channel.length);
+    network_moved(from->machine);
+    resp_add(&answer, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%.*s\r\n:1\r\n", channel.length, (int)channel.length, channel.at);
+    trace("node: %d SUBSCRIBE %.*s", from->machine, (int)channel.length, channel.at);
+}
+
+static void execute(cable *from, int argc, const words *argv)
+{
+    answer.length = 0;
+    if (now_us() < node.loading_until_us) resp_add(&answer, "-LOADING Redis is loading the dataset in memory\r\n");
+    else if (is_word(argv[0], "SUBSCRIBE") && argc == 2) subscribe(from, argv[1]);
+    else if (is_word(argv[0], "EVALSHA") || is_word(argv[0], "EVAL")) evaluate(from, argc, argv);
+    else resp_add(&answer, "-ERR unknown command\r\n");
+    cable_answer(from, answer.bytes, answer.length);
+}
+
+/* ---- RESP ------------------------------------------------------------------------------------- */
+
+/* Reads "<mark><number>\r\n"; returns what is behind it, or NULL while it is not whole. */
+static const char *read_number(const char *at, const char *end, long *number)
+{
+    const char *line_end = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+    if (line_end == NULL) return NULL;
+    *number = strtol(at + 1, NULL, 10);
+    return line_end + 1;
+}
+
+/* The next whole command; returns what is behind it, or NULL. */
+static const char *read_command(const char *at, const char *end, int *argc, words argv[CALL_MOST])
+{
+    long count, length;
+    at = read_number(at, end, &count);
+    if (at == NULL) return NULL;
+    if (count < 1 || count > CALL_MOST) abort();
+    for (*argc = 0; *argc < count; ++*argc) {
+        at = read_number(at, end, &length);
+        if (at == NULL || end - at < length + 2) return NULL;
+        argv[*argc] = (words){at, (size_t)length};
+        at += length + 2;
+    }
+    return at;
+}
+
+static void append(cable *from, const char *bytes, size_t length)
+{
+    size_t whole = from->request_length + length;
+    if (whole > from->request_size) {
+        from->request_size = 2 * whole;
+        char *larger = arena_take(from->request_size);
+        if (from->request_length > 0) memcpy(larger, from->request, from->request_length);
+        from->request = larger;
+    }
+    memcpy(from->request + from->request_length, bytes, length);
+    from->request_length = whole;
+}
+
+/* Executes the whole commands; returns what is left of the bytes. */
+static size_t execute_all(cable *from, const char *at, size_t length)
+{
+    words argv[CALL_MOST];
+    int argc;
+    const char *end = at + length, *next;
+    while (from->is_served && (next = read_command(at, end, &argc, argv)) != NULL) {
+        execute(from, argc, argv);
+        at = next;
+    }
+    return (size_t)(end - at);
+}
+
+void node_receive(cable *from, const char *bytes, size_t length)
+{
+    if (from->request_length == 0) {
+        size_t left = execute_all(from, bytes, length);
+        if (left > 0) append(from, bytes + length - left, left);
+        return;
+    }
+    append(from, bytes, length);
+    size_t left = execute_all(from, from->request, from->request_length);
+    memmove(from->request, from->request + from->request_length - left, left);
+    from->request_length = left;
+}
+
+/* ---- Faults ----------------------------------------------------------------------------------- */
+
+static void raise_to(int64_t *instant_us, int64_t least_us)
+{
+    if (*instant_us < least_us) *instant_us = least_us;
+}
+
+static void be_troubled(int64_t until_us)
+{
+    raise_to(&node.troubled_until_us, until_us);
+    raise_to(&node.refused_until_us, until_us);
+}
+
+void node_go_down(void) { node.is_up = false; }
+
+void node_come_up(enum node_return with)
+{
+    if (with == RETURN_EMPTY) keyspace_empty(&node.data);
+    if (with == RETURN_STALE) node.data = node.replica;
+    memset(node.has_script, 0, sizeof node.has_script);
+    node.is_up = true;
+    be_troubled(now_us());
+}
+
+void node_replicate(void) { node.replica = node.data; }
+void node_forget_scripts(void) { memset(node.has_script, 0, sizeof node.has_script); }
+void node_step_clock(int64_t by_us) { node.clock_us += by_us; }
+
+void node_freeze(int64_t until_us)
+{
+    if (node.frozen_until_us > now_us()) return;
+    node.frozen_until_us = until_us;
+    be_troubled(until_us);
+}
+
+void node_refuse_memory(int64_t until_us)
+{
+    node.full_until_us = until_us;
+    raise_to(&node.troubled_until_us, until_us);
+}
+
+void node_refuse_writes(int64_t until_us)
+{
+    node.read_only_until_us = until_us;
+    be_troubled(until_us);
+}
+
+void node_load(int64_t until_us)
+{
+    node.loading_until_us = until_us;
+    be_troubled(until_us);
+}

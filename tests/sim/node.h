@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * The simulated server: RESP2, EVAL and EVALSHA of the library's scripts, SUBSCRIBE, PUBLISH, and the ways in which a
+ * server fails. */
+#ifndef REDLOCK_TESTS_SIM_NODE_H
+#define REDLOCK_TESTS_SIM_NODE_H
+
+#include "sim/keyspace.h"
+#include "sim/network.h"
+#include "wire/script.h"
+
+/* Who looks at every script that was run, right after it: at its arguments, and at the first integer that it answered
+ * (INT_MIN for an error). */
+typedef void node_witness(enum script_id id, words key, const words *argv, long code, cable *from);
+
+void node_begin(int64_t clock_us, node_witness *witness);
+void node_receive(cable *from, const char *bytes, size_t length);
+bool node_is_up(void);
+int64_t node_frozen_until_us(void);
+int64_t node_clock_us(void);
+/* With the time brought up to date. */
+keyspace *node_data(void);
+
+/* ---- Faults ---- */
+void node_go_down(void);
+/* Comes back; without its data, or with what it had at the last node_replicate. Scripts are gone. */
+enum node_return { RETURN_WITH_DATA, RETURN_EMPTY, RETURN_STALE };
+void node_come_up(enum node_return with);
+void node_replicate(void);
+void node_forget_scripts(void);
+void node_step_clock(int64_t by_us);
+void node_freeze(int64_t until_us);
+void node_refuse_memory(int64_t until_us);
+void node_refuse_writes(int64_t until_us);
+void node_load(int64_t until_us);
+/* Is any of these going on, or was until so lately? */
+int64_t node_troubled_until_us(void);
+/* The same without the lack of memory, in which renewals are served. */
+int64_t node_refused_until_us(void);
+
+#endif

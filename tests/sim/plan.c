@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ * Schedules from seeds. Rule: short ones, since a violation that needs many events is rare, and a second of
+ * computing buys more short schedules. */
+#include "sim/plan.h"
+
+#include <stdio.h>
+
+static const char *const fault_names[] = {
+#define FAULT_NAME(kind, text) [FAULT_##kind] = (text),
+    FAULTS(FAULT_NAME)
+#undef FAULT_NAME
+};
+
+const char *fault_name(enum fault_kind kind) { return fault_names[kind]; }
+
+/* ---- Clients ---------------------------------------------------------------------------------- */
+
+static int64_t ttl(dice *chance)
+{
+    switch (dice_below(chance, 8)) {
+    case 0: return dice_between(chance, 3, 40);
+    case 1:
+    case 2:
+    case 3: return dice_between(chance, 40, 300);
+    case 7: return dice_between(chance, 3000, 20000);
+    default: return dice_between(chance, 300, 3000);
+    }
+}
+
+static int64_t wait(dice *chance)
+{
+    switch (dice_below(chance, 8)) {
+    case 0:
+    case 1: return 0;
+    case 2:
+    case 3:
+    case 4: return dice_spread(chance, 1, 3000);
+    default: return REDLOCK_WAIT_FOREVER;
+    }
+}
+
+static enum midway midway(dice *chance, const plan *whole, const job *self)
+{
+    if (dice_below(chance, 5) != 0) return MIDWAY_NOTHING;
+    if (dice_below(chance, 2) == 0 || whole->permits[self->name] > 0) return MIDWAY_EXTEND;
+    return self->mode == REDLOCK_SHARED ? MIDWAY_UPGRADE : MIDWAY_DOWNGRADE;
+}
+
+static void make_job(job *self, const plan *whole, dice *chance)
+{
+    /* A lease that ends before its grant is heard of is never held, whatever one asks. */
+    int64_t ttl_ms = ttl(chance), least_ms = 8 * (whole->network.base_us + whole->network.jitter_us) / 1000 + 6;
+    if (ttl_ms < least_ms) ttl_ms = least_ms;
+    int64_t hold_most_us = ttl_ms < 3000 ? ttl_ms * 1500 : 3000000;
+    *self = (job){.name = dice_below(chance, 5) == 0 ? 1 : 0,
+                        .think_us = dice_spread(chance, 0, 400000),
+                        .ttl_ms = ttl_ms,
+                        .wait_ms = wait(chance),
+                        .auto_renew = dice_below(chance, 2) == 0,
+                        .is_async = dice_below(chance, 4) == 0,
+                        .hold_us = dice_spread(chance, 0, hold_most_us)};
+    /* Around the end of the lease is where a wrong belief shows. */
+    if (ttl_ms < 3000 && dice_below(chance, 3) == 0) self->hold_us = ttl_ms * dice_between(chance, 700, 1300);
+    bool is_shared_name = whole->policy[self->name] != REDLOCK_PREFER_READERS || whole->permits[self->name] > 0;
+    if (dice_chance(chance, is_shared_name ? 650 : 250)) self->mode = REDLOCK_SHARED;
+    /* Nor is a claim: two waiters that hear of theirs too late hand the lock to each other for ever. */
+    if (dice_below(chance, 3) == 0) self->claim_ms = dice_spread(chance, least_ms, ttl_ms);
+    if (dice_below(chance, 10) == 0) self->max_hold_ms = dice_between(chance, least_ms, 2 * ttl_ms + least_ms);
+    self->midway = midway(chance, whole, self);
+}
+
+static void make_client(client_plan *self, const plan *whole, dice *chance)
+{
+    /* A server that never answers in time is none. */
+    int64_t round_trips_ms = 12 * (whole->network.base_us + whole->network.jitter_us) / 1000;
+    *self = (client_plan){.offset_us = dice_between(chance, 1000000, INT64_C(1000000000000)),
+                          .rate_ppm = dice_between(chance, -5000, 5000),
+                          .timeout_ms = round_trips_ms + dice_spread(chance, 20, 2000),
+                          .connect_timeout_ms = round_trips_ms + dice_spread(chance, 50, 2000),
+                          .linger_ms = dice_below(chance, 4) == 0 ? -1 : dice_spread(chance, 1, 5000)};
+    if (!whole->is_calm && dice_below(chance, 6) == 0) {
+        self->stall_permille = (int)dice_between(chance, 1, 60);
+        self->stall_most_us = dice_spread(chance, 100, 200000);
+    }
+    self->job_count = (int)dice_between(chance, 1, whole->client_count > 4 ? 2 : JOBS_MOST);
+    for (int i = 0; i < self->job_count; i++) make_job(&self->jobs[i], whole, chance);
+}
+
+/* ---- Faults ----------------------------------------------------------------------------------- */
+
+static void make_fault(fault *self, const plan *whole, dice *chance)
+{
+    static const enum fault_kind kinds[] = {
+        FAULT_CUT, FAULT_CUT, FAULT_CUT, FAULT_CUT, FAULT_STOP, FAULT_STOP, FAULT_CRASH, FAULT_CLOSE, FAULT_CANCEL,
+        FAULT_KILL, FAULT_KILL, FAULT_RESTART, FAULT_RESTART_EMPTY, FAULT_FAILOVER, FAULT_FLUSH, FAULT_FULL,
+        FAULT_READ_ONLY, FAULT_LOADING, FAULT_FREEZE, FAULT_STEP};
+    *self = (fault){.kind = kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
+                    .client = (int)dice_below(chance, whole->client_count),
+                    .at_us = dice_spread(chance, 500, 2500000),
+                    .span_us = dice_spread(chance, 100, 2000000),
+                    .step_us = dice_between(chance, -4000, 4000),
+                    .chance = dice_roll(chance)};
+}
+
+static bool has_fault(const plan *self, enum fault_kind kind)
+{
+    for (int i = 0; i < self->fault_count; i++)
+        if (!self->faults[i].is_left_out && self->faults[i].kind == kind) return true;
+    return false;
+}
+
+static bool loses_data(const plan *self) { return has_fault(self, FAULT_RESTART_EMPTY) || has_fault(self, FAULT_FAILOVER); }
+
+/* A clock that steps back after the data is lost may let fences fall: the one thing that is not promised. */
+static void make_faults(plan *self, dice *chance)
+{
+    int count = (int)dice_between(chance, 1, 5);
+    for (int i = 0; i < count; i++) {
+        fault *one = &self->faults[self->fault_count];
+        make_fault(one, self, chance);
+        self->fault_count++;
+        if (has_fault(self, FAULT_STEP) && loses_data(self)) self->fault_count--;
+    }
+    /* Nor is it promised when the clock steps back further than the key lingers. */
+    for (int i = 0; i < self->client_count && has_fault(self, FAULT_STEP); i++)
+        if (self->clients[i].linger_ms < 50) self->clients[i].linger_ms = 50;
+}
+
+/* ---- The whole -------------------------------------------------------------------------------- */
+
+static void make_network(plan *self, dice *chance)
+{
+    self->network = (network_terms){.base_us = dice_spread(chance, 10, 2000), .jitter_us = dice_spread(chance, 1, 3000)};
+    if (dice_below(chance, 4) == 0) self->network.jitter_us = dice_spread(chance, 1, 30000);
+    if (self->is_calm) return;
+    self->network.dribbles = dice_below(chance, 12) == 0;
+    if (dice_below(chance, 3) != 0) return;
+    self->network.spike_permille = (int)dice_between(chance, 5, 200);
+    self->network.spike_most_us = dice_spread(chance, 5000, 1000000);
+    self->network.spikes_until_us = 3000000;
+}
+
+void plan_make(plan *self, uint64_t seed)
+{
+    dice chance = dice_for(seed, 1);
+    *self = (plan){.seed = seed, .is_calm = dice_below(&chance, 8) == 0};
+    for (int i = 0; i < NAMES_MOST; i++) {
+        self->policy[i] = (redlock_policy)dice_below(&chance, 3);
+        if (dice_below(&chance, 4) == 0) self->permits[i] = (uint32_t)dice_between(&chance, 1, 3);
+    }
+    self->client_count = 2 + (int)dice_below(&chance, dice_below(&chance, 4) == 0 ? 7 : 3);
+    make_network(self, &chance);
+    for (int i = 0; i < self->client_count; i++) {
+        dice own = dice_for(seed, 10 + (uint64_t)i);
+        make_client(&self->clients[i], self, &own);
+    }
+    if (!self->is_calm) make_faults(self, &chance);
+}
+
+bool plan_breaks_leases(const plan *self)
+{
+    for (int i = 0; i < self->fault_count; i++) {
+        const fault *one = &self->faults[i];
+        if (!one->is_left_out && one->kind == FAULT_STEP && one->step_us > 0) return true;
+    }
+    return loses_data(self);
+}
+
+int64_t plan_healed_us(const plan *self)
+{
+    int64_t healed_us = self->network.spikes_until_us + self->network.spike_most_us;
+    for (int i = 0; i < self->fault_count; i++) {
+        const fault *one = &self->faults[i];
+        if (!one->is_left_out && healed_us < one->at_us + one->span_us) healed_us = one->at_us + one->span_us;
+    }
+    return healed_us;
+}
+
+/* ---- Telling ---------------------------------------------------------------------------------- */
+
+static void print_job(const plan *whole, const job *self)
+{
+    static const char *const between[] = {"", ", extend", ", downgrade", ", upgrade"};
+    printf("    after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, max hold %lld ms%s, "
+           "hold %lld us%s\n",
+           (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
+           (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms, (long long)self->wait_ms,
+           (long long)self->claim_ms, (long long)self->max_hold_ms,
+           self->auto_renew ? self->is_async ? ", renewed, async" : ", renewed" : self->is_async ? ", async" : "",
+           (long long)self->hold_us, between[self->midway]);
+}
+
+static void print_client(const plan *whole, int number)
+{
+    const client_plan *self = &whole->clients[number];
+    printf("  client %d: clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, stalls %d of 1000 up to %lld us\n",
+           number, (long long)self->rate_ppm, (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
+           (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us);
+    for (int i = 0; i < self->job_count; i++)
+        if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i]);
+}
+
+void plan_print(const plan *self)
+{
+    const network_terms *net = &self->network;
+    printf("schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us%s\n", (unsigned long long)self->seed,
+           (long long)net->base_us, (long long)net->jitter_us, net->spike_permille, (long long)net->spike_most_us,
+           net->dribbles ? ", in pieces" : "");
+    for (int i = 0; i < self->client_count; i++)
+        if (!self->clients[i].is_left_out) print_client(self, i);
+    for (int i = 0; i < self->fault_count; i++) {
+        const fault *one = &self->faults[i];
+        if (one->is_left_out) continue;
+        printf("  at %lld us for %lld us: %s (client %d, step %lld us)\n", (long long)one->at_us, (long long)one->span_us,
+               fault_name(one->kind), one->client, (long long)one->step_us);
+    }
+}

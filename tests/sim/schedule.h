@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * Runs one plan: the clients' threads, the faults, and the clock that goes from event to event. */
+#ifndef REDLOCK_TESTS_SIM_SCHEDULE_H
+#define REDLOCK_TESTS_SIM_SCHEDULE_H
+
+#include "sim/plan.h"
+
+/* NULL, or the promise that was broken; the text lives until the next run. */
+const char *schedule_run(const plan *of);
+
+/* How many steps of time the last run had. */
+long schedule_steps(void);
+
+#endif
