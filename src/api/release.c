@@ -23,7 +23,7 @@ redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock,
 void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status)
 {
     counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
-    if (status < 0 && status != REDLOCK_ERR_CLOSED) keeper_undo(&client->keeper, lock, clock_now_us());
+    if (status < 0 && !atomic_load(&lock->is_closed)) keeper_undo(&client->keeper, lock, clock_now_us());
     else keeper_free(&client->keeper, lock);
 }
 

@@ -147,15 +147,18 @@ void keeper_forget(keeper *self, redlock_lock *lock)
     pthread_mutex_lock(&self->mutex);
     /* Inside on_lost itself there is nothing to wait for: the lock outlives the callback. */
     while (lock->is_calling_back && !keeper_is_calling(self)) pthread_cond_wait(&self->called_back, &self->mutex);
-    keeper_unlist(self, lock);
-    lock->state = LOCK_RELEASED;
+    /* One that the client's close is undoing stays in its hands. */
+    if (lock->state != LOCK_UNDOING) {
+        keeper_unlist(self, lock);
+        lock->state = LOCK_RELEASED;
+    }
     pthread_mutex_unlock(&self->mutex);
 }
 
 /* With the mutex: has everyone let go of it? */
 static bool is_free(const redlock_lock *lock)
 {
-    return lock->is_abandoned && !lock->errand_is_out && lock->users == 0;
+    return lock->is_abandoned && !lock->errand_is_out && lock->users == 0 && lock->state != LOCK_UNDOING;
 }
 
 void keeper_free(keeper *self, redlock_lock *lock)

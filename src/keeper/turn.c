@@ -44,7 +44,7 @@ bool keeper_end_undo(keeper *self, redlock_lock *lock)
 {
     keeper_unlist(self, lock);
     lock->state = LOCK_RELEASED;
-    if (atomic_load(&lock->is_closed)) return false;
+    if (atomic_load(&lock->is_closed)) return lock->is_abandoned && lock->users == 0;
     self->lock_count--;
     lock->is_abandoned = true;
     return lock->users == 0;
