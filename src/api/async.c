@@ -341,9 +341,9 @@ int64_t redlock_timeout_ms(const redlock_client *client)
 {
     if (client == NULL || client->host != REDLOCK_HOST_MANUAL) return -1;
     int64_t wake_us = keeper_wake_us((keeper *)&client->keeper);
+    int64_t now_us = clock_now_us();
     if (wake_us == NEVER) return -1;
-    int64_t left_us = wake_us - clock_now_us();
-    return wake_us == INT64_MIN || left_us <= 0 ? 0 : (left_us + US_PER_MS - 1) / US_PER_MS;
+    return wake_us <= now_us ? 0 : (wake_us - now_us + US_PER_MS - 1) / US_PER_MS;
 }
 
 void async_deliver_all(redlock_client *client)
