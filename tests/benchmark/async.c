@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Ten thousand operations in flight from one thread without another (REDLOCK_HOST_MANUAL), against a blocking floor of one
- * connection, and against what the server can do at all: the same EVALSHAs, formatted beforehand, pipelined by a raw
- * client at the same depth. */
+ * Ten thousand operations in flight from one thread without another (REDLOCK_HOST_MANUAL), against a blocking floor of
+ * one connection, and against what the server can do at all: the same EVALSHAs, formatted beforehand, pipelined by a
+ * raw client at the same depth. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,11 +57,10 @@ static void slot_acquired(void *arg, redlock_status status, redlock_lock *lock)
 static void begin_turn(slot *self)
 {
     flight *of = self->of;
-    const bool goes_on =
-        self->turns_left > 0 && !of->has_failed &&
-        is_ok(redlock_acquire_async(of->client, self->name, strlen(self->name), REDLOCK_OPTIONS(.ttl_ms = TTL_MS),
-                                    slot_acquired, self, NULL),
-              "submission of an acquire");
+    const bool goes_on = self->turns_left > 0 && !of->has_failed &&
+                         is_ok(redlock_acquire_async(of->client, self->name, strlen(self->name),
+                                                     REDLOCK_OPTIONS(.ttl_ms = TTL_MS), slot_acquired, self, NULL),
+                               "submission of an acquire");
     if (!goes_on) of->busy--;
 }
 
@@ -142,8 +141,14 @@ static bool write_commands(pipeline *self, int index, const identity *who)
     mode_write(field, &(mode){.kind = KIND_EXCLUSIVE});
     identity_hold_id(hold_id, who, (uint64_t)index + 1);
     const size_t holder_length = holder_write(holder, field, hold_id, who->who);
-    question asked = {.script = SCRIPT_ACQUIRE, .key = key, .key_length = key_length, .holder = holder,
-                      .holder_length = holder_length, .first_ms = TTL_MS, .grace_ms = 5000, .nonce = index + 1};
+    question asked = {.script = SCRIPT_ACQUIRE,
+                      .key = key,
+                      .key_length = key_length,
+                      .holder = holder,
+                      .holder_length = holder_length,
+                      .first_ms = TTL_MS,
+                      .grace_ms = 5000,
+                      .nonce = index + 1};
     if (!text_add(&self->texts[0], index, &asked)) return false;
     asked.script = SCRIPT_RELEASE;
     asked.first_ms = 5000;
@@ -271,7 +276,8 @@ static void tell(track *self, const benchmark *bench, const route *by, size_t ro
     const double rate = median(self->rates, rounds);
     char what[32];
     snprintf(what, sizeof what, "async %d %s", self->ours.size, by->name);
-    report_row(bench->report, what, "pairs/s", median(self->floors, rounds), rate, by_floor, "%s", "one blocking connection");
+    report_row(bench->report, what, "pairs/s", median(self->floors, rounds), rate, by_floor, "%s",
+               "one blocking connection");
     report_row(bench->report, what, "pairs/s", median(self->limits, rounds), rate, by_limit, "%s",
                "the same EVALSHAs pipelined raw");
     if (by->socket != NULL || self->ours.size != 10000) return;

@@ -39,11 +39,13 @@ static inline void law_outcome_await(law_outcome *self, redlock_client *client, 
                                      const redlock_canceller *canceller)
 {
     struct pollfd fds[] = {{.fd = self->fd, .events = POLLIN}, {.fd = canceller_fd(canceller), .events = POLLIN}};
+    eventfd_t count;
     while (poll(fds, 2, -1) < 0 || fds[0].revents == 0) {
         if (fds[1].revents == 0) continue;
         redlock_cancel_async(client, id);
         fds[1] = (struct pollfd){.fd = -1};
     }
+    eventfd_read(self->fd, &count); /* what the completion wrote is seen from here on */
 }
 
 /* The status, or that of a completion that did not come exactly once. */
@@ -55,8 +57,8 @@ static inline redlock_status law_outcome_end(law_outcome *self)
 
 /* ---- The calls --------------------------------------------------------------------------------*/
 
-static inline redlock_status law_acquire_async(redlock_client *client, const char *name,
-                                               const redlock_options *options, redlock_lock **lock)
+static inline redlock_status law_acquire_async(redlock_client *client, const char *name, const redlock_options *options,
+                                               redlock_lock **lock)
 {
     law_outcome outcome = {.fd = eventfd(0, EFD_CLOEXEC)};
     redlock_options own = *options;

@@ -81,9 +81,9 @@ static inline bool is_all_given_back(void *arg) { return atomic_load(&((account 
 typedef struct loop {
     redlock_client *client; /* NULL once a completion closed it */
     redlock_host host;
-    pid_t thread;           /* the test's */
-    unsigned rounds;        /* how often redlock_process was called */
-    int64_t worst_us;       /* the longest of those calls */
+    pid_t thread;     /* the test's */
+    unsigned rounds;  /* how often redlock_process was called */
+    int64_t worst_us; /* the longest of those calls */
 } loop;
 
 typedef struct stopwatch {
@@ -157,10 +157,10 @@ struct deed {
     redlock_status status;
     redlock_lock *lock;
     redlock_operation id;
-    pid_t thread;        /* that ran the completion */
-    bool was_inside;     /* it ran inside the submitting call */
-    int64_t at_us;
-    unsigned order;      /* among all completions */
+    pid_t thread;    /* that ran the completion */
+    bool was_inside; /* it ran inside the submitting call */
+    _Atomic int64_t at_us;
+    unsigned order;           /* among all completions */
     void (*then)(deed *self); /* called in the completion; may be NULL */
     void *arg;
 };
@@ -207,10 +207,10 @@ static inline void deed_release(deed *self, redlock_lock *lock)
 
 static inline void deed_extend(deed *self, redlock_lock *lock, int64_t ttl_ms)
 {
+    self->lock = lock;
     submitting++;
     redlock_status status = redlock_extend_async(lock, ttl_ms, deed_done, self);
     submitting--;
-    self->lock = lock;
     EXPECT(status, REDLOCK_OK);
 }
 
@@ -306,7 +306,8 @@ static inline loop *async_open(async_stage *self, const char *uri, const redlock
     return &self->loop;
 }
 
-#define async_open_plain(self) async_open((self), server_uri((self)->stage->server), REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&(self)->account)))
+#define async_open_plain(self)                                                                                         \
+    async_open((self), server_uri((self)->stage->server), REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&(self)->account)))
 
 static inline void async_close(async_stage *self)
 {
@@ -344,7 +345,7 @@ static const redlock_host on_the_keeper = REDLOCK_HOST_KEEPER, delivered = REDLO
 
 #define ON_HOST(test, host)                                                                                            \
     {                                                                                                                  \
-        #test " [" #host "]", test, async_begin, async_end, (void *)(uintptr_t)&(host)                                 \
+#test " [" #host "]", test, async_begin, async_end, (void *)(uintptr_t) & (host)                               \
     }
 #define ON_EVERY_HOST(test) ON_HOST(test, on_the_keeper), ON_HOST(test, delivered), ON_HOST(test, by_hand)
 

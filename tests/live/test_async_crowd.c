@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Thousands of asynchronous operations of one client at once: two connections serve them all, in order, whatever happens
- * to the server meanwhile. */
+ * Thousands of asynchronous operations of one client at once: two connections serve them all, in order, whatever
+ * happens to the server meanwhile. */
 #include "live/async_stage.h"
 
 /* ---- Ten thousand waiters on a hundred locks --------------------------------------------------*/

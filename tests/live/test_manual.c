@@ -42,8 +42,9 @@ static void renewal_and_loss_happen_inside_process_only(void **state)
     loop *on = async_open_plain(the);
     deed *held = deed_new(on);
     _Atomic int told = 0;
-    deed_acquire(held, "r",
-                 REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+    deed_acquire(
+        held, "r",
+        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
     COMPLETES(held, REDLOCK_OK);
     uint64_t renewed = stats_of(on->client).renewed;
     eventually(is_unheld, held->lock); /* nobody calls redlock_process */
@@ -75,8 +76,9 @@ static void the_descriptor_alone_suffices(void **state)
     loop *on = async_open_plain(the);
     deed *held = deed_new(on), *late = deed_new(on), *next = deed_new(on), *given = deed_new(on);
     _Atomic int told = 0;
-    deed_acquire(held, "r",
-                 REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+    deed_acquire(
+        held, "r",
+        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
     deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 100));
     trust(on, deed_is_done, held);
     trust(on, deed_is_done, late);
@@ -151,7 +153,8 @@ static void the_timeout_is_when_the_descriptor_becomes_readable(void **state)
     deed_release(deed_new(on), held->lock);
 }
 
-/* A loop that knows no timer but its own, and no descriptor: by the timeout alone, at least every 5 ms for the sockets. */
+/* A loop that knows no timer but its own, and no descriptor: by the timeout alone, at least every 5 ms for the sockets.
+ */
 static void the_timeout_alone_suffices(void **state)
 {
     async_stage *the = *state;
@@ -193,8 +196,8 @@ static void the_other_hosts_have_what_they_have(void **state)
 {
     async_stage *the = *state;
     redlock_client *keeper = stage_open(the->stage, server_uri(the->stage->server), NULL);
-    redlock_client *deliver = stage_open(the->stage, server_uri(the->stage->server),
-                                         REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_DELIVER));
+    redlock_client *deliver =
+        stage_open(the->stage, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_DELIVER));
     assert_int_equal(redlock_fd(keeper), -1);
     assert_int_equal(redlock_timeout_ms(keeper), -1);
     EXPECT(redlock_process(keeper), REDLOCK_ERR_ARGUMENT);
@@ -253,8 +256,8 @@ static void stays_brief(async_stage *the, const char *what, int in_flight, ordea
 static size_t flight_size(void) { return patience_is_instrumented() ? 1000 : 10000; }
 
 /* From the open to the end of all. */
-static void fly(async_stage *the, const char *uri, const redlock_client_options *options, size_t size, void (*trouble)(async_stage *the),
-                int64_t *worst_us)
+static void fly(async_stage *the, const char *uri, const redlock_client_options *options, size_t size,
+                void (*trouble)(async_stage *the), int64_t *worst_us)
 {
     char name[32];
     loop *on = async_open(the, uri, options);
@@ -356,7 +359,8 @@ static void fly_by_tls(async_stage *the, int64_t *worst_us)
 {
     char uri[96];
     snprintf(uri, sizeof uri, "rediss://127.0.0.1:%d", server_tcp_port(secure));
-    fly(the, uri, REDLOCK_CLIENT_OPTIONS(.tls_ca_file = authority_path(trusted, "ca.pem"), .tls_server_name = "redis.test"),
+    fly(the, uri,
+        REDLOCK_CLIENT_OPTIONS(.tls_ca_file = authority_path(trusted, "ca.pem"), .tls_server_name = "redis.test"),
         flight_size() / 10, NULL, worst_us);
 }
 

@@ -261,19 +261,17 @@ static void ten_thousand_locks_cost_less_than_3_percent_of_a_core(void **state)
 {
     static redlock_lock *locks[MOST];
     fixture *the = *state;
-    if (patience_is_instrumented()) {
-        print_message("skipped: an instrumented library says nothing about its speed\n");
-        skip();
-    }
-    hold_many(the, locks, 0, MOST, 12000);
+    /* An instrumented library says nothing about its speed: it only has to keep its locks. */
+    int many = patience_is_instrumented() ? MANY : MOST;
+    hold_many(the, locks, 0, many, 12000);
     await_renewals(the, 1);
     int64_t begin_ms = boot_ms(), begin_us = keeper_cpu_us();
-    await_renewals(the, MOST);
+    await_renewals(the, (uint64_t)many);
     double share = (double)(keeper_cpu_us() - begin_us) / 1000 / (double)(boot_ms() - begin_ms);
-    print_message("%d locks of 12 s: %.2f %% of a core\n", MOST, share * 100);
-    assert_true(share < 0.03);
+    print_message("%d locks of 12 s: %.2f %% of a core\n", many, share * 100);
+    assert_true(patience_is_instrumented() || share < 0.03);
     assert_int_equal(stats_of(the->client).lost, 0);
-    release_many(locks, MOST);
+    release_many(locks, many);
 }
 
 #define LIVE(name) cmocka_unit_test_setup_teardown(name, start, stop)

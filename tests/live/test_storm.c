@@ -7,7 +7,8 @@
  *     REDLOCK_STORM_SEED      of the dice; default: of the clock, and printed
  *
  * Rule: only the test's own thread makes weather and asserts; the others leave here what they saw. A client is closed
- * while nobody else is in a call of it (the place's lock is taken for writing); its handles may be released meanwhile. */
+ * while nobody else is in a call of it (the place's lock is taken for writing); its handles may be released meanwhile.
+ */
 #include "live/async_stage.h"
 
 enum { PLACES = 6, SAILORS = 4, NAMES = 12, HELD_MOST = 200, DEFAULT_SECONDS = 6 };
@@ -18,7 +19,7 @@ typedef struct dice {
     uint64_t state;
 } dice;
 
-static uint32_t throw(dice *self, uint32_t sides)
+static uint32_t throw(dice * self, uint32_t sides)
 {
     self->state ^= self->state << 13;
     self->state ^= self->state >> 7;
@@ -35,7 +36,7 @@ typedef struct act {
     place *at;
     redlock_client *client;
     redlock_lock *lock;
-    uint32_t luck;    /* decides what its completion does */
+    uint32_t luck; /* decides what its completion does */
     bool was_accepted;
     _Atomic int completions, losses;
 } act;
@@ -55,7 +56,7 @@ typedef struct storm {
     pthread_mutex_t mutex; /* guards ... */
     act *held[HELD_MOST];  /* ... whose locks are to be released, and ... */
     size_t held_count;
-    act *strays;           /* ... the acts of completions */
+    act *strays; /* ... the acts of completions */
     _Atomic bool is_over, may_close;
     _Atomic uint64_t acts, closings;
 } storm;
@@ -121,7 +122,8 @@ static void act_acquired(void *arg, redlock_status status, redlock_lock *lock)
 {
     act *self = arg;
     self->lock = lock;
-    if (lock != NULL && (status != REDLOCK_OK || redlock_name(lock, NULL) == NULL)) atomic_fetch_add(&self->completions, 100);
+    if (lock != NULL && (status != REDLOCK_OK || redlock_name(lock, NULL) == NULL))
+        atomic_fetch_add(&self->completions, 100);
     if (lock != NULL && self->luck % 4 == 0) {
         act *longer = stray_new(self);
         longer->was_accepted = redlock_extend_async(lock, 3000, act_done, longer) == REDLOCK_OK;
@@ -154,7 +156,7 @@ static redlock_options any_options(sailor *self, act *what)
     if (throw(&self->dice, 2) == 0) o.on_lost = act_lost;
     o.on_lost_arg = what;
     if (throw(&self->dice, 3) == 0) o.mode = REDLOCK_SHARED;
-    o.policy = (redlock_policy)throw(&self->dice, 3);
+    o.policy = (redlock_policy) throw(&self->dice, 3);
     o.reentrant = throw(&self->dice, 5) == 0;
     if (o.reentrant) o.owner = "sailor";
     return o;
@@ -167,8 +169,8 @@ static void submit_one(sailor *self, place *at)
     redlock_options o = any_options(self, what);
     int length = snprintf(name, sizeof name, "storm:%u", throw(&self->dice, NAMES));
     redlock_operation id;
-    what->was_accepted =
-        redlock_acquire_async(at->client, name, (size_t)length, &o, act_acquired, what, &id) == REDLOCK_OK;
+    what->was_accepted = redlock_acquire_async(at->client, name, (size_t)length, &o, act_acquired, what, &id) ==
+                         REDLOCK_OK;
     self->recent[throw(&self->dice, 16)] = id;
 }
 
@@ -185,8 +187,8 @@ static void cancel_some(sailor *self, place *at)
 static void block_once(sailor *self, place *at)
 {
     redlock_lock *lock = NULL;
-    redlock_status status =
-        redlock_acquire(at->client, "storm:0", REDLOCK_OPTIONS(.ttl_ms = 500, .wait_ms = throw(&self->dice, 60)), &lock);
+    redlock_status status = redlock_acquire(at->client, "storm:0",
+                                            REDLOCK_OPTIONS(.ttl_ms = 500, .wait_ms = throw(&self->dice, 60)), &lock);
     if (status == REDLOCK_OK) (void)redlock_release(lock);
 }
 
@@ -277,9 +279,21 @@ static void weather(storm *self, dice *luck)
     server *under = self->stage->stage->server;
     proxy *network = self->stage->stage->proxy;
     switch (throw(luck, 8)) {
-    case 0: server_kill(under); patience_pause(); server_restart(under); break;
-    case 1: server_freeze(under); patience_pause(); server_thaw(under); break;
-    case 2: proxy_hold(network, true); patience_pause(); proxy_hold(network, false); break;
+    case 0:
+        server_kill(under);
+        patience_pause();
+        server_restart(under);
+        break;
+    case 1:
+        server_freeze(under);
+        patience_pause();
+        server_thaw(under);
+        break;
+    case 2:
+        proxy_hold(network, true);
+        patience_pause();
+        proxy_hold(network, false);
+        break;
     case 3: proxy_drop_replies_once(network); break;
     case 4: server_number(under, "CLIENT KILL TYPE pubsub"); break;
     case 5: server_number(under, "CLIENT KILL TYPE normal SKIPME yes"); break;
@@ -386,7 +400,8 @@ static void a_storm_leaves_every_operation_complete_and_nothing_behind(void **st
     census seen = {0};
     for (int i = 0; i < SAILORS; i++) count(&seen, crew[i].acts);
     count(&seen, self->strays);
-    print_message("%llu operations, %llu closings\n", (unsigned long long)seen.acts, (unsigned long long)self->closings);
+    print_message("%llu operations, %llu closings\n", (unsigned long long)seen.acts,
+                  (unsigned long long)self->closings);
     assert_int_equal(seen.never, 0);
     assert_int_equal(seen.twice, 0);
     assert_int_equal(seen.uninvited, 0);

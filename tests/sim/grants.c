@@ -126,6 +126,26 @@ void grants_check_fence(int client, const redlock_lock *lock, redlock_mode as)
     if (!is_given) referee_break("client %d has fence %llu, which it was not given", client, (unsigned long long)fence);
 }
 
+static bool is_hold_of(const member *at, const redlock_lock *lock)
+{
+    const char *from = memchr(at->bytes, ' ', at->length);
+    size_t length = lock->hold_id_length;
+    if (from == NULL || (size_t)(at->bytes + at->length - from) < length + 2) return false;
+    return memcmp(from + 1, lock_hold_id(lock), length) == 0 && from[1 + length] == ' ';
+}
+
+bool grants_has(int name, const redlock_lock *lock)
+{
+    const sorted_set *set = keyspace_find(node_data(), key_of(name));
+    double now_ms = (double)(node_clock_us() / 1000);
+    for (int i = 0; set != NULL && i < set->count; i++) {
+        const member *at = sorted_member(set, i);
+        if (at->score < 1 || at->score >= waiters_from || !is_hold_of(at, lock)) continue;
+        return (at->score >= shared_from ? at->score - shared_from : at->score) > now_ms;
+    }
+    return false;
+}
+
 /* ---- Holders ---------------------------------------------------------------------------------- */
 
 /* The end of the last lease, in ms of the node's clock; 0 when nobody holds. */

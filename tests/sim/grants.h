@@ -21,6 +21,9 @@ bool grants_had_late(void);
 
 void grants_check_fence(int client, const redlock_lock *lock, redlock_mode as);
 
+/* Does the node have the lock as a live hold, of either kind? */
+bool grants_has(int name, const redlock_lock *lock);
+
 void grants_note_holders(int name);
 /* Later than now while it is held. */
 int64_t grants_free_since_us(int name);

@@ -212,6 +212,7 @@ static void judge_exclusion(int name)
     int exclusive = 0, shared = 0, of[MACHINES_MOST];
     for (int i = 0; i < the_plan->client_count; i++) {
         if (clients[i].lock == NULL || clients[i].what->name != name || !believes(i)) continue;
+        if (!grants_has(name, clients[i].lock)) referee_break("client %d believes that it holds %d, and the node does not", i, name);
         of[exclusive + shared] = i;
         if (clients[i].mode == REDLOCK_EXCLUSIVE) exclusive++;
         else shared++;

@@ -2,7 +2,7 @@
  * The promises of docs/guarantees.md, checked after every instant of a schedule:
  *
  *   exclusion    those who believe that they hold (redlock_is_held on their own clock) are compatible, as long as the
- *                node lost no data and its clock did not step forward
+ *                node lost no data and its clock did not step forward; and the node has each of them as a live holder
  *   fences       each exclusive grant on the node has a higher fence than all before it, whatever was lost;
  *                and the holder's fence is the one of its grant
  *   waiting      a lock that nobody holds is taken by a live waiter within a bound; who subscribes anew asks anew
