@@ -131,8 +131,8 @@ static void answered(call *back, const reply *from, int64_t now_us)
     redlock_lock *lock = (redlock_lock *)back;
     keeper *self = lock->keeper;
     answer read;
-    judge(&read, lock, from);
     pthread_mutex_lock(&self->mutex);
+    judge(&read, lock, from);
     lock->errand_is_out = false;
     bool is_free = false;
     if (lock->state == LOCK_UNDOING && lock->errand_is_undo) is_free = undo_answered(self, lock, &read, now_us);

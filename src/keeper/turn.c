@@ -182,6 +182,8 @@ bool keeper_turn(keeper *self, int64_t until_us)
 {
     int64_t due_us;
     if (!work(self, &due_us)) return false;
+    /* A callback closed the client: that begins now, not when something is due. */
+    if (atomic_load(&self->close_requested)) due_us = INT64_MIN;
     pump(self, earliest(due_us, until_us));
     pthread_mutex_lock(&self->mutex);
     self->armed_us = INT64_MIN;

@@ -67,9 +67,9 @@ static inline void account_give(void *arg, void *memory)
     if (memory == NULL) return;
     char *whole = (char *)memory - ACCOUNT_HEAD;
     memcpy(&size, whole, sizeof size);
-    atomic_fetch_sub(&self->blocks, 1);
-    atomic_fetch_sub(&self->bytes, (long)size);
     free(whole);
+    atomic_fetch_sub(&self->bytes, (long)size);
+    atomic_fetch_sub(&self->blocks, 1); /* last: whoever sees none may put the account away */
 }
 
 #define COUNTED_BY(account_) .allocator = {account_take, account_give, (account_)}

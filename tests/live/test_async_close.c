@@ -13,6 +13,7 @@ static void close_it(deed *self)
 static bool has_so_many_descriptors(void *arg) { return open_descriptors() == *(int *)arg; }
 static bool is_closed(void *arg) { return ((loop *)arg)->client == NULL; }
 
+/* At once: nothing else is to happen that would wake anybody. */
 static void a_completion_closes_the_client(void **state)
 {
     async_stage *the = *state;
@@ -23,6 +24,8 @@ static void a_completion_closes_the_client(void **state)
     deeds waiters = deeds_new(on, 10);
     deed *closer = deed_new(on);
     for (size_t i = 0; i < waiters.count; i++) deed_acquire(&waiters.first[i], "busy", FOR_EVER);
+    loop_until(on, has_waiters, (&(expected){the->stage, "busy", 10}));
+    int64_t from_us = now_us();
     closer->then = close_it;
     deed_acquire(closer, "r", NULL);
     loop_until(on, deed_is_done, closer);
@@ -30,6 +33,7 @@ static void a_completion_closes_the_client(void **state)
     loop_until(on, is_closed, on);
     loop_until(on, deeds_are_done, &waiters);
     eventually(has_holders, (&(expected){the->stage, "r", 0}));
+    assert_in_range(since_ms(from_us), 0, 5000 + late_us() / 1000);
     for (size_t i = 0; i < waiters.count; i++) assert_int_equal(waiters.first[i].status, REDLOCK_ERR_CLOSED);
     EXPECT(redlock_release_async(closer->lock, NULL, NULL), REDLOCK_ERR_CLOSED);
     eventually(is_all_given_back, &the->account);
