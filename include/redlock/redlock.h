@@ -196,8 +196,9 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_open(const char *uri,
 /* Ends every wait with REDLOCK_ERR_CLOSED, releases every lock that is still held (in at most
  * timeout_ms; what cannot be released expires), stops the keeper, and gives the memory back. Lock
  * handles that the caller still has stay valid to read and to release, and answer
- * REDLOCK_ERR_CLOSED. No other call of this client may begin after redlock_close did; calls in
- * progress are waited for. Inside a callback it takes effect when the callback returns
+ * REDLOCK_ERR_CLOSED. No other call of this client may begin after redlock_close did; calls that
+ * began before are waited for, except redlock_fd, _timeout_ms, _process and _stats_read, which must
+ * be over. Inside a callback it takes effect when the callback returns
  * (REDLOCK_HOST_DELIVER: in the next redlock_process, or the one that is running). NULL is allowed. */
 REDLOCK_API redlock_status redlock_close(redlock_client *client);
 

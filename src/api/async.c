@@ -12,8 +12,8 @@
 #include "host/thread.h"
 #include "wire/key.h"
 
-/* An operation and its completion. It is freed when both are done with: the keeper's part (a call may still be in flight after the end), and
- * the completion (which may wait for redlock_process). */
+/* An operation and its completion. It is freed when both are done with: the keeper's part (a call may still be in
+ * flight after the end), and the completion (which may wait for redlock_process). */
 struct completion {
     operation op; /* first */
     redlock_client *client;
@@ -24,10 +24,11 @@ struct completion {
     void *arg;
     int64_t began_us;
     redlock_status (*judge)(redlock_client *client, redlock_lock *lock, const request *asked);
-    struct completion *next;   /* in the client's list of those that wait for redlock_process */
+    bool upgrades;                 /* a conversion is under way */
+    struct completion *next;       /* in the client's list of those that wait for redlock_process */
     bool is_dropped, is_delivered; /* with the client's completions_mutex */
-    size_t holder_at;          /* where in `waiter` a request has the holder's member */
-    char waiter[];             /* of an acquisition that may wait; or of a request, the members that it names */
+    size_t holder_at;              /* where in `waiter` a request has the holder's member */
+    char waiter[];                 /* of an acquisition that may wait; or of a request, the members that it names */
 };
 
 /* ---- The end ---- */
@@ -87,11 +88,22 @@ static void acquisition_finished(operation *op, int64_t now_us)
     conclude(self);
 }
 
+/* What was begun is ended whatever came of it: without an answer the holder may be in either mode. */
+static void end_upgrade(completion *self)
+{
+    request *asked = &self->op.single;
+    if (asked->state == REQUEST_SENT) asked->is_ambiguous = true;
+    asked->status = self->op.status;
+    self->op.status = handle_judge_upgrade(self->lock, asked);
+}
+
 static void nested_finished(operation *op, int64_t now_us)
 {
     (void)now_us;
     completion *self = (completion *)op;
-    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = self->judge(self->client, self->lock, &op->single);
+    if (self->upgrades) end_upgrade(self);
+    else if (!op->is_at_once && op->status == REDLOCK_OK)
+        op->status = self->judge(self->client, self->lock, &op->single);
     if (op->status != REDLOCK_OK) handle_leave(self->client, self->lock);
     conclude(self);
 }
@@ -192,12 +204,6 @@ static redlock_status acquire_new(completion *self, const void *name, size_t nam
     return status;
 }
 
-static redlock_status judge_upgrade(redlock_client *client, redlock_lock *lock, const request *asked)
-{
-    (void)client;
-    return handle_judge_upgrade(lock, asked);
-}
-
 /* A hold entered again: complete at once, or after an upgrade or an extension. */
 static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
 {
@@ -207,7 +213,7 @@ static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
     if (!redlock_is_held(held)) {
         answer_at_once(self, REDLOCK_LOST);
     } else if (as->kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED) {
-        self->judge = judge_upgrade;
+        self->upgrades = true;
         self->holder_at = HOLDER_SIZE;
         ask_about(self, handle_begin_upgrade(held, self->waiter));
     } else if (is_short) {
@@ -231,25 +237,25 @@ static redlock_status acquire_again(completion *self, const mode *as, int64_t wa
 static redlock_status check_acquire(redlock_client *client, const void *name, size_t name_length,
                                     const redlock_options *options, redlock_options *o)
 {
-    if (client == NULL || !options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
+    if (!options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
     if (o->canceller != NULL || o->detail != NULL) return REDLOCK_ERR_ARGUMENT;
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     return name == NULL || name_length == 0 || name_length > KEY_NAME_MAX ? REDLOCK_ERR_NAME : REDLOCK_OK;
 }
 
-redlock_status redlock_acquire_async(redlock_client *client, const void *name, size_t name_length,
-                                     const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
-                                     redlock_operation *id)
+static redlock_status acquire_async(redlock_client *client, const void *name, size_t name_length,
+                                    const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
+                                    redlock_operation *id)
 {
     redlock_options o = {0};
-    if (id != NULL) *id = 0;
-    if (acquired == NULL) return REDLOCK_ERR_ARGUMENT;
     redlock_status status = check_acquire(client, name, name_length, options, &o);
     int64_t wanted_ttl_ms = o.ttl_ms;
     if (status == REDLOCK_OK) status = acquisition_check(&o);
     if (status != REDLOCK_OK) return status;
     mode as = acquisition_mode(&o);
-    completion *self = new_completion(client, o.reentrant ? 2 * HOLDER_SIZE + WAITER_SIZE : o.wait_ms != 0 ? WAITER_SIZE : 0);
+    completion *self = new_completion(client, o.reentrant      ? 2 * HOLDER_SIZE + WAITER_SIZE
+                                              : o.wait_ms != 0 ? WAITER_SIZE
+                                                               : 0);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->options = o;
     self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
@@ -258,6 +264,18 @@ redlock_status redlock_acquire_async(redlock_client *client, const void *name, s
     if (o.reentrant) self->lock = acquisition_enter_again(client, name, name_length, &as);
     if (self->lock != NULL) return acquire_again(self, &as, wanted_ttl_ms);
     return acquire_new(self, name, name_length, &as, id);
+}
+
+redlock_status redlock_acquire_async(redlock_client *client, const void *name, size_t name_length,
+                                     const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
+                                     redlock_operation *id)
+{
+    if (id != NULL) *id = 0;
+    if (client == NULL || acquired == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = acquire_async(client, name, name_length, options, acquired, arg, id);
+    client_end_call(client);
+    return status;
 }
 
 static completion *new_request(redlock_lock *lock, redlock_done_fn *done, void *arg)
@@ -326,7 +344,9 @@ redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_
 void redlock_cancel_async(redlock_client *client, redlock_operation id)
 {
     if (client == NULL || id == 0 || fork_guard_is_child(&client->fork)) return;
+    client_begin_call(client);
     keeper_cancel(&client->keeper, id);
+    client_end_call(client);
 }
 
 /* ---- The caller's event loop ---- */

@@ -56,10 +56,7 @@ void redlock_canceller_close(redlock_canceller *canceller)
     free(canceller);
 }
 
-int canceller_fd(const redlock_canceller *canceller)
-{
-    return canceller == NULL ? -1 : canceller->fd;
-}
+int canceller_fd(const redlock_canceller *canceller) { return canceller == NULL ? -1 : canceller->fd; }
 
 _Bool canceller_is_set(const redlock_canceller *canceller)
 {

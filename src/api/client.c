@@ -16,13 +16,44 @@
 #include "lane/drive.h"
 #include "wire/key.h"
 
-enum { DEFAULT_TIMEOUT_MS = 2000, DEFAULT_LINGER_MS = 5000, GRACE_LEAST_MS = 5000, DEFAULT_SPIN_US = 60, SPIN_MOST_US = 1000 };
+enum {
+    DEFAULT_TIMEOUT_MS = 2000,
+    DEFAULT_LINGER_MS = 5000,
+    GRACE_LEAST_MS = 5000,
+    DEFAULT_SPIN_US = 60,
+    SPIN_MOST_US = 1000
+};
 static const int64_t duration_most_ms = INT64_C(30) * 24 * 3600 * 1000;
 
 redlock_client *client_of(const redlock_lock *lock)
 {
     return (redlock_client *)((char *)lock->keeper - offsetof(redlock_client, keeper));
 }
+
+/* ---- Calls in progress ---- */
+
+#define CLIENT_IS_CLOSING (1u << 31)
+
+void client_begin_call(redlock_client *client) { atomic_fetch_add(&client->calls, 1); }
+
+void client_end_call(redlock_client *client)
+{
+    if (atomic_fetch_sub(&client->calls, 1) != CLIENT_IS_CLOSING + 1) return;
+    pthread_mutex_lock(&client->calls_mutex);
+    client->has_no_calls = true;
+    pthread_cond_signal(&client->calls_ended);
+    pthread_mutex_unlock(&client->calls_mutex);
+}
+
+static void await_end_of_calls(redlock_client *client)
+{
+    bool has_calls = atomic_fetch_or(&client->calls, CLIENT_IS_CLOSING) > 0;
+    pthread_mutex_lock(&client->calls_mutex);
+    while (has_calls && !client->has_no_calls) pthread_cond_wait(&client->calls_ended, &client->calls_mutex);
+    pthread_mutex_unlock(&client->calls_mutex);
+}
+
+/* ---- Memory ---- */
 
 static void free_client(redlock_client *self)
 {
@@ -32,6 +63,8 @@ static void free_client(redlock_client *self)
     if (self->closing_fd >= 0) close(self->closing_fd);
     if (self->completions_fd >= 0) close(self->completions_fd);
     pthread_mutex_destroy(&self->completions_mutex);
+    pthread_cond_destroy(&self->calls_ended);
+    pthread_mutex_destroy(&self->calls_mutex);
     memory_free(&from, self->name);
     memory_free(&from, self->key_prefix);
     memory_free(&from, self->tls_server_name);
@@ -91,10 +124,7 @@ redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, reque
 
 /* ---- Opening ---- */
 
-static bool duration_is_valid(int64_t ms)
-{
-    return ms >= 0 && ms <= duration_most_ms;
-}
+static bool duration_is_valid(int64_t ms) { return ms >= 0 && ms <= duration_most_ms; }
 
 static redlock_status check(const redlock_client_options *o)
 {
@@ -103,16 +133,13 @@ static redlock_status check(const redlock_client_options *o)
         why = "a timeout is 0 (the default) to 30 days";
     else if (o->linger_ms < -1 || o->linger_ms > duration_most_ms)
         why = "linger_ms is -1 (not at all), 0 (the default) to 30 days";
-    else if (o->spin_us < -1 || o->spin_us > SPIN_MOST_US)
-        why = "spin_us is -1 (never), 0 (the default) to 1000";
+    else if (o->spin_us < -1 || o->spin_us > SPIN_MOST_US) why = "spin_us is -1 (never), 0 (the default) to 1000";
     else if (o->key_prefix != NULL && !key_prefix_is_valid(o->key_prefix))
         why = "key_prefix has braces or control characters, or is too long";
     else if ((o->allocator.allocate == NULL) != (o->allocator.release == NULL))
         why = "an allocator has both functions or none";
-    else if ((unsigned)o->host > REDLOCK_HOST_MANUAL)
-        why = "host is not a redlock_host";
-    else if ((unsigned)o->log_level > REDLOCK_LOG_SILENT)
-        why = "log_level is not a level";
+    else if ((unsigned)o->host > REDLOCK_HOST_MANUAL) why = "host is not a redlock_host";
+    else if ((unsigned)o->log_level > REDLOCK_LOG_SILENT) why = "log_level is not a level";
     detail_write(o->detail, why);
     return why == NULL ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
 }
@@ -166,10 +193,7 @@ static redlock_status identify(redlock_client *self)
     return REDLOCK_OK;
 }
 
-static int64_t or_default(int64_t value, int64_t otherwise)
-{
-    return value != 0 ? value : otherwise;
-}
+static int64_t or_default(int64_t value, int64_t otherwise) { return value != 0 ? value : otherwise; }
 
 static void configure(redlock_client *self, const redlock_client_options *o)
 {
@@ -222,6 +246,8 @@ static redlock_status make(redlock_client *self, const char *uri, const redlock_
     self->host = o->host;
     self->completions_end = &self->completions;
     pthread_mutex_init(&self->completions_mutex, NULL);
+    pthread_mutex_init(&self->calls_mutex, NULL);
+    pthread_cond_init(&self->calls_ended, NULL);
     atomic_store(&self->references, 1);
     self->log = event_log_from(o->log, o->log_arg, o->log_level);
     fork_guard_open(&self->fork);
@@ -274,6 +300,7 @@ redlock_status client_close(redlock_client *client)
     if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one) return REDLOCK_ERR_SYSTEM;
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
+    await_end_of_calls(client);
     if (client->completions_fd >= 0) async_deliver_all(client);
     client_unref(client);
     return REDLOCK_OK;

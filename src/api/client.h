@@ -16,11 +16,12 @@
 
 struct redlock_client {
     _Atomic unsigned references;
+    _Atomic unsigned calls; /* in progress; the highest bit: it is being closed */
     memory memory;
     event_log log;
     fork_guard fork;
     endpoint server;
-    char *name;       /* the user's; NULL for none */
+    char *name; /* the user's; NULL for none */
     char *key_prefix;
     char *tls_server_name;
     identity who;
@@ -34,12 +35,15 @@ struct redlock_client {
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
     redlock_host host;
+    pthread_mutex_t calls_mutex;
+    pthread_cond_t calls_ended;
+    bool has_no_calls; /* after the last call of a client that is being closed */
     pthread_mutex_t completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
-    int completions_fd; /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
+    int completions_fd;                                /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
     _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client, redlock_process does it */
-    _Atomic uint64_t delivering; /* the number of the thread that runs them; 0: none */
-    int closing_fd;   /* readable once redlock_close began: ends every wait */
+    _Atomic uint64_t delivering;       /* the number of the thread that runs them; 0: none */
+    int closing_fd;                    /* readable once redlock_close began: ends every wait */
     pool lanes;
     keeper keeper;
 };
@@ -55,6 +59,10 @@ redlock_status client_close(redlock_client *client);
 redlock_client *client_of(const redlock_lock *lock);
 void client_free_lock(redlock_lock *lock);
 void client_unref(redlock_client *client);
+
+/* Around every public call that is given the client, and that redlock_close has to wait for. May be nested. */
+void client_begin_call(redlock_client *client);
+void client_end_call(redlock_client *client);
 
 /* May a blocking call begin on this thread? REDLOCK_OK, _ERR_FORKED or _ERR_IN_CALLBACK. */
 redlock_status client_enter(const redlock_client *client);

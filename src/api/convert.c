@@ -76,8 +76,18 @@ question handle_begin_upgrade(redlock_lock *lock, char *holder)
     return begin(lock, SCRIPT_UPGRADE, KIND_EXCLUSIVE, holder);
 }
 
+static bool is_grant(const request *asked)
+{
+    return asked->value[0] > 0 && asked->value[0] <= SERVER_NUMBER_MOST && asked->value[1] > 0 &&
+           asked->value[1] <= LEASE_MOST_MS;
+}
+
 redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked)
 {
+    if (asked->status == REDLOCK_OK && asked->code == CONVERT_DONE && !is_grant(asked)) {
+        keeper_end_conversion(lock->keeper, lock, lock_kind(lock), false);
+        return REDLOCK_ERR_PROTOCOL;
+    }
     redlock_status status = end(lock, KIND_EXCLUSIVE, asked->status, asked);
     if (status != REDLOCK_OK) return status;
     atomic_store(&lock->fence, (uint64_t)asked->value[0]);
@@ -108,11 +118,8 @@ static redlock_status take_away(redlock_client *client, const char *key, size_t 
 {
     exchange asks = {0};
     request asked;
-    question about = {.script = SCRIPT_FORCE,
-                      .key = key,
-                      .key_length = key_length,
-                      .holder = "",
-                      .first_ms = client->linger_ms};
+    question about = {
+        .script = SCRIPT_FORCE, .key = key, .key_length = key_length, .holder = "", .first_ms = client->linger_ms};
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, true);
     if (status != REDLOCK_OK) return status;
     detail_write(detail, asked.status == REDLOCK_OK ? "" : asked.text);
@@ -120,12 +127,9 @@ static redlock_status take_away(redlock_client *client, const char *key, size_t 
     return asked.status;
 }
 
-redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,
-                                     redlock_detail *detail)
+static redlock_status force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,
+                                    redlock_detail *detail)
 {
-    if (removed != NULL) *removed = 0;
-    detail_write(detail, "");
-    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
     size_t key_length = name == NULL ? 0 : key_write(NULL, 0, client->key_prefix, name, name_length);
@@ -135,5 +139,17 @@ redlock_status redlock_force_release(redlock_client *client, const void *name, s
     key_write(key, key_length, client->key_prefix, name, name_length);
     status = take_away(client, key, key_length, removed, detail);
     memory_free(&client->memory, key);
+    return status;
+}
+
+redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,
+                                     redlock_detail *detail)
+{
+    if (removed != NULL) *removed = 0;
+    detail_write(detail, "");
+    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = force_release(client, name, name_length, removed, detail);
+    client_end_call(client);
     return status;
 }

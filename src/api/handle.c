@@ -84,10 +84,7 @@ bool handle_is_valid(const redlock_lock *lock, int64_t now_us)
 
 /* ---- What it tells ---- */
 
-bool redlock_is_held(const redlock_lock *lock)
-{
-    return lock != NULL && handle_is_valid(lock, clock_now_us());
-}
+bool redlock_is_held(const redlock_lock *lock) { return lock != NULL && handle_is_valid(lock, clock_now_us()); }
 
 int64_t redlock_remaining_ms(const redlock_lock *lock)
 {

@@ -7,8 +7,8 @@
 #include "wire/mode.h"
 #include "wire/question.h"
 
-/* A handle for one acquisition, with an identity of its own, not held yet. It counts as a reference of the client. NULL when out of
- * memory. */
+/* A handle for one acquisition, with an identity of its own, not held yet. It counts as a reference of the client. NULL
+ * when out of memory. */
 redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const mode *as,
                          const redlock_options *options);
 

@@ -29,10 +29,7 @@ void holds_destroy(holds *self)
     pthread_mutex_destroy(&self->mutex);
 }
 
-static redlock_lock **bucket_of(holds *self, uint64_t h)
-{
-    return &self->bucket[h & (self->buckets - 1)];
-}
+static redlock_lock **bucket_of(holds *self, uint64_t h) { return &self->bucket[h & (self->buckets - 1)]; }
 
 static void chain(holds *self, redlock_lock *lock)
 {
@@ -88,8 +85,7 @@ bool holds_leave(holds *self, redlock_lock *lock)
 
 static bool is_named(const redlock_lock *lock, uint64_t h, const void *name, size_t name_length)
 {
-    return lock->name_hash == h && lock->name_length == name_length &&
-           memcmp(lock_name(lock), name, name_length) == 0;
+    return lock->name_hash == h && lock->name_length == name_length && memcmp(lock_name(lock), name, name_length) == 0;
 }
 
 static bool belongs_to(const redlock_lock *lock, const claimant *who)
@@ -104,8 +100,7 @@ redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, con
     uint64_t h = hash(name, name_length);
     pthread_mutex_lock(&self->mutex);
     redlock_lock *lock = *bucket_of(self, h);
-    while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who)))
-        lock = lock->same_bucket;
+    while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who))) lock = lock->same_bucket;
     if (lock != NULL) lock->depth++;
     pthread_mutex_unlock(&self->mutex);
     return lock;

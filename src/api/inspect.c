@@ -131,13 +131,9 @@ static redlock_status inquire(redlock_client *client, inquiry *self, const void 
     return asked.status != REDLOCK_OK ? asked.status : self->status;
 }
 
-redlock_status redlock_inspect(redlock_client *client, const void *name, size_t name_length,
-                               redlock_inspection **inspection, redlock_detail *detail)
+static redlock_status inspect(redlock_client *client, const void *name, size_t name_length,
+                              redlock_inspection **inspection, redlock_detail *detail)
 {
-    if (inspection == NULL) return REDLOCK_ERR_ARGUMENT;
-    *inspection = NULL;
-    detail_write(detail, "");
-    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
@@ -145,6 +141,19 @@ redlock_status redlock_inspect(redlock_client *client, const void *name, size_t 
     status = inquire(client, &self, name, name_length, detail);
     if (status == REDLOCK_OK) *inspection = &self.made->shown;
     else if (self.made != NULL) redlock_inspection_free(&self.made->shown);
+    return status;
+}
+
+redlock_status redlock_inspect(redlock_client *client, const void *name, size_t name_length,
+                               redlock_inspection **inspection, redlock_detail *detail)
+{
+    if (inspection == NULL) return REDLOCK_ERR_ARGUMENT;
+    *inspection = NULL;
+    detail_write(detail, "");
+    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = inspect(client, name, name_length, inspection, detail);
+    client_end_call(client);
     return status;
 }
 

@@ -36,7 +36,7 @@ redlock_status acquisition_check(redlock_options *o)
 /* ---- Acquire ---- */
 
 acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
-                              int64_t now_us)
+                                int64_t now_us)
 {
     acquire_terms terms = {.hold_id = lock_hold_id(lock),
                            .hold_id_length = lock->hold_id_length,
@@ -108,8 +108,8 @@ static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
     keeper_adopt(&client->keeper, lock);
 }
 
-redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
-                             int64_t now_us)
+redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
+                                  const redlock_options *o, int64_t now_us)
 {
     if (op->status == REDLOCK_OK) {
         adopt(client, lock, op, o, now_us);
@@ -204,8 +204,8 @@ static redlock_status suit(redlock_client *client, redlock_lock *held, const mod
 static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const mode *as,
                              const redlock_options *o)
 {
-    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, thread_number(), as->kind,
-                                             clock_now_us());
+    return o->wait_ms != 0 &&
+           holds_excludes(&client->holds, name, name_length, thread_number(), as->kind, clock_now_us());
 }
 
 static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const mode *as,
@@ -224,6 +224,25 @@ static redlock_status acquire_new(redlock_client *client, const void *name, size
     return status;
 }
 
+static redlock_status acquire_checked(redlock_client *client, const void *name, size_t name_length, redlock_options *o,
+                                      redlock_lock **lock)
+{
+    int64_t wanted_ttl_ms = o->ttl_ms;
+    redlock_status status = client_enter(client);
+    if (status == REDLOCK_OK) status = acquisition_check(o);
+    if (status != REDLOCK_OK) return status;
+    if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
+    mode as = acquisition_mode(o);
+    redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &as) : NULL;
+    if (held != NULL) {
+        status = suit(client, held, &as, wanted_ttl_ms);
+        if (status == REDLOCK_OK) *lock = held;
+        return status;
+    }
+    if (waits_for_itself(client, name, name_length, &as, o)) return REDLOCK_DEADLOCK;
+    return acquire_new(client, name, name_length, &as, o, lock);
+}
+
 redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, size_t name_length,
                                      const redlock_options *options, redlock_lock **lock)
 {
@@ -232,20 +251,10 @@ redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, s
     *lock = NULL;
     if (client == NULL || !options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
     detail_write(o.detail, "");
-    int64_t wanted_ttl_ms = o.ttl_ms;
-    redlock_status status = client_enter(client);
-    if (status == REDLOCK_OK) status = acquisition_check(&o);
-    if (status != REDLOCK_OK) return status;
-    if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
-    mode as = acquisition_mode(&o);
-    redlock_lock *held = o.reentrant ? acquisition_enter_again(client, name, name_length, &as) : NULL;
-    if (held != NULL) {
-        status = suit(client, held, &as, wanted_ttl_ms);
-        if (status == REDLOCK_OK) *lock = held;
-        return status;
-    }
-    if (waits_for_itself(client, name, name_length, &as, &o)) return REDLOCK_DEADLOCK;
-    return acquire_new(client, name, name_length, &as, &o, lock);
+    client_begin_call(client);
+    redlock_status status = acquire_checked(client, name, name_length, &o, lock);
+    client_end_call(client);
+    return status;
 }
 
 redlock_status redlock_acquire(redlock_client *client, const char *name, const redlock_options *options,

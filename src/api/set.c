@@ -85,6 +85,23 @@ static redlock_status settle(redlock_set *self, const redlock_options *o)
     return REDLOCK_OK;
 }
 
+static redlock_status acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
+                                  const redlock_options *o, redlock_set **set)
+{
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    redlock_set *self = memory_new(&client->memory, sizeof *self + count * sizeof(entry));
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->from = client->memory;
+    self->count = count;
+    status = fill(self, names);
+    if (status == REDLOCK_OK) status = acquire_all(client, self, *o);
+    if (status == REDLOCK_OK) status = settle(self, o);
+    if (status == REDLOCK_OK) *set = self;
+    else (void)release_all(self);
+    return status;
+}
+
 redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
                                    const redlock_options *options, redlock_set **set)
 {
@@ -95,17 +112,9 @@ redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_by
         return REDLOCK_ERR_ARGUMENT;
     if (!options_copy(&o, sizeof o, options) || o.reentrant) return REDLOCK_ERR_ARGUMENT;
     o.struct_size = sizeof o;
-    redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
-    redlock_set *self = memory_new(&client->memory, sizeof *self + count * sizeof(entry));
-    if (self == NULL) return REDLOCK_ERR_MEMORY;
-    self->from = client->memory;
-    self->count = count;
-    status = fill(self, names);
-    if (status == REDLOCK_OK) status = acquire_all(client, self, o);
-    if (status == REDLOCK_OK) status = settle(self, &o);
-    if (status == REDLOCK_OK) *set = self;
-    else (void)release_all(self);
+    client_begin_call(client);
+    redlock_status status = acquire_set(client, names, count, &o, set);
+    client_end_call(client);
     return status;
 }
 
@@ -116,7 +125,4 @@ redlock_lock *redlock_set_lock(const redlock_set *set, size_t index)
     return NULL;
 }
 
-redlock_status redlock_release_set(redlock_set *set)
-{
-    return set == NULL ? REDLOCK_OK : release_all(set);
-}
+redlock_status redlock_release_set(redlock_set *set) { return set == NULL ? REDLOCK_OK : release_all(set); }

@@ -19,7 +19,7 @@ int64_t lease_valid_until_granted(server_instant known, int64_t granted_us, int6
     /* The span between two readings of the server's clock is not one of ours: allow for its drift
      * too. A server clock that stepped back makes the span negative, which only ends validity early. */
     int64_t span_us = granted_us - known.server_us;
-    int64_t earliest_us = known.sent_us + span_us - (span_us > 0 ? span_us / 1000 : 0);
+    int64_t earliest_us = known.sent_us + span_us - (span_us > 0 ? span_us / 100 : 0);
     int64_t counted_from_us = earliest_us < received_us ? earliest_us : received_us;
     return lease_valid_until(counted_from_us, lease_ms);
 }

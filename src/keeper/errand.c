@@ -46,7 +46,8 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
         ask.waiter_length = write_waiter(waiter, self, lock);
     }
     command cmd;
-    question_command(&cmd, &ask, conn_takes_source(&self->lane.command, ask.script, lock->by_source, &lock->insists));
+    lock->by_source = conn_takes_source(&self->lane.command, ask.script, lock->by_source, &lock->insists);
+    question_command(&cmd, &ask, lock->by_source);
     lock->nonce = ask.nonce;
     lock->call.answered = answered;
     lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
@@ -68,10 +69,7 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     keeper_plan(self, lock, now_us);
 }
 
-static bool is_lease(int64_t ms)
-{
-    return ms > 0 && ms <= LEASE_MOST_MS;
-}
+static bool is_lease(int64_t ms) { return ms > 0 && ms <= LEASE_MOST_MS; }
 
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {

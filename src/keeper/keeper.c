@@ -19,10 +19,7 @@ static const int64_t awake = INT64_MIN;
 /* An undo is tried for the ttl, or so long if that is longer: a queued waiter has no lease that would end it. */
 static const int64_t undo_least_us = 60 * 1000000;
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- List and schedule, with the mutex ---- */
 
@@ -116,10 +113,8 @@ redlock_status keeper_reserve(keeper *self, bool needs_thread)
 {
     pthread_mutex_lock(&self->mutex);
     redlock_status status = REDLOCK_OK;
-    if (!schedule_reserve(&self->timers, self->terms.config->memory, self->lock_count + 1))
-        status = REDLOCK_ERR_MEMORY;
-    else if (needs_thread)
-        status = keeper_start(self);
+    if (!schedule_reserve(&self->timers, self->terms.config->memory, self->lock_count + 1)) status = REDLOCK_ERR_MEMORY;
+    else if (needs_thread) status = keeper_start(self);
     if (status == REDLOCK_OK) self->lock_count++;
     pthread_mutex_unlock(&self->mutex);
     return status;
@@ -245,10 +240,7 @@ static void set_kind(redlock_lock *lock, char kind)
     lock->nonce = -1; /* a renewal under way asked for the holder that it no longer is: its answer is void */
 }
 
-static char other_kind(char kind)
-{
-    return kind == KIND_SHARED ? KIND_EXCLUSIVE : KIND_SHARED;
-}
+static char other_kind(char kind) { return kind == KIND_SHARED ? KIND_EXCLUSIVE : KIND_SHARED; }
 
 void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to)
 {
@@ -310,10 +302,7 @@ void keeper_lost(keeper *self, redlock_lock *lock)
     pthread_mutex_unlock(&self->mutex);
 }
 
-bool keeper_is_calling(const keeper *self)
-{
-    return atomic_load(&self->turning) == thread_number();
-}
+bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) == thread_number(); }
 
 /* From here on an undo has nobody to see to it. */
 static void end(keeper *self)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The keeper: one thread per client, however many locks (or none, see redlock_host). It renews, tells holders that a lock is lost, and undoes in the
- * background what a caller could not wait for. It has one connection of its own, and sleeps until the next
- * instant of its schedule; taking and releasing locks wakes it only when that instant moves forward.
+ * The keeper: one thread per client, however many locks (or none, see redlock_host). It renews, tells holders that a
+ * lock is lost, and undoes in the background what a caller could not wait for. It has one connection of its own, and
+ * sleeps until the next instant of its schedule; taking and releasing locks wakes it only when that instant moves
+ * forward.
  *
  * A lock's life here:
  *
@@ -19,8 +20,8 @@
  * An errand is a command that the keeper sends for a lock, at most one at a time: a renewal, or an undo.
  * A lock whose user lets go while its errand is out is freed by the answer.
  *
- * Threads: `mutex` guards the schedule, the list and every lock's fields but those said to be atomic. No callback of the user runs
- * under it. The connection belongs to the keeper's thread alone. */
+ * Threads: `mutex` guards the schedule, the list and every lock's fields but those said to be atomic. No callback of
+ * the user runs under it. The connection belongs to the keeper's thread alone. */
 #ifndef REDLOCK_KEEPER_KEEPER_H
 #define REDLOCK_KEEPER_KEEPER_H
 
@@ -51,25 +52,25 @@ struct redlock_lock {
     redlock_lost_fn *on_lost;
     void *on_lost_arg;
     _Atomic uint64_t fence;
-    uint64_t number;       /* of the hold; its hold id ends in it */
+    uint64_t number; /* of the hold; its hold id ends in it */
     uint64_t name_hash;
-    uint64_t thread;       /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
-    unsigned depth;        /* ... how often a reentrant hold was entered */
+    uint64_t thread; /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
+    unsigned depth;  /* ... how often a reentrant hold was entered */
     int64_t acquired_us;
-    int64_t claim_ms;      /* with inbox_number: what an undo needs to name the waiter's member */
+    int64_t claim_ms; /* with inbox_number: what an undo needs to name the waiter's member */
     int64_t undo_until_us;
-    int64_t nonce;         /* of the errand under way */
+    int64_t nonce; /* of the errand under way */
     enum lock_state state;
-    _Atomic char kind;     /* the first letter of the holder */
+    _Atomic char kind; /* the first letter of the holder */
     _Atomic bool is_lost;
     _Atomic bool is_closed; /* undone by the client's close; the user still has the handle */
     bool is_reentrant;
-    bool is_converting;    /* an upgrade or downgrade is under way: an absent holder proves nothing */
+    bool is_converting;        /* an upgrade or downgrade is under way: an absent holder proves nothing */
     _Atomic bool is_unsettled; /* one ended without an answer: the holder has this kind, or the other one */
     bool is_listed;
-    bool is_calling_back;  /* on_lost is running */
-    bool is_abandoned;     /* the user let go while the errand was out: its answer frees the lock */
-    bool errand_is_out;    /* the connection has `call` */
+    bool is_calling_back; /* on_lost is running */
+    bool is_abandoned;    /* the user let go while the errand was out: its answer frees the lock */
+    bool errand_is_out;   /* the connection has `call` */
     bool errand_is_undo;
     bool by_source;
     bool insists;          /* see conn_takes_source */
@@ -79,24 +80,21 @@ struct redlock_lock {
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length;
     uint16_t mode_length, owner_length, hold_id_length; /* within the holder; the owner ends the mode */
-    char bytes[];          /* key, name, holder; each with a NUL */
+    char bytes[];                                       /* key, name, holder; each with a NUL */
 };
 
 static inline const char *lock_key(const redlock_lock *lock) { return lock->bytes; }
 static inline const char *lock_name(const redlock_lock *lock) { return lock->bytes + lock->key_length + 1; }
-static inline const char *lock_holder(const redlock_lock *lock)
-{
-    return lock_name(lock) + lock->name_length + 1;
-}
-static inline const char *lock_hold_id(const redlock_lock *lock)
-{
-    return lock_holder(lock) + lock->mode_length + 1;
-}
+static inline const char *lock_holder(const redlock_lock *lock) { return lock_name(lock) + lock->name_length + 1; }
+static inline const char *lock_hold_id(const redlock_lock *lock) { return lock_holder(lock) + lock->mode_length + 1; }
 static inline const char *lock_owner(const redlock_lock *lock)
 {
     return lock_holder(lock) + lock->mode_length - lock->owner_length;
 }
-static inline char lock_kind(const redlock_lock *lock) { return atomic_load_explicit(&lock->kind, memory_order_relaxed); }
+static inline char lock_kind(const redlock_lock *lock)
+{
+    return atomic_load_explicit(&lock->kind, memory_order_relaxed);
+}
 
 /* What the keeper takes from its client; all of it outlives the keeper. */
 typedef struct keeper_terms {
@@ -117,20 +115,20 @@ struct keeper {
     pthread_cond_t called_back;
     keeper_terms terms;
     schedule timers;
-    size_t lock_count;      /* room in the schedule is kept for so many */
-    redlock_lock *locks;    /* those that are held or undone */
-    size_t undoing;         /* of them */
+    size_t lock_count;   /* room in the schedule is kept for so many */
+    redlock_lock *locks; /* those that are held or undone */
+    size_t undoing;      /* of them */
     lane lane;
     operations operations;
-    poller poller;          /* of a client without a thread */
+    poller poller; /* of a client without a thread */
     int wake_fd;
-    int64_t armed_us;       /* the keeper sleeps until then; INT64_MIN: it is awake */
+    int64_t armed_us; /* the keeper sleeps until then; INT64_MIN: it is awake */
     pthread_t thread;
     _Atomic bool has_thread;
-    _Atomic uint64_t turning; /* the number of the thread that is in a turn; 0: none */
+    _Atomic uint64_t turning;     /* the number of the thread that is in a turn; 0: none */
     _Atomic bool close_requested; /* by a callback: closing begins when the turn is over */
     bool is_closing;
-    bool has_ended;         /* nobody turns it any more */
+    bool has_ended; /* nobody turns it any more */
     int64_t closing_until_us;
 };
 
@@ -160,8 +158,8 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);
 /* A lease was extended by a request sent at sent_us. */
 void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms);
 
-/* A conversion to the kind `to` (the first letter of its holder) begins; and ends, with that kind or the one before, or unsettled:
- * then whatever finds the holder absent looks for it under the other kind, once. */
+/* A conversion to the kind `to` (the first letter of its holder) begins; and ends, with that kind or the one before, or
+ * unsettled: then whatever finds the holder absent looks for it under the other kind, once. */
 void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to);
 void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled);
 
@@ -190,8 +188,8 @@ int64_t keeper_wake_us(keeper *self);
 /* Is this the keeper's own thread: a callback? */
 bool keeper_is_calling(const keeper *self);
 
-/* Completes every operation, undoes every lock that is still held, until `until_us` at the latest, and ends the thread. The
- * locks stay with their users; undone ones are freed. */
+/* Completes every operation, undoes every lock that is still held, until `until_us` at the latest, and ends the thread.
+ * The locks stay with their users; undone ones are freed. */
 void keeper_close(keeper *self, int64_t until_us);
 void keeper_destroy(keeper *self);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What the keeper's files share: keeper.c has the doors for other threads, turn.c what happens inside, errand.c the commands for
- * locks, operation.c the asynchronous operations. */
+ * What the keeper's files share: keeper.c has the doors for other threads, turn.c what happens inside, errand.c the
+ * commands for locks, operation.c the asynchronous operations. */
 #ifndef REDLOCK_KEEPER_KEEPER_INTERNAL_H
 #define REDLOCK_KEEPER_KEEPER_INTERNAL_H
 
 #include "keeper/keeper.h"
 
-/* Sends what is due for the lock: a renewal, or an undo. Called with the mutex. When it cannot be sent now, it is scheduled again. */
+/* Sends what is due for the lock: a renewal, or an undo. Called with the mutex. When it cannot be sent now, it is
+ * scheduled again. */
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us);
 
 /* Schedules the lock's next instant, or takes it off the schedule. With the mutex. */

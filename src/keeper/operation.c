@@ -3,14 +3,16 @@
 #include "keeper/operation.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "host/clock.h"
+#include "host/portion.h"
 #include "keeper/keeper.h"
 #include "lane/drive.h"
 
-/* The clock is looked at after so many operations; and so many are taken in at a time. */
-enum { BETWEEN_CLOCKS = 16, TAKEN_MOST = 512 };
+/* The clock is looked at after so many operations; and so many are taken in, or found to be due, in one turn. */
+enum { BETWEEN_CLOCKS = PORTION(16, 1), TAKEN_MOST = PORTION(256, 1) };
 
 static void drop(operations *self, operation *op);
 
@@ -31,10 +33,7 @@ void operations_destroy(operations *self, const memory *from)
 
 /* ---- The table, with the mutex ---- */
 
-static operation **bucket_of(operations *self, uint64_t id)
-{
-    return &self->bucket[id & (self->buckets - 1)];
-}
+static operation **bucket_of(operations *self, uint64_t id) { return &self->bucket[id & (self->buckets - 1)]; }
 
 static void chain(operations *self, operation *op)
 {
@@ -102,29 +101,30 @@ static void make_ready(operations *self, operation *op)
     if (op->is_ready) return;
     op->is_ready = true;
     op->after = NULL;
+    op->listed_at = self->ready_end;
     *self->ready_end = op;
     self->ready_end = &op->after;
 }
 
-static operation *take_ready(operations *self)
-{
-    operation *op = self->ready;
-    if (op == NULL) return NULL;
-    self->ready = op->after;
-    if (self->ready == NULL) self->ready_end = &self->ready;
-    op->is_ready = false;
-    return op;
-}
-
-/* Takes one out of the ready list. */
 static void unready(operations *self, operation *op)
 {
     if (!op->is_ready) return;
-    operation **at = &self->ready;
-    while (*at != op) at = &(*at)->after;
-    *at = op->after;
     op->is_ready = false;
-    if (*at == NULL) self->ready_end = at;
+    *op->listed_at = op->after;
+    if (op->after != NULL) op->after->listed_at = op->listed_at;
+    else self->ready_end = op->listed_at;
+}
+
+static void sweep_again(operations *self) { self->unswept = self->all; }
+
+/* The next one to be advanced. While a sweep is under way it goes first: whoever came first asks first. */
+static operation *take_next(operations *self)
+{
+    operation *op = self->unswept != NULL ? self->unswept : self->ready;
+    if (op == NULL) return NULL;
+    if (op == self->unswept) self->unswept = op->next;
+    unready(self, op);
+    return op;
 }
 
 static void link_in(operations *self, operation *op)
@@ -140,29 +140,12 @@ static void link_in(operations *self, operation *op)
 
 static void link_out(operations *self, operation *op)
 {
+    if (self->unswept == op) self->unswept = op->next;
     if (op->previous != NULL) op->previous->next = op->next;
     else self->all = op->next;
     if (op->next != NULL) op->next->previous = op->previous;
     else self->last = op->previous;
     self->running--;
-}
-
-/* Makes the ready list anew, in the order of submission: whoever came first asks first. */
-static void order_ready(operations *self)
-{
-    self->ready = NULL;
-    self->ready_end = &self->ready;
-    for (operation *op = self->all; op != NULL; op = op->next) {
-        if (!op->is_ready) continue;
-        op->is_ready = false;
-        make_ready(self, op);
-    }
-}
-
-static void make_all_ready(operations *self)
-{
-    for (operation *op = self->all; op != NULL; op = op->next) op->is_ready = true;
-    order_ready(self);
 }
 
 /* ---- One operation ---- */
@@ -173,10 +156,7 @@ static void moved(exchange *asks)
     make_ready(&keeps->operations, (operation *)asks);
 }
 
-static bool is_in_flight(const operation *op)
-{
-    return !op->is_at_once && exchange_is_in_flight(&op->asks);
-}
+static bool is_in_flight(const operation *op) { return !op->is_at_once && exchange_is_in_flight(&op->asks); }
 
 static void drop(operations *self, operation *op)
 {
@@ -213,11 +193,24 @@ static void keep_deadline(operation *op, int64_t now_us)
     if (is_late && engine->state != ACQUIRE_DONE) acquire_stop(engine, engine->at_deadline, now_us);
 }
 
+/* It hears of the inbox what it missed: of all losses one, and that it is open now. */
+static void catch_up(keeper *keeps, operation *op, int64_t now_us)
+{
+    const operations *self = &keeps->operations;
+    acquire *engine = &op->acquisition;
+    bool is_open = keeps->lane.inbox_is_subscribed;
+    if (op->inbox_seen == self->inbox_changes) return;
+    op->inbox_seen = self->inbox_changes;
+    if (engine->inbox_is_open || !is_open) acquire_inbox_lost(engine, self->inbox_why, self->inbox_text, now_us);
+    if (is_open) acquire_inbox_opened(engine, now_us);
+}
+
 static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
 {
     acquire *engine = &op->acquisition;
     lane *on = &keeps->lane;
     acquire_asked(engine, now_us);
+    catch_up(keeps, op, now_us);
     keep_deadline(op, now_us);
     while (engine->state != ACQUIRE_DONE) {
         drive_advance(on, engine, &op->asks, op->waiter_length, keeps->terms.nonces, now_us);
@@ -264,6 +257,7 @@ static void start(keeper *keeps, operation *op, int64_t now_us)
         op->status = REDLOCK_ERR_MEMORY;
     } else if (op->acquires) {
         acquire_begin(&op->acquisition, &op->terms, keeps->lane.inbox_is_subscribed, now_us);
+        op->inbox_seen = self->inbox_changes;
         op->asks.request = &op->acquisition.asks;
     } else {
         op->asks.request = &op->single;
@@ -327,11 +321,13 @@ static bool has_submitted(keeper *keeps)
 static void take_due(operations *self, int64_t now_us)
 {
     timer *first;
-    while ((first = schedule_first(&self->timers)) != NULL && first->at_us <= now_us) {
+    for (int n = 0; n < TAKEN_MOST && (first = schedule_first(&self->timers)) != NULL && first->at_us <= now_us; n++) {
         schedule_remove(&self->timers, first);
         make_ready(self, (operation *)((char *)first - offsetof(operation, timer)));
     }
 }
+
+bool operations_has_work(const operations *self) { return self->ready != NULL || self->unswept != NULL; }
 
 int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
 {
@@ -340,30 +336,31 @@ int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
     take_due(self, now_us);
     int64_t until_us = now_us + budget_us;
     operation *op;
-    for (unsigned n = 1; (op = take_ready(self)) != NULL; n++) {
+    for (unsigned n = 1; (op = take_next(self)) != NULL; n++) {
         advance(keeps, op, now_us);
         if (n % BETWEEN_CLOCKS != 0) continue;
         now_us = clock_now_us();
         if (now_us >= until_us) break;
     }
-    if (self->ready != NULL) return INT64_MIN;
+    if (operations_has_work(self)) return INT64_MIN;
     timer *first = schedule_first(&self->timers);
     return first == NULL ? NEVER : first->at_us;
 }
 
-/* The states of both connections in one number that changes whenever an operation might go on. */
-static unsigned look(const lane *on)
+/* What a waiting operation may see of a connection: gone, on its way, or open; and how often it went. */
+static unsigned look(const conn *at)
 {
-    return (on->command.generation + on->inbox.generation) * 64u + (unsigned)on->command.state * 8u +
-           (unsigned)on->inbox.state;
+    unsigned stage = at->state == CONN_OPEN ? 2 : at->state == CONN_CLOSED ? 0 : 1;
+    return at->generation * 3 + stage;
 }
 
 void operations_notice(keeper *keeps)
 {
-    unsigned now = look(&keeps->lane);
-    if (now == keeps->operations.connected_as) return;
-    keeps->operations.connected_as = now;
-    make_all_ready(&keeps->operations);
+    operations *self = &keeps->operations;
+    unsigned looks[] = {look(&keeps->lane.command), look(&keeps->lane.inbox)};
+    if (memcmp(looks, self->looks, sizeof looks) == 0) return;
+    memcpy(self->looks, looks, sizeof looks);
+    sweep_again(self);
 }
 
 void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
@@ -384,23 +381,19 @@ void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
 static void opened(void *arg, int64_t now_us)
 {
     keeper *keeps = arg;
-    for (operation *op = keeps->operations.all; op != NULL; op = op->next) {
-        if (!op->acquires || op->is_at_once || op->is_told) continue;
-        acquire_inbox_opened(&op->acquisition, now_us);
-        op->is_ready = true;
-    }
-    order_ready(&keeps->operations);
+    (void)now_us;
+    keeps->operations.inbox_changes++;
+    sweep_again(&keeps->operations);
 }
 
 static void lost(void *arg, redlock_status why, const char *text, int64_t now_us)
 {
-    keeper *keeps = arg;
-    for (operation *op = keeps->operations.all; op != NULL; op = op->next) {
-        if (!op->acquires || op->is_at_once || op->is_told) continue;
-        acquire_inbox_lost(&op->acquisition, why, text, now_us);
-        op->is_ready = true;
-    }
-    order_ready(&keeps->operations);
+    operations *self = &((keeper *)arg)->operations;
+    (void)now_us;
+    self->inbox_changes++;
+    self->inbox_why = why;
+    snprintf(self->inbox_text, sizeof self->inbox_text, "%s", text == NULL ? "" : text);
+    sweep_again(self);
 }
 
 /* A hold id ends in the number of the hold in base 36, and that is the operation's id. */
@@ -424,6 +417,7 @@ static void granted(void *arg, const grant *message, int64_t now_us)
     operation *op = find(&keeps->operations, number_of(message->hold_id, message->hold_id_length));
     pthread_mutex_unlock(&keeps->mutex);
     if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL) return;
+    catch_up(keeps, op, now_us);
     acquire_granted(&op->acquisition, message, now_us);
     make_ready(&keeps->operations, op);
 }

@@ -9,6 +9,10 @@
  *
  * finished() runs exactly once for each submitted operation, on the thread that turns the keeper, without its mutex.
  *
+ * What concerns all at once (a connection came or went, the inbox opened or was lost) is not told to all at once, since
+ * there may be ten thousand of them: a sweep goes through them in the order of submission, in as many turns as it
+ * takes. Whoever has something to do before the sweep comes by hears first what it missed.
+ *
  * Threads: the table, `submitted` and `cancelled` belong to the keeper's mutex; the rest to the turning thread. */
 #ifndef REDLOCK_KEEPER_OPERATION_H
 #define REDLOCK_KEEPER_OPERATION_H
@@ -27,18 +31,20 @@ struct operation {
     };
     acquire_terms terms;
     bool acquires;
-    bool is_ready;         /* in the ready list */
-    bool is_told;          /* finished() ran */
-    bool is_cancelled;     /* in the cancelled list; with the mutex */
-    bool outlasts_close;   /* a release: closing waits for it, as long as it waits at all */
-    bool is_at_once;       /* nothing to ask: finishes with `status` in the next turn */
+    bool is_ready;       /* in the ready list */
+    bool is_told;        /* finished() ran */
+    bool is_cancelled;   /* in the cancelled list; with the mutex */
+    bool outlasts_close; /* a release: closing waits for it, as long as it waits at all */
+    bool is_at_once;     /* nothing to ask: finishes with `status` in the next turn */
     redlock_status status;
     size_t waiter_length;
     timer timer;
+    unsigned inbox_seen; /* operations.inbox_changes, when it last heard of the inbox */
     uint64_t id;
-    operation *same_bucket;    /* in the table, by id */
+    operation *same_bucket;     /* in the table, by id */
     operation *previous, *next; /* of all that run */
-    operation *after;          /* in one of the lists: submitted, ready */
+    operation *after;           /* in one of the lists: submitted, ready */
+    operation **listed_at;      /* in the ready list: what points to it */
     operation *next_cancelled;
     void (*finished)(operation *self, int64_t now_us); /* frees what only the operation knows; the status is set */
     void (*free_self)(operation *self);
@@ -54,10 +60,14 @@ typedef struct operations {
     operation *cancelled;
     operation *all, *last; /* in the order of submission */
     operation *ready, **ready_end;
+    operation *unswept; /* the sweep: this one and all behind it are to be looked at, before the ready ones */
     schedule timers;
     size_t running;
-    size_t untold;         /* of them */
-    unsigned connected_as; /* what the connections looked like at the last look */
+    size_t untold;            /* of them */
+    unsigned looks[2];        /* what the connections looked like at the last look */
+    unsigned inbox_changes;   /* how often the inbox opened or was lost */
+    redlock_status inbox_why; /* of the latest loss */
+    char inbox_text[ANSWER_TEXT];
 } operations;
 
 struct keeper;
@@ -69,9 +79,12 @@ void operations_destroy(operations *self, const memory *from);
 void operation_submit(struct keeper *keeps, operation *op);
 void operation_cancel(struct keeper *keeps, uint64_t id);
 
-/* On the turning thread, without the mutex: starts, stops and moves what is ready, for about `budget_us`. Until when nothing more is to be done
- * is returned (an instant in the past: there is more to do now). */
+/* On the turning thread, without the mutex: starts, stops and moves what is ready, for about `budget_us`. Until when
+ * nothing more is to be done is returned (an instant in the past: there is more to do now). */
 int64_t operations_turn(struct keeper *keeps, int64_t now_us, int64_t budget_us);
+
+/* Is there more to do now, whatever the clock says? */
+bool operations_has_work(const operations *self);
 
 /* After the lane was pumped: notices connections that changed. */
 void operations_notice(struct keeper *keeps);

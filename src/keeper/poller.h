@@ -11,7 +11,7 @@
 enum { POLLER_CONNS = 2 };
 
 typedef struct poller {
-    int fd;       /* -1: there is none */
+    int fd; /* -1: there is none */
     int timer_fd;
     int64_t armed_us;
     struct watched {
@@ -26,7 +26,8 @@ typedef struct poller {
 bool poller_open(poller *self, int wake_fd);
 void poller_close(poller *self);
 
-/* Follows what a connection waits for now. A descriptor's number may come back with another socket, so its generation counts. */
+/* Follows what a connection waits for now. A descriptor's number may come back with another socket, so its generation
+ * counts. */
 void poller_watch(poller *self, int index, const conn *which);
 
 /* A watched descriptor is about to be closed. */

@@ -73,7 +73,4 @@ void schedule_remove(schedule *self, timer *which)
     sink(self, last);
 }
 
-timer *schedule_first(const schedule *self)
-{
-    return self->count > 0 ? self->heap[1] : NULL;
-}
+timer *schedule_first(const schedule *self) { return self->count > 0 ? self->heap[1] : NULL; }

@@ -7,21 +7,16 @@
 
 #include "host/clock.h"
 #include "host/histogram.h"
+#include "host/portion.h"
 #include "host/thread.h"
 #include "keeper/keeper_internal.h"
 
 /* How long a round may work on operations, and on how many locks, before it looks at the sockets again. */
-enum { BUDGET_US = 400, ATTENDED_MOST = 64 };
+enum { BUDGET_US = PORTION(400, 0), ATTENDED_MOST = PORTION(64, 1) };
 
-static redlock_lock *lock_of(timer *which)
-{
-    return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer));
-}
+static redlock_lock *lock_of(timer *which) { return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer)); }
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Locks, with the mutex ---- */
 
@@ -72,14 +67,11 @@ void keeper_let_go_of_all(keeper *self)
 static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     bool is_hopeless = lock->state == LOCK_UNDOING && !lock->errand_is_out && now_us >= lock->undo_until_us;
-    if (is_hopeless)
-        give_up_undo(self, lock);
-    else if (lock->state == LOCK_HELD && hold_due(&lock->hold, now_us) == HOLD_IS_OVER)
-        tell_lost(self, lock);
+    if (is_hopeless) give_up_undo(self, lock);
+    else if (lock->state == LOCK_HELD && hold_due(&lock->hold, now_us) == HOLD_IS_OVER) tell_lost(self, lock);
     else if (lock->state == LOCK_UNDOING || hold_due(&lock->hold, now_us) == HOLD_RENEWS)
         errand_send(self, lock, now_us);
-    else
-        keeper_plan(self, lock, now_us);
+    else keeper_plan(self, lock, now_us);
 }
 
 static bool is_due(const redlock_lock *lock, int64_t now_us)
@@ -211,8 +203,9 @@ static void *run(void *arg)
 /* It blocks every signal: the host's handlers run on the host's threads. */
 redlock_status keeper_start(keeper *self)
 {
-    /* Whoever closes the client turns it: a thread that began now would turn it, too. */
-    bool is_turned = atomic_load(&self->has_thread) || self->is_closing;
+    /* Whoever closes the client turns it: a thread that began now would turn it, too. (In this order: a thread that
+     * closes it from a callback gives itself up after it was requested.) */
+    bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) || self->is_closing;
     if (self->terms.host == REDLOCK_HOST_MANUAL || is_turned) return REDLOCK_OK;
     sigset_t all, before;
     sigfillset(&all);
@@ -250,7 +243,7 @@ void keeper_process(keeper *self)
              !atomic_load(&self->close_requested));
     operations_notice(self);
     /* The last flush may have broken a connection: what that means is found out at once. */
-    if (self->operations.ready != NULL) until_us = INT64_MIN;
+    if (operations_has_work(&self->operations)) until_us = INT64_MIN;
     poller_watch(&self->poller, 0, &self->lane.command);
     poller_watch(&self->poller, 1, &self->lane.inbox);
     poller_arm(&self->poller, earliest(until_us, sockets_wake_us(self)));

@@ -8,54 +8,15 @@
 #include <stdalign.h>
 #include <string.h>
 
-/* ---- The byte queue --------------------------------------------------------------------------- */
-
-enum { BUFFER_SIZE_MIN = 512 };
-
-static void compact(buffer *self)
-{
-    if (self->start == 0) return;
-    size_t length = buffer_length(self);
-    if (length > 0) memmove(self->bytes, self->bytes + self->start, length);
-    self->start = 0;
-    self->end = length;
-}
-
-bool buffer_reserve(buffer *self, const memory *from, size_t size)
-{
-    if (self->size - self->end >= size) return true;
-    compact(self);
-    if (self->size - self->end >= size) return true;
-    if (size > SIZE_MAX / 4 || self->end > SIZE_MAX / 4) return false;
-
-    size_t grown = self->size < BUFFER_SIZE_MIN ? BUFFER_SIZE_MIN : self->size;
-    while (grown - self->end < size) grown *= 2;
-    char *bytes = memory_regrow(from, self->bytes, self->end, grown);
-    if (bytes == NULL) return false;
-    self->bytes = bytes;
-    self->size = grown;
-    return true;
-}
-
-void buffer_free(buffer *self, const memory *from)
-{
-    memory_free(from, self->bytes);
-    *self = (buffer){0};
-}
-
-bool codec_write(buffer *out, const memory *from, const command *cmd)
+bool codec_write(outbox *out, const memory *from, const command *cmd)
 {
     char *bytes = NULL;
     long long length = redisFormatCommandArgv(&bytes, cmd->argc, (const char **)cmd->argv, cmd->length);
     if (length < 0) return false;
 
-    bool has_room = buffer_reserve(out, from, (size_t)length);
-    if (has_room) {
-        memcpy(out->bytes + out->end, bytes, (size_t)length);
-        out->end += (size_t)length;
-    }
+    bool is_added = outbox_add(out, from, bytes, (size_t)length);
     redisFreeCommand(bytes);
-    return has_room;
+    return is_added;
 }
 
 /* ---- The memory of a reply -------------------------------------------------------------------- *
@@ -82,6 +43,7 @@ struct codec_reader {
     size_t elements;   /* of all arrays of the reply in hand, together */
     bool is_between;   /* the next byte begins a reply */
     bool is_refused;
+    bool lacks_memory; /* that is why */
 };
 
 static chunk *chunk_new(const memory *from, size_t size)
@@ -125,7 +87,10 @@ static void *take(codec_reader *reader, size_t size)
     enum { ALIGNMENT = alignof(reply) };
     if (size > SIZE_MAX / 2) return NULL;
     size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    if (reader->current->size - reader->current->used < rounded && !add_chunk(reader, rounded)) return NULL;
+    if (reader->current->size - reader->current->used < rounded && !add_chunk(reader, rounded)) {
+        reader->lacks_memory = true;
+        return NULL;
+    }
     void *taken = reader->current->bytes + reader->current->used;
     reader->current->used += rounded;
     return taken;
@@ -266,6 +231,7 @@ bool codec_reader_reset(codec_reader *reader)
     begin_reply(reader);
     reader->unfinished = 0;
     reader->is_between = true;
+    reader->lacks_memory = false;
     reader->parser = redisReaderCreateWithFunctions(&builders);
     reader->is_refused = reader->parser == NULL;
     if (reader->is_refused) return false;
@@ -276,10 +242,13 @@ bool codec_reader_reset(codec_reader *reader)
 bool codec_feed(codec_reader *reader, const char *bytes, size_t length)
 {
     if (reader->is_refused) return false;
-    if (redisReaderFeed(reader->parser, bytes, length) != REDIS_OK) reader->is_refused = true;
+    /* Nothing else makes it fail that has not been refused before. */
+    if (redisReaderFeed(reader->parser, bytes, length) != REDIS_OK) reader->is_refused = reader->lacks_memory = true;
     reader->unfinished += length;
     return !reader->is_refused;
 }
+
+bool codec_lacks_memory(const codec_reader *reader) { return reader->lacks_memory; }
 
 enum codec_result codec_next(codec_reader *reader, const reply **out)
 {

@@ -9,22 +9,12 @@
 #include <stddef.h>
 
 #include "host/memory.h"
+#include "lane/outbox.h"
 #include "wire/command.h"
 #include "wire/reply.h"
 
-/* A byte queue: written at the end, consumed at the start. */
-typedef struct buffer {
-    char *bytes;
-    size_t start, end, size;
-} buffer;
-
-/* Room for `size` more bytes at the end, or false (out of memory). */
-bool buffer_reserve(buffer *self, const memory *from, size_t size);
-void buffer_free(buffer *self, const memory *from);
-static inline size_t buffer_length(const buffer *self) { return self->end - self->start; }
-
 /* Appends the command's bytes, or changes nothing and answers false (out of memory). */
-bool codec_write(buffer *out, const memory *from, const command *cmd);
+bool codec_write(outbox *out, const memory *from, const command *cmd);
 
 /* Limits of a reply; beyond them the stream is refused. */
 enum { CODEC_DEPTH_MAX = 4, CODEC_ELEMENTS_MAX = 8192, CODEC_REPLY_BYTES_MAX = 1 << 22 };
@@ -37,6 +27,9 @@ bool codec_reader_reset(codec_reader *reader);
 
 /* False once the stream is refused (malformed, over a limit, out of memory). */
 bool codec_feed(codec_reader *reader, const char *bytes, size_t length);
+
+/* Was the stream refused for want of memory, and not for what it says? */
+bool codec_lacks_memory(const codec_reader *reader);
 
 enum codec_result { CODEC_REPLY, CODEC_MORE, CODEC_REFUSED };
 

@@ -4,6 +4,7 @@
 #include "lane/conn.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,8 +73,8 @@ void conn_destroy(conn *self)
 {
     conn_close(self, REDLOCK_OK, NULL, 0);
     codec_reader_free(self->reader);
-    buffer_free(&self->greeting, self->config->memory);
-    buffer_free(&self->out, self->config->memory);
+    outbox_free(&self->greeting, self->config->memory);
+    outbox_free(&self->out, self->config->memory);
     self->reader = NULL;
 }
 
@@ -85,6 +86,7 @@ void conn_open(conn *self, int64_t now_us)
     self->tls_wants_write = false;
     self->has_received = false;
     self->has_answered = false;
+    self->has_served = false;
     self->greeting_due = 0;
     conn_start_connecting(self, now_us);
 }
@@ -111,7 +113,7 @@ static int64_t jitter_below(conn *self, int64_t bound)
  * theirs at the same instant. One that did not, even if it was accepted, backs off. */
 static void schedule_retry(conn *self, int64_t now_us)
 {
-    if (self->has_answered) {
+    if (self->has_served) {
         self->retry_at_us = now_us + jitter_below(self, REOPEN_SPREAD_US);
         return;
     }
@@ -137,40 +139,53 @@ static void give_socket_back(conn *self)
     tls_session_free(self->tls);
     self->tls = NULL;
     conn_drop_descriptor(self);
-    self->greeting.start = self->greeting.end = 0;
-    self->out.start = self->out.end = 0;
+    outbox_clear(&self->greeting, self->config->memory);
+    outbox_clear(&self->out, self->config->memory);
 }
 
-static void answer_all_unknown(call *lost, int64_t now_us)
+/* To whom it matters, in portions: it may be ten thousand. */
+static void tell_cut(conn *self, int most, int64_t now_us)
 {
-    while (lost != NULL) {
-        call *head = lost;
-        lost = head->next;
+    for (int n = 0; n < most && self->cut != NULL; n++) {
+        call *head = self->cut;
+        self->cut = head->next;
         head->next = NULL;
         head->answered(head, NULL, now_us);
     }
 }
 
+static void cut_calls(conn *self)
+{
+    if (self->first == NULL) return;
+    if (self->cut == NULL) self->cut = self->first;
+    else self->cut_last->next = self->first;
+    self->cut_last = self->last;
+    self->first = self->last = NULL;
+}
+
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us)
 {
-    if (self->state == CONN_CLOSED) return;
+    bool is_by_owner = why == REDLOCK_OK;
+    if (self->state == CONN_CLOSED) {
+        if (is_by_owner) tell_cut(self, INT_MAX, now_us);
+        return;
+    }
     /* Copied first: it may be the TLS session's. */
     redlock_detail copy = {""};
     if (detail != NULL) snprintf(copy.text, sizeof copy.text, "%s", detail);
     self->failure = why;
     self->failure_detail = copy;
-    if (why == REDLOCK_OK) self->retry_at_us = now_us;
+    if (is_by_owner) self->retry_at_us = now_us;
     else schedule_retry(self, now_us);
-    bool is_loss = why != REDLOCK_OK && self->state == CONN_OPEN;
+    bool is_loss = !is_by_owner && self->state == CONN_OPEN;
     if (is_loss && self->config->counters != NULL) conn_count(&self->config->counters->connections_lost);
 
     give_socket_back(self);
-    call *lost = self->first;
-    self->first = self->last = NULL;
+    cut_calls(self);
     self->generation++;
     conn_move(self, CONN_CLOSED);
-    /* The answers may open it again: nothing of it is looked at after this. */
-    answer_all_unknown(lost, now_us);
+    /* The answers may open it again. */
+    tell_cut(self, is_by_owner ? INT_MAX : CONN_CUT_AT_ONCE, now_us);
 }
 
 void conn_fail_system(conn *self, redlock_status why, const char *what, int error, int64_t now_us)
@@ -249,7 +264,10 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
         return;
     }
     self->has_answered = true;
-    self->failures = 0;
+    if (from->kind != REPLY_ERROR) {
+        self->has_served = true;
+        self->failures = 0;
+    }
     self->first = head->next;
     if (self->first == NULL) self->last = NULL;
     head->next = NULL;
@@ -277,7 +295,8 @@ short conn_poll_events(const conn *self)
 
 bool conn_has_pending(const conn *self)
 {
-    return self->tls != NULL && self->state >= CONN_GREETING && tls_has_pending(self->tls);
+    bool has_decrypted = self->tls != NULL && self->state >= CONN_GREETING && tls_has_pending(self->tls);
+    return has_decrypted || self->cut != NULL;
 }
 
 int64_t conn_wake_us(const conn *self)
@@ -292,10 +311,13 @@ int64_t conn_wake_us(const conn *self)
 
 void conn_ready(conn *self, short revents, int64_t now_us)
 {
+    tell_cut(self, CONN_CUT_AT_ONCE, now_us);
     unsigned generation = self->generation;
     switch (self->state) {
     case CONN_CLOSED: return;
-    case CONN_RESOLVING: conn_addresses_ready(self, now_us); return;
+    case CONN_RESOLVING:
+        if (revents != 0) conn_addresses_ready(self, now_us);
+        return;
     case CONN_CONNECTING:
         if (revents != 0) conn_connect_ready(self, now_us);
         return;

@@ -14,7 +14,8 @@
  * whatever else is ready, once the connection is open (bytes are held back during SECURING and GREETING).
  *
  * The promise: every submitted call is answered exactly once, by a reply, or by NULL when the
- * connection ends first. A connection whose oldest call missed its deadline is closed, since its later
+ * connection ends first (where there are very many, in portions: see conn_close and conn_has_pending).
+ * A connection whose oldest call missed its deadline is closed, since its later
  * replies could be taken for answers to other questions.
  *
  * Never blocks but in conn_receive_soon. Not thread-safe: one thread at a time. */
@@ -27,6 +28,7 @@
 #include "topology/endpoint.h"
 #include "host/log.h"
 #include "host/memory.h"
+#include "host/portion.h"
 #include "lane/codec.h"
 #include "lane/resolve.h"
 #include "lane/tls.h"
@@ -55,8 +57,8 @@ typedef struct conn_config {
     const event_log *log;
     struct conn_counters *counters; /* may be NULL */
     uint32_t jitter_seed;
-    int64_t spin_us;                /* see conn_receive_soon; 0: never */
-    unsigned spinners_most;         /* of all connections together */
+    int64_t spin_us;        /* see conn_receive_soon; 0: never */
+    unsigned spinners_most; /* of all connections together */
 } conn_config;
 
 /* Counted with relaxed atomics, for many connections at once. */
@@ -74,7 +76,7 @@ struct conn {
     int fd;                    /* -1 when there is none */
     int64_t state_deadline_us; /* for the whole way to OPEN */
     int64_t retry_at_us;       /* CLOSED: not to be opened before this (backoff with jitter) */
-    unsigned failures;         /* attempts that failed since a call was last answered */
+    unsigned failures;         /* attempts that failed since it last served us */
     redlock_status failure;    /* why it was last closed; REDLOCK_OK if never or by the owner */
     redlock_detail failure_detail;
     lookup *lookup;
@@ -83,17 +85,19 @@ struct conn {
     int64_t address_deadline_us; /* CONNECTING: its share of the time */
     tls_session *tls;
     bool tls_wants_write;
-    bool has_received;     /* bytes came on this connection */
-    bool has_answered;     /* a call was answered on it: whoever listens there serves us */
-    bool may_spin;         /* the owner's word: this answer is worth spinning for */
-    int64_t answer_us;     /* how long answers took lately: a moving average, for the spinning */
+    bool has_received;                  /* bytes came on this connection */
+    bool has_answered;                  /* a call was answered on it ... */
+    bool has_served;                    /* ... and not with an error: whoever listens there serves us */
+    bool may_spin;                      /* the owner's word: this answer is worth spinning for */
+    int64_t answer_us;                  /* how long answers took lately: a moving average, for the spinning */
     unsigned source_sent[SCRIPT_COUNT]; /* generation + 1 of the connection that last took this script's source */
-    unsigned generation;   /* counts the closings: who calls out compares it afterwards */
-    buffer greeting;       /* bytes of the greeting not yet written */
-    unsigned greeting_due; /* the steps of it whose replies are still to come, as bits */
-    buffer out;            /* bytes of calls not yet written */
+    unsigned generation;                /* counts the closings: who calls out compares it afterwards */
+    outbox greeting;                    /* bytes of the greeting not yet written */
+    unsigned greeting_due;              /* the steps of it whose replies are still to come, as bits */
+    outbox out;                         /* bytes of calls not yet written */
     codec_reader *reader;
-    call *first, *last; /* calls in flight, oldest first */
+    call *first, *last;   /* calls in flight, oldest first */
+    call *cut, *cut_last; /* calls whose connection ended, and that were not told yet */
     /* RESP2 pub/sub: receives every ["message", channel, payload]; NULL on a command connection.
      * Must not close the connection. */
     void (*on_message)(conn *self, const reply *channel, const reply *payload, int64_t now_us);
@@ -111,15 +115,17 @@ void conn_destroy(conn *self);
  * state may be CLOSED again, with a failure. */
 void conn_open(conn *self, int64_t now_us);
 
-/* Closes; every call in flight is answered NULL (in order, after the state is CLOSED). `why` REDLOCK_OK: by the owner,
- * not a failure. */
+/* Closes; every call in flight is answered NULL, in order, after the state is CLOSED. `why` REDLOCK_OK: by the owner,
+ * not a failure: then all are answered before it returns, otherwise CONN_CUT_AT_ONCE of them. */
+enum { CONN_CUT_AT_ONCE = PORTION(128, 1) };
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us);
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
 bool conn_submit(conn *self, call *call, const command *cmd, int64_t now_us);
 
-/* Is the script's source to be sent now? `wanted`: its SHA-1 was not known. If the source is on its way on this connection already, the SHA-1 is
- * asked for once more behind it, and only then *insists makes the next answer yes: after a restart ten thousand requests need one source. */
+/* Is the script's source to be sent now? `wanted`: its SHA-1 was not known. If the source is on its way on this
+ * connection already, the SHA-1 is asked for once more behind it, and only then *insists makes the next answer yes:
+ * after a restart ten thousand requests need one source. */
 bool conn_takes_source(conn *self, enum script_id id, bool wanted, bool *insists);
 
 /* Writes what is ready, as far as the socket takes it. Called once after a round of submissions. */
@@ -128,7 +134,7 @@ void conn_flush(conn *self, int64_t now_us);
 /* What to wait for: a descriptor (-1: none) and poll(2) events. */
 int conn_poll_fd(const conn *self);
 short conn_poll_events(const conn *self);
-/* Must conn_ready be called without waiting (decrypted bytes in hand)? */
+/* Must conn_ready be called without waiting (decrypted bytes in hand, calls to be told that they were cut)? */
 bool conn_has_pending(const conn *self);
 /* When conn_tick is due; INT64_MAX for never. */
 int64_t conn_wake_us(const conn *self);

@@ -9,9 +9,8 @@
 
 enum {
     RECEIVE_SIZE = 16 * 1024,
-    RECEIVE_ROUNDS = 4,         /* then the other connections of the lane have their turn */
-    TRANSMIT_SIZE = 256 * 1024, /* so, too, with what is sent; poll says when to go on */
-    IDLE_QUEUE_SIZE = 64 * 1024 /* what a queue that is empty again may keep */
+    RECEIVE_ROUNDS = 4,        /* then the other connections of the lane have their turn */
+    TRANSMIT_SIZE = 256 * 1024 /* so, too, with what is sent; poll says when to go on */
 };
 
 /* How a transfer went; MOVED: `*count` bytes. */
@@ -48,19 +47,19 @@ static enum transfer judge_tls(conn *self, enum tls_result result, int64_t now_u
 
 /* ---- Out -------------------------------------------------------------------------------------- */
 
-static buffer *queue(conn *self) { return self->state == CONN_GREETING ? &self->greeting : &self->out; }
+static outbox *queue(conn *self) { return self->state == CONN_GREETING ? &self->greeting : &self->out; }
 
 bool conn_has_unsent(const conn *self)
 {
-    if (self->state == CONN_GREETING) return buffer_length(&self->greeting) > 0;
-    return self->state == CONN_OPEN && buffer_length(&self->out) > 0;
+    if (self->state == CONN_GREETING) return !outbox_is_empty(&self->greeting);
+    return self->state == CONN_OPEN && !outbox_is_empty(&self->out);
 }
 
-static enum transfer send_plain(conn *self, const buffer *from, size_t *count, int64_t now_us)
+static enum transfer send_plain(conn *self, const char *bytes, size_t length, size_t *count, int64_t now_us)
 {
     ssize_t sent;
     do {
-        sent = send(self->fd, from->bytes + from->start, buffer_length(from), MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = send(self->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0) {
         *count = (size_t)sent;
@@ -71,32 +70,32 @@ static enum transfer send_plain(conn *self, const buffer *from, size_t *count, i
     return ENDED;
 }
 
-static enum transfer send_some(conn *self, const buffer *from, size_t *count, int64_t now_us)
+static enum transfer send_some(conn *self, const outbox *from, size_t *count, int64_t now_us)
 {
-    if (self->tls == NULL) return send_plain(self, from, count, now_us);
+    size_t length;
+    const char *bytes = outbox_head(from, &length);
+    if (self->tls == NULL) return send_plain(self, bytes, length, count, now_us);
     self->tls_wants_write = false;
-    return judge_tls(self, tls_write(self->tls, from->bytes + from->start, buffer_length(from), count), now_us);
-}
-
-static void consume(conn *self, buffer *from, size_t count)
-{
-    from->start += count;
-    if (from->start < from->end) return;
-    from->start = from->end = 0;
-    if (from->size > IDLE_QUEUE_SIZE) buffer_free(from, self->config->memory);
+    return judge_tls(self, tls_write(self->tls, bytes, length, count), now_us);
 }
 
 void conn_transmit(conn *self, int64_t now_us)
 {
-    buffer *from = queue(self);
-    for (size_t sent = 0, count = 0; buffer_length(from) > 0 && sent < TRANSMIT_SIZE; sent += count) {
+    outbox *from = queue(self);
+    for (size_t sent = 0, count = 0; !outbox_is_empty(from) && sent < TRANSMIT_SIZE; sent += count) {
         if (send_some(self, from, &count, now_us) != MOVED) return;
         if (self->config->counters != NULL) conn_count(&self->config->counters->writes);
-        consume(self, from, count);
+        outbox_consume(from, self->config->memory, count);
     }
 }
 
 /* ---- In --------------------------------------------------------------------------------------- */
+
+static void refuse(conn *self, int64_t now_us)
+{
+    if (codec_lacks_memory(self->reader)) conn_close(self, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+    else conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent what is not RESP2, or too much of it", now_us);
+}
 
 /* False when the connection ended (and perhaps began anew) meanwhile. */
 static bool accept_replies(conn *self, int64_t now_us)
@@ -107,7 +106,7 @@ static bool accept_replies(conn *self, int64_t now_us)
         enum codec_result result = codec_next(self->reader, &from);
         if (result == CODEC_MORE) return true;
         if (result == CODEC_REFUSED) {
-            conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent what is not RESP2, or too much of it", now_us);
+            refuse(self, now_us);
             return false;
         }
         conn_accept(self, from, now_us);

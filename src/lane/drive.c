@@ -4,30 +4,20 @@
 
 #include "host/clock.h"
 
-static void opened(void *op, int64_t now_us)
-{
-    acquire_inbox_opened(op, now_us);
-}
+static void opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
 
 static void lost(void *op, redlock_status why, const char *text, int64_t now_us)
 {
     acquire_inbox_lost(op, why, text, now_us);
 }
 
-static void granted(void *op, const grant *message, int64_t now_us)
-{
-    acquire_granted(op, message, now_us);
-}
+static void granted(void *op, const grant *message, int64_t now_us) { acquire_granted(op, message, now_us); }
 
 static const lane_listener to_acquire = {opened, lost, granted};
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces,
-                   int64_t now_us)
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces, int64_t now_us)
 {
     acquire_tick(op, now_us);
     if (acquire_wants_inbox(op)) lane_open_inbox(on, now_us);
@@ -43,16 +33,14 @@ void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, 
 int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks)
 {
     int64_t wake = acquire_wake_us(op);
-    if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING)
-        wake = earliest(wake, exchange_wake_us(asks));
+    if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING) wake = earliest(wake, exchange_wake_us(asks));
     if (acquire_wants_inbox(op)) wake = earliest(wake, lane_inbox_wake_us(on));
     return wake;
 }
 
 bool drive_can_go_on(const lane *on, const acquire *op)
 {
-    if (op->state == ACQUIRE_SUBSCRIBING)
-        return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
+    if (op->state == ACQUIRE_SUBSCRIBING) return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
     bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
     return asks_now && op->asks.state == REQUEST_READY && on->command.state == CONN_OPEN;
 }
@@ -96,7 +84,6 @@ redlock_status lane_connect(lane *on)
 {
     lane_stops none = {.fd = {-1, -1}};
     conn_open(&on->command, clock_now_us());
-    while (on->command.state != CONN_OPEN && on->command.state != CONN_CLOSED)
-        lane_pump(on, NEVER, &none);
+    while (on->command.state != CONN_OPEN && on->command.state != CONN_CLOSED) lane_pump(on, NEVER, &none);
     return on->command.state == CONN_OPEN ? REDLOCK_OK : on->command.failure;
 }

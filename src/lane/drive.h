@@ -9,7 +9,8 @@
 #include "lane/lane.h"
 
 /* One round of everything that needs no waiting. waiter_length is that of the waiter's member in the question. */
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces, int64_t now_us);
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces,
+                   int64_t now_us);
 
 /* Is there another round to be made without waiting? If not: until when to wait. */
 bool drive_can_go_on(const lane *on, const acquire *op);

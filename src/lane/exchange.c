@@ -82,7 +82,4 @@ int64_t exchange_wake_us(const exchange *self)
     return awaits_retry && self->on->retry_at_us < wake_us ? self->on->retry_at_us : wake_us;
 }
 
-bool exchange_is_in_flight(const exchange *self)
-{
-    return self->request->state == REQUEST_SENT;
-}
+bool exchange_is_in_flight(const exchange *self) { return self->request->state == REQUEST_SENT; }

@@ -15,12 +15,10 @@ static void message_arrived(conn *from, const reply *channel, const reply *paylo
     (void)channel;
     grant read;
     if (self->listener == NULL || payload->kind != REPLY_STRING) return;
-    if (grant_read(&read, payload->text, payload->length))
-        self->listener->granted(self->listener_arg, &read, now_us);
+    if (grant_read(&read, payload->text, payload->length)) self->listener->granted(self->listener_arg, &read, now_us);
 }
 
-void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
-               const identity *who)
+void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix, const identity *who)
 {
     *self = (lane){.number = number};
     conn_init(&self->command, config);
@@ -41,8 +39,7 @@ static void lose_inbox(lane *self, int64_t now_us)
     redlock_status why = self->inbox.failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->inbox.failure;
     self->inbox_is_subscribed = false;
     self->inbox_awaits_connection = false;
-    if (self->listener != NULL)
-        self->listener->lost(self->listener_arg, why, self->inbox.failure_detail.text, now_us);
+    if (self->listener != NULL) self->listener->lost(self->listener_arg, why, self->inbox.failure_detail.text, now_us);
 }
 
 static void subscribed(call *back, const reply *from, int64_t now_us)
@@ -54,9 +51,8 @@ static void subscribed(call *back, const reply *from, int64_t now_us)
         return;
     }
     if (from->kind == REPLY_ERROR) {
-        redlock_status why = answer_error_kind(from->text, from->length) == ANSWER_DENIED
-                                 ? REDLOCK_ERR_DENIED
-                                 : REDLOCK_ERR_UNAVAILABLE;
+        redlock_status why = answer_error_kind(from->text, from->length) == ANSWER_DENIED ? REDLOCK_ERR_DENIED
+                                                                                          : REDLOCK_ERR_UNAVAILABLE;
         conn_close(&self->inbox, why, "the server refused SUBSCRIBE", now_us);
         lose_inbox(self, now_us);
         return;
@@ -133,10 +129,7 @@ static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
     return conn_receive_soon(&self->command);
 }
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t now_us)
 {

@@ -2,8 +2,8 @@
  * A lane: the connections to one server that one thread pumps at a time. A blocking call borrows one
  * from the client's pool; the keeper has its own.
  *
- * The command connection carries scripts; the inbox is the subscription (RESP2 needs a connection of its own for it), opened by the first call
- * that has to wait and kept from then on, so that later waits begin with queueing. */
+ * The command connection carries scripts; the inbox is the subscription (RESP2 needs a connection of its own for it),
+ * opened by the first call that has to wait and kept from then on, so that later waits begin with queueing. */
 #ifndef REDLOCK_LANE_LANE_H
 #define REDLOCK_LANE_LANE_H
 
@@ -34,14 +34,13 @@ struct lane {
     size_t channel_length;
     const lane_listener *listener; /* NULL when nobody waits */
     void *listener_arg;
-    bool awaits_message; /* the pump may not wait for the command connection alone ... */
+    bool awaits_message;     /* the pump may not wait for the command connection alone ... */
     bool may_sleep_on_inbox; /* ... but once for the inbox alone: a hot lock comes soon */
-    bool was_contended;  /* the last acquisition here had to queue */
-    int64_t used_us;     /* when it was last given back */
+    bool was_contended;      /* the last acquisition here had to queue */
+    int64_t used_us;         /* when it was last given back */
 };
 
-void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
-               const identity *who);
+void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix, const identity *who);
 void lane_destroy(lane *self);
 
 /* Before use after a long rest: notices connections that the server closed meanwhile. */

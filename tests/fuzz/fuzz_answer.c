@@ -1,88 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Any reply of a server as an answer. The bytes are read as a tree:
- *
- *     tree   kind (1 byte, modulo 6), then
- *     integer   8 bytes;  string, status, error   length (1 byte), bytes;  array   count (1 byte), trees
- */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+ * Any reply of a server as an answer: it is what the reply says, or malformed, and fit to print. */
+
+/* Parses: wire/answer.c wire/text.c */
+#include "reply_tree.h"
 
 #include "wire/answer.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { DEPTH_MAX = 8, COUNT_MAX = 12, KINDS = REPLY_ARRAY + 1 };
-
-typedef struct source {
-    const uint8_t *at;
-    size_t left;
-} source;
-
-static void must(bool is_so)
-{
-    if (!is_so) abort();
-}
-
-static size_t take(source *from, void *out, size_t size)
-{
-    size_t taken = size < from->left ? size : from->left;
-
-    if (taken > 0) memcpy(out, from->at, taken);
-    from->at += taken;
-    from->left -= taken;
-    return taken;
-}
-
-static uint8_t take_byte(source *from)
-{
-    uint8_t byte = 0;
-
-    take(from, &byte, 1);
-    return byte;
-}
-
-/* In a block of its exact size, so that a read beyond it is seen. */
-static void build_text(reply *out, source *from)
-{
-    size_t asked = take_byte(from);
-    size_t length = asked < from->left ? asked : from->left;
-    char *text = calloc(1, length + 1);
-
-    if (text == NULL) exit(1);
-    out->length = take(from, text, length);
-    out->text = text;
-}
-
-static void build(reply *out, source *from, int depth);
-
-static void build_array(reply *out, source *from, int depth)
-{
-    out->count = depth == DEPTH_MAX ? 0 : take_byte(from) % COUNT_MAX;
-    if (out->count == 0) return;
-
-    reply *items = calloc(out->count, sizeof *items);
-
-    if (items == NULL) exit(1);
-    for (size_t i = 0; i < out->count; i++) build(&items[i], from, depth + 1);
-    out->items = items;
-}
-
-static void build(reply *out, source *from, int depth)
-{
-    *out = (reply){.kind = (enum reply_kind)(take_byte(from) % KINDS)};
-    if (out->kind == REPLY_INTEGER) take(from, &out->integer, sizeof out->integer);
-    if (out->kind == REPLY_STRING || out->kind == REPLY_STATUS || out->kind == REPLY_ERROR) build_text(out, from);
-    if (out->kind == REPLY_ARRAY) build_array(out, from, depth);
-}
-
-static void tear_down(const reply *from)
-{
-    for (size_t i = 0; i < from->count; i++) tear_down(&from->items[i]);
-    free((void *)(uintptr_t)from->items);
-    free((void *)(uintptr_t)from->text);
-}
+#include "wire/text.h"
 
 static bool has_integers(const reply *from, size_t count)
 {
@@ -93,49 +16,80 @@ static bool has_integers(const reply *from, size_t count)
     return true;
 }
 
-static void check(const answer *got, const reply *from)
+static void check_integers(const answer *got, const reply *from)
 {
-    must(memchr(got->text, '\0', sizeof got->text) != NULL);
-    for (const char *at = got->text; *at != '\0'; at++) must(*at >= ' ' && *at <= '~');
     must((got->kind == ANSWER_CODE) == has_integers(from, 2));
     if (got->kind == ANSWER_CODE) must(got->code == from->items[0].integer && got->nonce == from->items[1].integer);
     for (size_t i = 0; i < ANSWER_VALUES; i++) {
         must(got->value[i] == (has_integers(from, i + 3) ? from->items[i + 2].integer : 0));
     }
+}
+
+static void check(const answer *got, const reply *from)
+{
+    must(memchr(got->text, '\0', sizeof got->text) != NULL);
+    for (const char *at = got->text; *at != '\0'; at++) must(*at >= ' ' && *at <= '~');
+    must((from->kind == REPLY_ERROR && from->length > 0) == (got->text[0] != '\0'));
+    check_integers(got, from);
     must(from->kind == REPLY_ERROR || got->kind == ANSWER_CODE || got->kind == ANSWER_MALFORMED);
     must(from->kind != REPLY_ERROR || (got->kind != ANSWER_MALFORMED && got->kind != ANSWER_CUT));
+}
+
+/* A code is a whole word, and whatever follows it changes nothing. */
+static void check_words(const reply *from)
+{
+    if (from->kind != REPLY_ERROR) return;
+
+    char *longer = calloc(1, from->length + sizeof " words");
+
+    if (longer == NULL) exit(1);
+    memcpy(longer, from->text, from->length);
+    memcpy(longer + from->length, " words", sizeof " words");
+    enum answer_kind kind = answer_error_kind(from->text, from->length);
+    if (kind != ANSWER_ERROR) must(answer_error_kind(longer, from->length + sizeof " words" - 1) == kind);
+    free(longer);
+}
+
+/* What is escaped fits, however little room there is, and begins as it does with more. */
+static void check_escape(const reply *from)
+{
+    char whole[4 * 256 + 1], cut[24];
+
+    text_escape(whole, sizeof whole, from->text, from->length);
+    for (size_t room = 1; room <= sizeof cut; room++) {
+        must(text_escape(cut, room, from->text, from->length) == cut);
+        must(strlen(cut) < room && strncmp(cut, whole, strlen(cut)) == 0);
+    }
+    must(text_escape(cut, 0, from->text, from->length) == cut);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     source from = {data, size};
     reply tree;
-    answer got;
+    answer got, again;
 
-    build(&tree, &from, 0);
+    memset(&again, 0x55, sizeof again);
+    tree_build(&tree, &from, 0);
     answer_read(&got, &tree);
+    answer_read(&again, &tree);
+    must(got.kind == again.kind && strcmp(got.text, again.text) == 0);
     check(&got, &tree);
-    tear_down(&tree);
+    check_words(&tree);
+    if (tree.text != NULL) check_escape(&tree);
+    tree_free(&tree);
     return 0;
 }
 
-#ifdef FUZZ_STANDALONE
-static const char *const parts[] = {"\x05\x05\x01"
-                                    "12345678"
-                                    "\x01"
-                                    "12345678"
-                                    "\x01"
-                                    "12345678"
-                                    "\x01"
-                                    "12345678"
-                                    "\x01"
-                                    "12345678",
+static const char *const parts[] = {"\x05\x05\x01\x01\x01\x02\x01\x82\x01\x84\x01\x90",
+                                    "\x05\x03\x01\x01\x01\x07\x01\x64",
+                                    "\x05\x06\x01\x01\x01\x07\x01\x90\x01\x01\x01\x02\x05\x02\x02\x01x\x01\x90",
                                     "\x04\x06NOPERM",
                                     "\x05\x02",
                                     "\x05\x03",
                                     "\x05\x05",
                                     "\x05\x01",
-                                    "\x01\x01\x01\x01\x01\x01\x01\x01\x01",
+                                    "\x01\x01",
                                     "\x01\xff\xff\xff\xff\xff\xff\xff\xff",
                                     "\x01\xff\xff\xff\xff\xff\xff\xff\x7f",
                                     "\x06",
@@ -145,7 +99,21 @@ static const char *const parts[] = {"\x05\x05\x01"
                                     "\x04\x0a-ERR x\r\n\xff\x01",
                                     "\x04\x14WRONGTYPE Operation ",
                                     "\x04\x10MOVED 1 [::1]:1 ",
+                                    "\x04\017ASK 1 [::1]:1 x",
                                     "\x04\x07LOADING",
+                                    "\x04\x07TRYAGAIN",
+                                    "\x04\x07MISCONF",
+                                    "\x04\013CLUSTERDOWN",
+                                    "\x04\x0aMASTERDOWN",
+                                    "\x04\x0aNOREPLICAS",
+                                    "\x04\x06NOAUTH",
+                                    "\x04\x09WRONGPASS",
+                                    "\x04\006DENIED",
+                                    "\x04\024ERR invalid password",
+                                    "\x04\x1fThe user executing the script x",
+                                    "\x04\043ERR The user executing the script x",
+                                    "\x04\017ERR x: -OOM com",
+                                    "\x04\017ERR x: BUSY com",
                                     "\x04\023ERR Error NOPERM no",
                                     "\x04\xffOOM command",
                                     "\x04\x01",
@@ -153,6 +121,8 @@ static const char *const parts[] = {"\x05\x05\x01"
                                     "\x04",
                                     "\x02",
                                     "ERR ",
+                                    ": ",
+                                    " -",
+                                    "BUSY",
                                     "READONLY"};
-#include "standalone.h"
-#endif
+#include "driver.h"

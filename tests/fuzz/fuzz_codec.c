@@ -1,68 +1,124 @@
 /* SPDX-License-Identifier: MIT
- * lane/codec on hostile bytes. The first byte chooses the size of the pieces in which the rest is fed; every
- * reply that comes out is walked to its last byte, and must be within the limits.
- * With clang: -fsanitize=fuzzer,address. Without libFuzzer: standalone.h. */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+ * Hostile bytes in random pieces: every reply that comes out is walked to its last byte and within the limits, and the
+ * pieces make no difference to what comes out. */
+
+/* Parses: lane/codec.c lane/outbox.c */
+#include "fuzz.h"
 
 #include "lane/codec.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+/* What a stream came to: for each reply the sum of all that it says, then whether it was refused. */
+typedef struct outcome {
+    uint64_t sum;
+    size_t replies;
+    bool is_refused;
+} outcome;
 
-static volatile unsigned char sink;
+static void mix(outcome *into, uint64_t what) { into->sum = (into->sum ^ what) * UINT64_C(1099511628211); }
 
-static void require(bool holds)
+static void walk(const reply *node, int arrays, size_t *elements, outcome *seen)
 {
-    if (!holds) abort();
-}
-
-static void walk(const reply *node, int arrays, size_t *elements)
-{
-    require(node->kind >= REPLY_NIL && node->kind <= REPLY_ARRAY);
+    must(node->kind >= REPLY_NIL && node->kind <= REPLY_ARRAY);
+    mix(seen, (uint64_t)node->kind);
+    mix(seen, (uint64_t)node->integer);
     if (node->text != NULL) {
-        for (size_t i = 0; i < node->length; i++) sink = (unsigned char)node->text[i];
-        require(node->text[node->length] == '\0');
+        for (size_t i = 0; i < node->length; i++) mix(seen, (unsigned char)node->text[i]);
+        must(node->text[node->length] == '\0');
     }
     if (node->kind != REPLY_ARRAY) {
-        require(node->count == 0);
+        must(node->count == 0);
         return;
     }
+    mix(seen, node->count);
     *elements += node->count;
-    require(arrays < CODEC_DEPTH_MAX && *elements <= CODEC_ELEMENTS_MAX);
-    for (size_t i = 0; i < node->count; i++) walk(&node->items[i], arrays + 1, elements);
+    must(arrays < CODEC_DEPTH_MAX && *elements <= CODEC_ELEMENTS_MAX);
+    for (size_t i = 0; i < node->count; i++) walk(&node->items[i], arrays + 1, elements, seen);
 }
 
-static enum codec_result drain(codec_reader *reader)
+static enum codec_result drain(codec_reader *reader, outcome *seen)
 {
     for (;;) {
         const reply *root = NULL;
         enum codec_result result = codec_next(reader, &root);
-        require((result == CODEC_REPLY) == (root != NULL));
+        must((result == CODEC_REPLY) == (root != NULL));
         if (result != CODEC_REPLY) return result;
         size_t elements = 0;
-        walk(root, 0, &elements);
+        walk(root, 0, &elements, seen);
+        seen->replies++;
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+/* Pieces of 1 to 16 bytes, by the nibbles of `seed` in turn; 0: all at once. */
+static outcome read_in_pieces(codec_reader *reader, const uint8_t *bytes, size_t size, uint64_t seed)
 {
-    if (size < 1) return 0;
-    const memory from = memory_from(NULL);
-    codec_reader *reader = codec_reader_new(&from);
-    if (reader == NULL) return 0;
-    size_t piece = (size_t)bytes[0] + 1;
-    for (size_t at = 1; at < size; at += piece) {
-        size_t length = size - at < piece ? size - at : piece;
-        if (!codec_feed(reader, (const char *)bytes + at, length)) break;
-        if (drain(reader) == CODEC_REFUSED) break;
+    outcome seen = {0};
+
+    must(codec_reader_reset(reader));
+    for (size_t at = 0; at < size && !seen.is_refused;) {
+        size_t wanted = seed == 0 ? size : (size_t)(seed & 15) + 1;
+        size_t length = size - at < wanted ? size - at : wanted;
+        seen.is_refused = !codec_feed(reader, (const char *)bytes + at, length) ||
+                          drain(reader, &seen) == CODEC_REFUSED;
+        at += length;
+        seed = seed >> 4 | seed << 60;
     }
+    if (seen.is_refused) must(!codec_feed(reader, "+OK\r\n", 5) && drain(reader, &seen) == CODEC_REFUSED);
+    return seen;
+}
+
+/* Whatever was written, in pieces again; the replies end when the bytes do. */
+static void send_all(outbox *out, const memory *from, codec_reader *reader, size_t piece)
+{
+    while (!outbox_is_empty(out)) {
+        size_t length;
+        const char *head = outbox_head(out, &length);
+        must(length > 0);
+        if (length > piece) length = piece;
+        must(codec_feed(reader, head, length));
+        outbox_consume(out, from, length);
+    }
+}
+
+/* Two commands are written so that they read back as arrays of their own words. */
+static void check_commands(const memory *from, codec_reader *reader, const uint8_t *bytes, size_t size)
+{
+    outbox out = {0};
+    command cmd;
+    const reply *root;
+
+    command_begin(&cmd, "EVALSHA");
+    command_add(&cmd, (const char *)bytes, size);
+    command_add_number(&cmd, (int64_t)size - 7);
+    must(codec_write(&out, from, &cmd) && codec_write(&out, from, &cmd));
+    must(codec_reader_reset(reader));
+    send_all(&out, from, reader, size + 1);
+    for (int i = 0; i < 2; i++) {
+        must(codec_next(reader, &root) == CODEC_REPLY && root->kind == REPLY_ARRAY && root->count == 3);
+        must(root->items[1].kind == REPLY_STRING && root->items[1].length == size);
+        must(size == 0 || memcmp(root->items[1].text, bytes, size) == 0);
+    }
+    must(codec_next(reader, &root) == CODEC_MORE);
+    outbox_free(&out, from);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    source from = {data, size};
+    uint64_t seed;
+    const memory plain = memory_from(NULL);
+    codec_reader *reader = codec_reader_new(&plain);
+
+    if (reader == NULL) return 0;
+    take(&from, &seed, sizeof seed);
+    outcome at_once = read_in_pieces(reader, from.at, from.left, 0);
+    outcome in_pieces = read_in_pieces(reader, from.at, from.left, seed | 1);
+    must(at_once.sum == in_pieces.sum && at_once.replies == in_pieces.replies);
+    must(at_once.is_refused == in_pieces.is_refused);
+    check_commands(&plain, reader, from.at, from.left);
     codec_reader_free(reader);
     return 0;
 }
 
-#ifdef FUZZ_STANDALONE
 static const char *const parts[] = {"*",
                                     "$",
                                     ":",
@@ -102,5 +158,4 @@ static const char *const parts[] = {"*",
                                     "message",
                                     "(1\r\n",
                                     "=5\r\ntxt:a\r\n"};
-#include "standalone.h"
-#endif
+#include "driver.h"

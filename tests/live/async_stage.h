@@ -91,26 +91,39 @@ typedef struct stopwatch {
     long preemptions;
 } stopwatch;
 
-static inline stopwatch stopwatch_read(void)
+static inline long preemptions(void)
 {
     struct rusage used;
-    struct timespec busy;
     getrusage(RUSAGE_THREAD, &used);
+    return used.ru_nivcsw;
+}
+
+static inline int64_t busy_us(void)
+{
+    struct timespec busy;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &busy);
-    return (stopwatch){now_us(), (int64_t)busy.tv_sec * 1000000 + busy.tv_nsec / 1000, used.ru_nivcsw};
+    return (int64_t)busy.tv_sec * 1000000 + busy.tv_nsec / 1000;
+}
+
+/* The preemptions are counted first here and last below: what happens between two readings is counted, too. */
+static inline stopwatch stopwatch_start(void)
+{
+    stopwatch self = {.preemptions = preemptions()};
+    self.busy_us = busy_us();
+    self.wall_us = now_us();
+    return self;
 }
 
 /* The wall time since then; but the processor's time if somebody else had the processor meanwhile. */
-static inline int64_t stopwatch_us(const stopwatch *began)
+static inline int64_t stopwatch_us(const stopwatch *self)
 {
-    stopwatch now = stopwatch_read();
-    bool was_preempted = now.preemptions > began->preemptions;
-    return was_preempted ? now.busy_us - began->busy_us : now.wall_us - began->wall_us;
+    int64_t took_us = now_us() - self->wall_us, worked_us = busy_us() - self->busy_us;
+    return preemptions() > self->preemptions ? worked_us : took_us;
 }
 
 static inline redlock_status loop_process(loop *self)
 {
-    stopwatch began = stopwatch_read();
+    stopwatch began = stopwatch_start();
     redlock_status status = redlock_process(self->client);
     int64_t took_us = stopwatch_us(&began);
     if (took_us > self->worst_us) self->worst_us = took_us;

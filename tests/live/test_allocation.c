@@ -1,217 +1,118 @@
 /* SPDX-License-Identifier: MIT
- * Out of memory at every allocation of every call: a status, no crash, no leak, and nothing left on the server. Each
- * step is run with its n-th allocation refused, for n = 1, 2, ... until one run meets no refusal. */
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
+ * Out of memory at every allocation of every public function, on every host: a status, no crash, no leak, and nothing
+ * left on the server. Each trial is run with its n-th allocation refused, and with all from the n-th on, for n = 1, 2,
+ * ... until one run meets no refusal. The last line has the figures. */
+#include "live/allocation_steps.h"
 
-#include "support/witness.h"
+/* ---- All of them ----*/
 
-enum { TRIES_MOST = 200 };
+static const trial trials[] = {
+    {"open", "redlock_open ", NULL, opens, REDLOCK_OK, false},
+    {"open, connected", "redlock_open ", NULL, opens_connected, REDLOCK_OK, false},
+    {"open, by name", "redlock_open ", has_a_tcp_server, opens_by_name, REDLOCK_OK, false},
+#ifdef REDLOCK_WITH_TLS
+    {"open, over TLS", "redlock_open ", has_a_tls_server, opens_over_tls, REDLOCK_OK, false},
+#endif
+    {"close, holding", "redlock_close ", holds_one_impatiently, closes, REDLOCK_OK, false},
+    {"close, waiting", "redlock_close ", waits_meanwhile, closes_meanwhile, REDLOCK_OK, false},
+    {"canceller", "redlock_canceller_open redlock_cancel redlock_canceller_reset redlock_canceller_close ", NULL,
+     opens_a_canceller, REDLOCK_OK, false},
+    {"acquire", "redlock_acquire ", has_client, acquires, REDLOCK_OK, false},
+    {"acquire bytes", "redlock_acquire_bytes ", has_client, acquires_bytes, REDLOCK_OK, false},
+    {"acquire, waiting in vain", "redlock_acquire ", has_client, waits_in_vain, REDLOCK_TIMED_OUT, false},
+    {"acquire, handed over", "redlock_acquire ", another_has_it, is_handed_over, REDLOCK_OK, false},
+    {"acquire, cancelled", "redlock_acquire ", has_a_canceller, is_cancelled, REDLOCK_CANCELLED, false},
+    {"acquire again, upgraded", "redlock_acquire ", shares_one, enters_again, REDLOCK_OK, false},
+    {"acquire again, extended", "redlock_acquire ", shares_one, enters_again_for_longer, REDLOCK_OK, false},
+    {"release", "redlock_release ", holds_one_unconnected, releases_plainly, REDLOCK_OK, false},
+    {"release and clear", "redlock_release_and_clear ", holds_one_unconnected, releases, REDLOCK_OK, false},
+    {"automatic release", "redlock_auto_release ", holds_one_unconnected, releases_itself, REDLOCK_OK, false},
+    {"scope", "redlock_scope_begin redlock_scope_end ", has_client, runs_a_scope, REDLOCK_OK, false},
+    {"extend", "redlock_extend ", holds_one_unconnected, extends, REDLOCK_OK, false},
+    {"downgrade", "redlock_downgrade ", holds_one_unconnected, downgrades, REDLOCK_OK, false},
+    {"upgrade", "redlock_upgrade ", shares_one, upgrades, REDLOCK_OK, false},
+    {"renewal", "", is_about_to_renew, renews, REDLOCK_OK, false},
+    {"acquire async", "redlock_acquire_async ", has_client, acquires_later, REDLOCK_OK, false},
+    {"acquire async, waiting in vain", "redlock_acquire_async ", has_client, waits_later, REDLOCK_TIMED_OUT, false},
+    {"acquire async, cancelled", "redlock_acquire_async redlock_cancel_async ", has_client, is_cancelled_later,
+     REDLOCK_CANCELLED, false},
+    {"acquire async again, upgraded", "redlock_acquire_async ", shares_one, upgrades_later, REDLOCK_OK, false},
+    {"extend async", "redlock_extend_async ", holds_one_unconnected, extends_later, REDLOCK_OK, false},
+    {"release async", "redlock_release_async ", holds_one_unconnected, releases_later, REDLOCK_OK, false},
+    {"process", "redlock_process ", holds_one_unconnected, processes, REDLOCK_OK, false},
+    {"acquire set", "redlock_acquire_set ", has_client, acquires_a_set, REDLOCK_OK, false},
+    {"release set", "redlock_release_set ", holds_a_set, releases_a_set, REDLOCK_OK, false},
+    {"inspect", "redlock_inspect redlock_inspection_free ", many_share_another, inspects, REDLOCK_OK, false},
+    {"force release", "redlock_force_release ", has_client, forces, REDLOCK_OK, false},
+    {"looking",
+     "redlock_set_lock redlock_stats_read redlock_adopt redlock_is_held redlock_remaining_ms redlock_fence "
+     "redlock_lock_mode redlock_name redlock_fd redlock_timeout_ms redlock_version redlock_strerror "
+     "redlock_status_name ",
+     holds_a_set, looks, REDLOCK_OK, true},
+};
 
-/* Which allocations are refused: the n-th, and with `from_then_on` all that follow; counted while armed. */
-typedef struct shortage {
-    atomic_long live;  /* pieces that were given out and not given back */
-    atomic_long until; /* allocations until the refusal; 0: not armed */
-    atomic_bool has_refused;
-    bool from_then_on;
-} shortage;
+enum { TRIALS = sizeof trials / sizeof *trials };
 
-typedef struct fixture {
-    server *server;
-    redlock_client *other; /* has all the memory that it wants */
-    redlock_client *client;
-    redlock_lock *lock;
-    shortage memory;
-} fixture;
-
-static bool refuses(shortage *self)
+static bool is_tried(const char *function)
 {
-    long left = atomic_load(&self->until);
-    while (left > 1 && !atomic_compare_exchange_weak(&self->until, &left, left - 1)) continue;
-    if (left != 1) return false;
-    atomic_store(&self->has_refused, true);
-    if (!self->from_then_on) atomic_store(&self->until, 0);
-    return true;
-}
-
-static void *allocate(void *arg, size_t size)
-{
-    shortage *self = arg;
-    if (refuses(self)) return NULL;
-    atomic_fetch_add(&self->live, 1);
-    return malloc(size);
-}
-
-static void give_back(void *arg, void *memory)
-{
-    if (memory != NULL) atomic_fetch_sub(&((shortage *)arg)->live, 1);
-    free(memory);
-}
-
-static int start(void **state)
-{
-    static fixture the;
-    memset(&the, 0, sizeof the);
-    the.server = server_start(NULL);
-    *state = &the;
-    return redlock_open(server_uri(the.server), NULL, &the.other);
-}
-
-static int stop(void **state)
-{
-    fixture *the = *state;
-    redlock_close(the->other);
-    server_stop(the->server);
-    return 0;
-}
-
-static redlock_status open_client(fixture *the)
-{
-    redlock_allocator short_of_it = {allocate, give_back, &the->memory};
-    const redlock_client_options *options = REDLOCK_CLIENT_OPTIONS(.name = "short", .timeout_ms = 1000,
-                                                                   .log_level = REDLOCK_LOG_SILENT,
-                                                                   .allocator = short_of_it);
-    return redlock_open(server_uri(the->server), options, &the->client);
-}
-
-/* ---- Steps: what runs while memory is short ---------------------------------------------------*/
-
-static redlock_status opens(fixture *the) { return open_client(the); }
-
-static redlock_status acquires(fixture *the)
-{
-    return redlock_acquire(the->client, "a", REDLOCK_OPTIONS(.ttl_ms = 30000, .auto_renew = true), &the->lock);
-}
-
-typedef struct yielder {
-    pthread_t thread;
-    fixture *the;
-    redlock_lock *held;
-    atomic_bool is_over;
-    redlock_status released;
-} yielder;
-
-/* Gives its lock up once somebody queues for it, or nobody will any more. */
-static void *yield_it(void *arg)
-{
-    yielder *self = arg;
-    while (!atomic_load(&self->is_over) && server_waiters(self->the->server, "a") == 0) patience_pause();
-    self->released = redlock_release(self->held);
-    return NULL;
-}
-
-static redlock_status queues(fixture *the)
-{
-    yielder other = {.the = the};
-    long until = atomic_exchange(&the->memory.until, 0);
-    assert_int_equal(redlock_acquire(the->other, "a", NULL, &other.held), REDLOCK_OK);
-    assert_int_equal(pthread_create(&other.thread, NULL, yield_it, &other), 0);
-    atomic_store(&the->memory.until, until);
-    redlock_status status = redlock_acquire(the->client, "a", REDLOCK_OPTIONS(.wait_ms = 5000), &the->lock);
-    atomic_store(&other.is_over, true);
-    pthread_join(other.thread, NULL);
-    assert_int_equal(other.released, REDLOCK_OK);
-    return status;
-}
-
-static redlock_status releases(fixture *the) { return redlock_release_and_clear(&the->lock); }
-
-static redlock_status extends(fixture *the) { return redlock_extend(the->lock, 60000); }
-
-static redlock_status inspects(fixture *the)
-{
-    redlock_inspection *seen = NULL;
-    redlock_status status = redlock_inspect(the->client, "a", 1, &seen, NULL);
-    assert_true((status == REDLOCK_OK) == (seen != NULL));
-    redlock_inspection_free(seen);
-    return status;
-}
-
-static redlock_status closes(fixture *the)
-{
-    redlock_status status = redlock_close(the->client);
-    the->client = NULL;
-    redlock_release_and_clear(&the->lock);
-    return status;
-}
-
-/* ---- The proof --------------------------------------------------------------------------------*/
-
-typedef redlock_status step_fn(fixture *the);
-
-static bool is_free_on_the_server(void *arg) { return server_holders(((fixture *)arg)->server, "a") == 0; }
-static bool has_no_waiter(void *arg) { return server_waiters(((fixture *)arg)->server, "a") == 0; }
-
-static void prepare(fixture *the, step_fn *step)
-{
-    the->client = NULL;
-    the->lock = NULL;
-    if (step == opens) return;
-    assert_int_equal(open_client(the), REDLOCK_OK);
-    if (step == releases || step == extends || step == inspects || step == closes)
-        assert_int_equal(acquires(the), REDLOCK_OK);
-    /* So that they have to connect again. */
-    if (step == releases || step == extends) server_number(the->server, "CLIENT KILL TYPE normal");
-}
-
-/* With enough memory again, everything that is left must go, long before a lease ends. */
-static void clean_up(fixture *the)
-{
-    if (the->lock != NULL) redlock_release(the->lock);
-    eventually(is_free_on_the_server, the);
-    eventually(has_no_waiter, the);
-    assert_int_equal(redlock_close(the->client), REDLOCK_OK);
-    assert_int_equal(atomic_load(&the->memory.live), 0);
-}
-
-/* True when nothing was refused: all allocations of the step are behind us. */
-static bool run_once(fixture *the, step_fn *step, long n)
-{
-    prepare(the, step);
-    atomic_store(&the->memory.has_refused, false);
-    atomic_store(&the->memory.until, n);
-    redlock_status status = step(the);
-    atomic_store(&the->memory.until, 0);
-    bool has_refused = atomic_load(&the->memory.has_refused);
-    if (status != REDLOCK_OK && !(has_refused && status == REDLOCK_ERR_MEMORY))
-        fail_msg("allocation %ld: %s", n, redlock_status_name(status));
-    /* Whoever closes without any memory cannot connect to give back; that lease ends by itself. */
-    if (step == closes && has_refused && the->memory.from_then_on) server_number(the->server, "DEL redlock:{a}");
-    clean_up(the);
-    return !has_refused;
-}
-
-static void survives(fixture *the, step_fn *step)
-{
-    for (int from_then_on = 0; from_then_on <= 1; from_then_on++) {
-        long n = 1;
-        the->memory.from_then_on = from_then_on;
-        while (!run_once(the, step, n)) assert_true(++n < TRIES_MOST);
-        print_message("%ld allocations%s\n", n - 1, from_then_on ? ", none after the first refusal" : "");
+    char word[80];
+    snprintf(word, sizeof word, "%s ", function);
+    for (size_t i = 0; i < TRIALS; i++) {
+        const char *at = strstr(trials[i].calls, word);
+        if (at != NULL && (at == trials[i].calls || at[-1] == ' ')) return true;
     }
+    return false;
 }
 
-static void open_survives_a_lack_of_memory(void **state) { survives(*state, opens); }
-static void acquire_survives_a_lack_of_memory(void **state) { survives(*state, acquires); }
-static void a_wait_in_the_queue_survives_a_lack_of_memory(void **state) { survives(*state, queues); }
-static void release_survives_a_lack_of_memory(void **state) { survives(*state, releases); }
-static void extend_survives_a_lack_of_memory(void **state) { survives(*state, extends); }
-static void inspect_survives_a_lack_of_memory(void **state) { survives(*state, inspects); }
-static void close_survives_a_lack_of_memory(void **state) { survives(*state, closes); }
+static char *read_header(void)
+{
+    enum { HEADER_MOST = 1 << 17 };
+    static char text[HEADER_MOST], path[4096];
+    snprintf(path, sizeof path, "%s", __FILE__);
+    char *tests = strstr(path, "tests/live/");
+    assert_non_null(tests);
+    snprintf(tests, sizeof path - (size_t)(tests - path), "include/redlock/redlock.h");
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    assert_true(feof(file));
+    fclose(file);
+    text[length] = '\0';
+    return text;
+}
 
-#define LIVE(name) cmocka_unit_test_setup_teardown(name, start, stop)
+static int functions_tried;
+
+/* A declaration is REDLOCK_API, words, the function's name, and a parenthesis. */
+static void every_function_of_the_header_is_tried(void **state)
+{
+    char name[64];
+    (void)state;
+    functions_tried = 0;
+    for (char *at = strstr(read_header(), "\nREDLOCK_API "); at != NULL; at = strstr(at, "\nREDLOCK_API ")) {
+        char *end = strchr(++at, '(');
+        assert_non_null(end);
+        char *begin = end;
+        while (begin[-1] == '_' || (begin[-1] >= 'a' && begin[-1] <= 'z')) begin--;
+        snprintf(name, sizeof name, "%.*s", (int)(end - begin), begin);
+        if (!is_tried(name)) fail_msg("%s is in no trial", name);
+        functions_tried++;
+    }
+    assert_true(functions_tried > 30);
+}
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        LIVE(open_survives_a_lack_of_memory),
-        LIVE(acquire_survives_a_lack_of_memory),
-        LIVE(a_wait_in_the_queue_survives_a_lack_of_memory),
-        LIVE(release_survives_a_lack_of_memory),
-        LIVE(extend_survives_a_lack_of_memory),
-        LIVE(inspect_survives_a_lack_of_memory),
-        LIVE(close_survives_a_lack_of_memory),
-    };
-    return cmocka_run_group_tests_name("live allocation", tests, NULL, NULL);
+    struct CMUnitTest tests[TRIALS + 1] = {cmocka_unit_test(every_function_of_the_header_is_tried)};
+    for (size_t i = 0; i < TRIALS; i++)
+        tests[i + 1] = (struct CMUnitTest){trials[i].name, survives, NULL, NULL, (void *)(uintptr_t)&trials[i]};
+    starve_hiredis();
+    int failed = cmocka_run_group_tests_name("live allocation", tests, NULL, NULL);
+#ifdef REDLOCK_WITH_TLS
+    authority_close(certifier);
+#endif
+    printf("calls=%d allocations_failed=%ld leaks=%ld without_status=%ld\n", functions_tried,
+           counted.allocations_failed, counted.leaks, counted.without_status);
+    fflush(stdout); /* before a sanitizer has its say */
+    return failed;
 }

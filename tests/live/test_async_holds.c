@@ -118,6 +118,30 @@ static void a_shared_hold_is_upgraded_by_entering_it_exclusively(void **state)
     expect_free(the->stage->other, "r");
 }
 
+/* The server upgraded, and the answer was lost. */
+static void an_upgrade_that_nobody_heard_of_is_released(void **state)
+{
+    async_stage *the = *state;
+    proxy *wire = the->stage->proxy;
+    loop *on = async_open(the, proxy_uri(wire), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 300));
+    deed *writes = deed_new(on), *given = deed_new(on);
+    static const char *const names[] = {"s", "r"}; /* the first one makes the script known */
+    deed *reads[2] = {deed_new(on), deed_new(on)}, *first = deed_new(on);
+    for (int i = 0; i < 2; i++) {
+        deed_acquire(reads[i], names[i], MINE(.mode = REDLOCK_SHARED, .ttl_ms = 60000));
+        COMPLETES(reads[i], REDLOCK_OK);
+    }
+    deed_acquire(first, "s", MINE());
+    COMPLETES(first, REDLOCK_OK);
+    proxy_hold(wire, true);
+    deed_acquire(writes, "r", MINE());
+    COMPLETES(writes, REDLOCK_ERR_TIMEOUT);
+    proxy_hold(wire, false);
+    deed_release(given, reads[1]->lock);
+    loop_until(on, deed_is_done, given);
+    loop_until(on, has_holders, (&(expected){the->stage, "r", 0}));
+}
+
 static void a_lost_hold_is_not_entered_again(void **state)
 {
     async_stage *the = *state;
@@ -259,6 +283,7 @@ int main(void)
         ON_EVERY_HOST(an_extension_that_is_under_way_survives_the_release),
         ON_EVERY_HOST(a_hold_is_entered_again),
         ON_EVERY_HOST(a_shared_hold_is_upgraded_by_entering_it_exclusively),
+        ON_EVERY_HOST(an_upgrade_that_nobody_heard_of_is_released),
         ON_EVERY_HOST(a_lost_hold_is_not_entered_again),
         ON_EVERY_HOST(an_entry_that_fails_last_gives_the_lock_back),
         ON_EVERY_HOST(a_lost_reply_is_asked_for_again),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Holds that change: downgrade, upgrade, conversions whose outcome is unknown, and release by force. */
+#include "api/handle.h"
 #include "live/stage.h"
 
 static const char *const name = "r";
@@ -206,6 +207,24 @@ static void an_owner_with_a_slash_is_converted_like_any_other(void **state)
     expect_free(the->other, name);
 }
 
+static void an_upgrade_with_absurd_numbers_is_not_believed(void **state)
+{
+    stage *the = *state;
+    static const int64_t numbers[][2] = {{0, LONG_MS}, {-1, LONG_MS}, {INT64_MAX, LONG_MS}, {77, 0}, {77, INT64_MAX}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char holder[HOLDER_SIZE];
+        redlock_lock *lock = take(the->client, name, SHARED());
+        uint64_t before = redlock_fence(lock);
+        request lie = {.state = REQUEST_DONE, .code = CONVERT_DONE, .value = {numbers[i][0], numbers[i][1]}};
+        (void)handle_begin_upgrade(lock, holder);
+        EXPECT(handle_judge_upgrade(lock, &lie), REDLOCK_ERR_PROTOCOL);
+        assert_int_equal(redlock_fence(lock), before);
+        assert_in_range(redlock_remaining_ms(lock), 1, LONG_MS);
+        EXPECT(redlock_release(lock), REDLOCK_OK);
+        expect_free(the->other, name);
+    }
+}
+
 /* ---- Force ------------------------------------------------------------------------------------*/
 
 static void a_forced_release_takes_the_lock_from_everyone_and_hands_it_on(void **state)
@@ -245,6 +264,7 @@ int main(int argc, char **argv)
         ON_STAGE(a_downgrade_lets_the_waiting_readers_in_at_once),
         ON_STAGE(a_downgrade_keeps_writers_out),
         ON_STAGE(the_only_reader_is_upgraded_with_a_new_fence),
+        ON_STAGE(an_upgrade_with_absurd_numbers_is_not_believed),
         ON_STAGE(of_two_upgraders_both_are_refused_at_once_and_stay_readers),
         ON_STAGE(a_crashed_reader_bars_an_upgrade_no_longer_than_its_lease),
         ON_STAGE(a_converted_hold_goes_on_being_renewed),

@@ -152,6 +152,8 @@ static void release_counted(void *arg, void *memory)
     free(memory);
 }
 
+static bool has_blocks(void *count) { return atomic_load(&blocks) == *(long *)count; }
+
 #define COUNTED .allocator = {allocate_counted, release_counted, NULL}
 
 static void rounds_of_everything_leave_neither_descriptors_nor_memory(void **state)
@@ -165,7 +167,8 @@ static void rounds_of_everything_leave_neither_descriptors_nor_memory(void **sta
         redlock_client *client = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED));
         redlock_lock *none;
         redlock_lock *lock = take(client, "r", REDLOCK_OPTIONS(.auto_renew = i % 2 == 0));
-        if (i % 16 == 0) EXPECT(redlock_acquire(client, "held", REDLOCK_OPTIONS(.wait_ms = 20), &none), REDLOCK_TIMED_OUT);
+        if (i % 16 == 0)
+            EXPECT(redlock_acquire(client, "held", REDLOCK_OPTIONS(.wait_ms = 20), &none), REDLOCK_TIMED_OUT);
         EXPECT(redlock_release(lock), REDLOCK_OK);
         stage_close(the, client);
         assert_int_equal(atomic_load(&blocks), before);
@@ -190,6 +193,110 @@ static void a_close_with_an_undo_that_cannot_be_told_leaves_nothing(void **state
     assert_int_equal(atomic_load(&blocks), before);
     assert_int_equal(open_descriptors(), descriptors);
     server_thaw(the->server);
+}
+
+/* ---- Calls that have only just begun ---- */
+
+/* An allocator that holds up one call, the first that comes once it is up. */
+typedef struct hurdle {
+    redlock_client *client;
+    _Atomic bool is_up, is_reached, is_taken_away, is_closed;
+} hurdle;
+
+static void *allocate_behind(void *arg, size_t size)
+{
+    hurdle *self = arg;
+    if (atomic_exchange(&self->is_up, false)) {
+        atomic_store(&self->is_reached, true);
+        while (!atomic_load(&self->is_taken_away)) patience_pause();
+    }
+    return malloc(size);
+}
+
+static void release_behind(void *arg, void *memory)
+{
+    (void)arg;
+    free(memory);
+}
+
+static bool is_reached(void *of) { return atomic_load(&((hurdle *)of)->is_reached); }
+
+static void *close_behind(void *of)
+{
+    hurdle *self = of;
+    (void)redlock_close(self->client);
+    atomic_store(&self->is_closed, true);
+    return NULL;
+}
+
+/* It holds nothing yet by which it could be waited for, neither a connection nor a handle. */
+static void a_call_that_has_only_just_begun_is_waited_for(void **state)
+{
+    stage *the = *state;
+    pthread_t closer;
+    hurdle before = {.is_up = false};
+    redlock_client_options behind = {.struct_size = sizeof behind,
+                                     .allocator = {allocate_behind, release_behind, &before}};
+    EXPECT(redlock_open(server_uri(the->server), &behind, &before.client), REDLOCK_OK);
+    redlock_lock *held = take(the->client, "r", NULL);
+    taker *waits = taker_start(the, before.client, "r", FOR_EVER);
+    await_waiters(the, "r", 1);
+    atomic_store(&before.is_up, true);
+    taker *begins = taker_start(the, before.client, "s", REDLOCK_OPTIONS(.ttl_ms = 1000));
+    eventually(is_reached, &before);
+    assert_int_equal(pthread_create(&closer, NULL, close_behind, &before), 0);
+    expect_taker(waits, REDLOCK_ERR_CLOSED); /* the close is well under way ... */
+    for (int i = 0; i < 20; i++) {
+        patience_pause();
+        assert_false(atomic_load(&before.is_closed)); /* ... and not over */
+    }
+    atomic_store(&before.is_taken_away, true);
+    expect_taker(begins, REDLOCK_ERR_CLOSED);
+    pthread_join(closer, NULL);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+}
+
+/* ---- A callback closes, others are in calls ---- */
+
+static void close_its_client(void *arg, redlock_lock *lock)
+{
+    (void)lock;
+    (void)redlock_close(*(redlock_client **)arg);
+}
+
+static void *release_elsewhere(void *arg)
+{
+    redlock_status status = redlock_release(arg);
+    return (void *)(intptr_t)status;
+}
+
+/* The keeper's thread waits for the release, which waits for the frozen server. The wait that ends meanwhile owes an
+ * undo, which would start a thread, were there not one already that closes. */
+static void a_client_that_a_callback_closes_is_closed_once(void **state)
+{
+    stage *the = *state;
+    pthread_t releaser;
+    void *status;
+    long before = atomic_load(&blocks);
+    redlock_client *closing = NULL;
+    EXPECT(redlock_open(server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED, .timeout_ms = 1500), &closing),
+           REDLOCK_OK);
+    redlock_lock *held = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 60000));
+    redlock_lock *given = take(closing, "a", REDLOCK_OPTIONS(.ttl_ms = 60000));
+    redlock_lock *lost =
+        take(closing, "b",
+             REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = close_its_client, .on_lost_arg = &closing));
+    taker *waits = taker_start(the, closing, "r", FOR_EVER);
+    await_waiters(the, "r", 1);
+    server_freeze(the->server);
+    assert_int_equal(pthread_create(&releaser, NULL, release_elsewhere, given), 0);
+    expect_taker(waits, REDLOCK_ERR_CLOSED);
+    pthread_join(releaser, &status);
+    assert_int_equal((intptr_t)status, REDLOCK_ERR_TIMEOUT);
+    EXPECT(redlock_release(lost), REDLOCK_LOST);
+    server_thaw(the->server);
+    eventually(has_blocks, &before);
+    EXPECT(redlock_release(held), REDLOCK_OK);
 }
 
 static void a_handle_that_outlives_its_client_takes_the_last_memory_with_it(void **state)
@@ -219,6 +326,8 @@ int main(void)
         ON_STAGE(a_close_takes_no_longer_than_the_timeout),
         ON_STAGE(rounds_of_everything_leave_neither_descriptors_nor_memory),
         ON_STAGE(a_close_with_an_undo_that_cannot_be_told_leaves_nothing),
+        ON_STAGE(a_call_that_has_only_just_begun_is_waited_for),
+        ON_STAGE(a_client_that_a_callback_closes_is_closed_once),
         ON_STAGE(a_handle_that_outlives_its_client_takes_the_last_memory_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The users of the library in a schedule: each opens a client on its machine, does its jobs, and closes it. */
+ * The users of the library in a schedule: each opens a client on its machine, does its jobs, one after the
+ * other or all at once, and closes it. */
 #ifndef REDLOCK_TESTS_SIM_ACTORS_H
 #define REDLOCK_TESTS_SIM_ACTORS_H
 
@@ -13,7 +14,7 @@ bool actors_are_done(void);
 /* Who has not, for a message. */
 int actors_first_pending(void);
 
-void actor_cancel(int client);
+void actor_cancel(int client, uint64_t chance);
 /* Another thread closes the client while it is in use. */
 void actor_close(int client);
 /* The machine is gone; what runs on it goes on for itself, and is heard of no more. */

@@ -20,13 +20,18 @@ typedef struct event {
 
 static event heap[EVENTS_MOST]; /* heap[1] is the next */
 static size_t count;
-static uint64_t planned;
+static uint64_t planned, digest;
 
 void events_begin(void)
 {
     count = 0;
     planned = 0;
+    digest = UINT64_C(14695981039346656037); /* FNV-1a, by whole numbers */
 }
+
+uint64_t events_digest(void) { return digest; }
+
+static void note(int64_t number) { digest = (digest ^ (uint64_t)number) * UINT64_C(1099511628211); }
 
 static bool is_before(const event *a, const event *b)
 {
@@ -65,5 +70,7 @@ void events_happen(void)
 {
     event first = heap[1];
     remove_first();
+    note(first.at_us);
+    note((int64_t)first.size);
     first.happens(first.subject, first.detail, first.size);
 }

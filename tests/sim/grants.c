@@ -29,7 +29,7 @@ static struct {
     int64_t free_us[NAMES_MOST];
     given given[GRANTS_MOST]; /* the latest ones */
     unsigned given_count;
-    bool was_late;
+    bool had_stray;
 } seen;
 
 static const char *const names[NAMES_MOST] = {"job", "other"};
@@ -38,8 +38,8 @@ static const char *const keys[NAMES_MOST] = {"redlock:{job}", "redlock:{other}"}
 const char *grants_name(int name) { return names[name]; }
 
 void grants_begin(void) { memset(&seen, 0, sizeof seen); }
-void grants_note_late(void) { seen.was_late = true; }
-bool grants_had_late(void) { return seen.was_late; }
+void grants_note_stray(void) { seen.had_stray = true; }
+bool grants_had_stray(void) { return seen.had_stray; }
 
 static words key_of(int name) { return (words){keys[name], strlen(keys[name])}; }
 
@@ -57,14 +57,40 @@ static hold_mark mark(const char *bytes, size_t length)
     return h;
 }
 
-/* The second field of a holder's member. */
+words grants_field(words text, int number)
+{
+    const char *at = text.at, *end = text.at + text.length, *space = NULL;
+    for (; number >= 0 && at != NULL; number--) {
+        space = memchr(at, ' ', (size_t)(end - at));
+        if (number > 0) at = space == NULL ? NULL : space + 1;
+    }
+    if (at == NULL) return (words){text.at, 0};
+    return (words){at, (size_t)((space == NULL ? end : space) - at)};
+}
+
+static words hold_id_of(const member *holder) { return grants_field((words){holder->bytes, holder->length}, 1); }
+
 static hold_mark mark_of(const member *holder)
 {
-    const char *from = memchr(holder->bytes, ' ', holder->length);
-    if (from == NULL) return 0;
-    from++;
-    const char *to = memchr(from, ' ', holder->length - (size_t)(from - holder->bytes));
-    return to == NULL ? 0 : mark(from, (size_t)(to - from));
+    words id = hold_id_of(holder);
+    return mark(id.at, id.length);
+}
+
+/* The holder of either kind, live or not. */
+static const member *find_holder(const sorted_set *set, words id)
+{
+    for (int i = 0; set != NULL && i < set->count; i++) {
+        const member *at = sorted_member(set, i);
+        if (at->score < 1 || at->score >= waiters_from) continue;
+        words its = hold_id_of(at);
+        if (its.length == id.length && memcmp(its.at, id.at, id.length) == 0) return at;
+    }
+    return NULL;
+}
+
+static double end_ms(const member *holder)
+{
+    return holder->score >= shared_from ? holder->score - shared_from : holder->score;
 }
 
 /* ---- Fences ----------------------------------------------------------------------------------- */
@@ -117,54 +143,50 @@ void grants_forget(void)
     for (int i = 0; i < NAMES_MOST; i++) look(i, false);
 }
 
-void grants_check_fence(int client, const redlock_lock *lock, redlock_mode as)
+void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as)
 {
     uint64_t fence = redlock_fence(lock);
     hold_mark who = mark(lock_hold_id(lock), lock->hold_id_length);
     bool is_given = as == REDLOCK_SHARED && fence > 0;
-    for (int i = 0; i < GRANTS_MOST && !is_given; i++) is_given = seen.given[i].who == who && seen.given[i].fence == fence;
-    if (!is_given) referee_break("client %d has fence %llu, which it was not given", client, (unsigned long long)fence);
+    for (int i = 0; i < GRANTS_MOST && !is_given; i++)
+        is_given = seen.given[i].who == who && seen.given[i].fence == fence;
+    if (!is_given) referee_accuse(user, "has fence %llu, which it was not given", (unsigned long long)fence);
 }
 
-static bool is_hold_of(const member *at, const redlock_lock *lock)
+/* A message is "grant <hold id> ...". */
+void grants_check_unheard(words key)
 {
-    const char *from = memchr(at->bytes, ' ', at->length);
-    size_t length = lock->hold_id_length;
-    if (from == NULL || (size_t)(at->bytes + at->length - from) < length + 2) return false;
-    return memcmp(from + 1, lock_hold_id(lock), length) == 0 && from[1 + length] == ' ';
-}
-
-bool grants_has(int name, const redlock_lock *lock)
-{
-    const sorted_set *set = keyspace_find(node_data(), key_of(name));
-    double now_ms = (double)(node_clock_us() / 1000);
-    for (int i = 0; set != NULL && i < set->count; i++) {
-        const member *at = sorted_member(set, i);
-        if (at->score < 1 || at->score >= waiters_from || !is_hold_of(at, lock)) continue;
-        return (at->score >= shared_from ? at->score - shared_from : at->score) > now_ms;
+    words message;
+    for (int number = 0; node_unheard(number, &message); number++) {
+        const member *holder = find_holder(keyspace_find(node_data(), key), grants_field(message, 1));
+        if (holder != NULL)
+            referee_break("nobody heard that it is granted, and yet holds: %.*s", (int)holder->length, holder->bytes);
     }
-    return false;
+}
+
+int64_t grants_end_us(int name, const redlock_lock *lock)
+{
+    words id = {lock_hold_id(lock), lock->hold_id_length};
+    const member *holder = find_holder(keyspace_find(node_data(), key_of(name)), id);
+    return holder == NULL ? 0 : now_us() + (int64_t)end_ms(holder) * 1000 - node_clock_us();
 }
 
 /* ---- Holders ---------------------------------------------------------------------------------- */
 
-/* The end of the last lease, in ms of the node's clock; 0 when nobody holds. */
+/* Of the last lease, in ms of the node's clock; 0 when nobody holds. */
 static int64_t last_end_ms(const sorted_set *set)
 {
     double last = 0;
     for (int i = 0; set != NULL && i < set->count; i++) {
-        double score = sorted_member(set, i)->score;
-        if (score < 1 || score >= waiters_from) continue;
-        double end = score >= shared_from ? score - shared_from : score;
-        if (end > last) last = end;
+        const member *at = sorted_member(set, i);
+        if (at->score >= 1 && at->score < waiters_from && end_ms(at) > last) last = end_ms(at);
     }
     return (int64_t)last;
 }
 
 void grants_note_holders(int name)
 {
-    int64_t end_ms = last_end_ms(keyspace_find(node_data(), key_of(name)));
-    int64_t left_us = end_ms * 1000 - node_clock_us();
+    int64_t left_us = last_end_ms(keyspace_find(node_data(), key_of(name))) * 1000 - node_clock_us();
     if (left_us > 0) seen.free_us[name] = now_us() + left_us + 1000;
     else if (seen.free_us[name] > now_us()) seen.free_us[name] = now_us(); /* released, or taken away */
 }
@@ -175,11 +197,12 @@ int64_t grants_free_since_us(int name) { return seen.free_us[name]; }
 
 static void check_expiry(const plan *of, int name, const sorted_set *set)
 {
-    int64_t most_ms = 5000 + 5000; /* grace and linger, of any client */
+    /* Grace and linger of any client are at most 5 s; a handover asks for twice a claim and the grace. */
+    int64_t most_ms = 10000;
     for (int i = 0; i < of->client_count; i++) {
         for (int j = 0; j < of->clients[i].job_count; j++) {
             int64_t ttl_ms = of->clients[i].jobs[j].ttl_ms;
-            if (most_ms < ttl_ms + 10000) most_ms = ttl_ms + 10000;
+            if (most_ms < 2 * ttl_ms + 10000) most_ms = 2 * ttl_ms + 10000;
         }
     }
     int64_t left_ms = set->expires_ms - node_clock_us() / 1000;
@@ -187,16 +210,15 @@ static void check_expiry(const plan *of, int name, const sorted_set *set)
     else if (left_ms > most_ms) referee_break("lock %d expires only in %lld ms", name, (long long)left_ms);
 }
 
-void grants_check_leftovers(const plan *of, bool has_crashed)
+void grants_check_leftovers(const plan *of, bool may_stay)
 {
     for (int name = 0; name < NAMES_MOST; name++) {
         const sorted_set *set = keyspace_find(node_data(), key_of(name));
         if (set == NULL) continue;
         check_expiry(of, name, set);
-        bool may_stay = has_crashed || seen.was_late;
-        for (int i = 0; i < set->count && !may_stay; i++) {
+        for (int i = 0; i < set->count && !may_stay && !seen.had_stray; i++) {
             const member *at = sorted_member(set, i);
-            double end = at->score >= shared_from && at->score < waiters_from ? at->score - shared_from : at->score;
+            double end = at->score < waiters_from ? end_ms(at) : at->score;
             if (end > (double)(node_clock_us() / 1000))
                 referee_break("lock %d still has %.*s", name, (int)at->length, at->bytes);
         }

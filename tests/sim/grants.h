@@ -11,23 +11,30 @@ void grants_begin(void);
 /* The key of a lock's name, as the library writes it, and the name. */
 const char *grants_name(int name);
 
+/* A field of a member, counted from 0: "<claim> <channel> <mode> <hold id> <who>" of a waiter, "<mode> <hold id> <who>"
+ * of a holder. Empty if there is none. */
+words grants_field(words member, int number);
+
 /* After a script: every new exclusive holder has a fence above all before it. */
 void grants_look(words key);
 /* The data is another than before: what is there now is not new. */
 void grants_forget(void);
-/* A request of a client that had given it up was executed. */
-void grants_note_late(void);
-bool grants_had_late(void);
+/* A request was executed for whose answer nobody waits. */
+void grants_note_stray(void);
+bool grants_had_stray(void);
 
-void grants_check_fence(int client, const redlock_lock *lock, redlock_mode as);
+void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as);
 
-/* Does the node have the lock as a live hold, of either kind? */
-bool grants_has(int name, const redlock_lock *lock);
+/* A waiter whom the script could tell nothing did not get the lock by it. */
+void grants_check_unheard(words key);
+
+/* Until which instant the node has the lock as a hold, of either kind; 0 if it has not. */
+int64_t grants_end_us(int name, const redlock_lock *lock);
 
 void grants_note_holders(int name);
 /* Later than now while it is held. */
 int64_t grants_free_since_us(int name);
 
-void grants_check_leftovers(const plan *of, bool has_crashed);
+void grants_check_leftovers(const plan *of, bool may_stay);
 
 #endif

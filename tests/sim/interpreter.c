@@ -55,22 +55,41 @@ static int read_words(lua_State *lua, words *argv, char numbers[CALL_WORDS][NUMB
 static const char *refusal(int flags)
 {
     if (flags < 0) return "ERR Unknown Redis command called from script";
-    if ((flags & COMMAND_WRITES) != 0 && host->is_read_only) return "READONLY You can't write against a read only replica.";
+    if ((flags & COMMAND_WRITES) != 0 && host->is_read_only)
+        return "READONLY You can't write against a read only replica.";
     bool grows_first = (flags & COMMAND_GROWS) != 0 && !has_written;
     if (grows_first && host->is_out_of_memory) return "OOM command not allowed when used memory > 'maxmemory'.";
     return NULL;
 }
 
-static void publish(int argc, const words *argv)
+static bool is_word(words given, const char *word)
 {
-    result.kind = OUTCOME_INTEGER;
-    result.integer = argc == 3 ? host->publish(host->owner, argv[1], argv[2]) : 0;
+    return given.length == strlen(word) && memcmp(given.at, word, given.length) == 0;
+}
+
+/* PUBLISH, and PUBSUB NUMSUB of one channel. True if it was one of them. */
+static bool run_messaging(int argc, const words *argv)
+{
+    bool publishes = argc == 3 && is_word(argv[0], "PUBLISH");
+    bool counts = argc == 3 && is_word(argv[0], "PUBSUB") && is_word(argv[1], "NUMSUB");
+    if (publishes) {
+        result.kind = OUTCOME_INTEGER;
+        result.integer = host->publish(argv[1], argv[2]);
+    } else if (counts) {
+        result.kind = OUTCOME_ARRAY;
+        result.count = 2;
+        result.items[0] = argv[2];
+        result.items[1].at = result.scratch;
+        result.items[1].length =
+            (size_t)snprintf(result.scratch, sizeof result.scratch, "%lld", (long long)host->subscribers(argv[2]));
+    }
+    return publishes || counts;
 }
 
 static void run_command(int argc, const words *argv)
 {
-    bool publishes = argv[0].length == 7 && memcmp(argv[0].at, "PUBLISH", 7) == 0;
-    int flags = publishes ? 0 : keyspace_flags(argv[0]);
+    if (run_messaging(argc, argv)) return;
+    int flags = keyspace_flags(argv[0]);
     const char *refused = refusal(flags);
     if (refused != NULL) {
         result.kind = OUTCOME_ERROR;
@@ -78,8 +97,7 @@ static void run_command(int argc, const words *argv)
         return;
     }
     if ((flags & COMMAND_WRITES) != 0) has_written = true;
-    if (publishes) publish(argc, argv);
-    else keyspace_run(host->data, &result, argc, argv);
+    keyspace_run(host->data, &result, argc, argv);
 }
 
 static void push_error(lua_State *lua, words text)
@@ -140,8 +158,10 @@ static void guard_globals(void)
 
 static void open_libraries(void)
 {
-    static const luaL_Reg libraries[] = {
-        {"", luaopen_base}, {LUA_TABLIBNAME, luaopen_table}, {LUA_STRLIBNAME, luaopen_string}, {LUA_MATHLIBNAME, luaopen_math}};
+    static const luaL_Reg libraries[] = {{"", luaopen_base},
+                                         {LUA_TABLIBNAME, luaopen_table},
+                                         {LUA_STRLIBNAME, luaopen_string},
+                                         {LUA_MATHLIBNAME, luaopen_math}};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         lua_pushcfunction(state, libraries[i].func);
         lua_pushstring(state, libraries[i].name);

@@ -14,8 +14,8 @@ typedef struct script_host {
     keyspace *data;
     bool is_out_of_memory; /* refuses the first command that grows, unless one that writes came before it */
     bool is_read_only;
-    int64_t (*publish)(void *owner, words channel, words message); /* how many received it */
-    void *owner;
+    int64_t (*publish)(words channel, words message); /* how many received it */
+    int64_t (*subscribers)(words channel);
 } script_host;
 
 /* Bytes of RESP2. */

@@ -10,17 +10,9 @@
 
 /* ---- Keys ------------------------------------------------------------------------------------- */
 
-static void forget(sorted_set *set)
-{
-    set->key_length = 0;
-    set->expires_ms = 0;
-    set->count = 0;
-    memset(set->is_taken, 0, sizeof set->is_taken);
-}
-
 void keyspace_empty(keyspace *self)
 {
-    for (int i = 0; i < KEYS_MOST; i++) forget(&self->sets[i]);
+    for (int i = 0; i < KEYS_MOST; i++) sorted_forget(&self->sets[i]);
 }
 
 /* The millisecond that a key expires in still sees it. */
@@ -35,7 +27,7 @@ static sorted_set *find(keyspace *self, words key)
         sorted_set *set = &self->sets[i];
         if (set->key_length != key.length || memcmp(set->key, key.at, key.length) != 0) continue;
         if (!is_over(self, set)) return set;
-        forget(set);
+        sorted_forget(set);
         return NULL;
     }
     return NULL;
@@ -49,76 +41,12 @@ static sorted_set *create(keyspace *self, words key)
     for (int i = 0; i < KEYS_MOST; i++) {
         sorted_set *set = &self->sets[i];
         if (set->key_length != 0 && !is_over(self, set)) continue;
-        forget(set);
+        sorted_forget(set);
         set->key_length = key.length;
         memcpy(set->key, key.at, key.length);
         return set;
     }
     return NULL;
-}
-
-/* ---- Members ---------------------------------------------------------------------------------- */
-
-static int compare_words(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
-    if (order != 0) return order;
-    return a_length < b_length ? -1 : a_length > b_length;
-}
-
-static int rank_of(const sorted_set *set, words name)
-{
-    for (int i = 0; set != NULL && i < set->count; i++) {
-        const member *at = sorted_member(set, i);
-        if (at->length == name.length && memcmp(at->bytes, name.at, name.length) == 0) return i;
-    }
-    return -1;
-}
-
-/* Takes `count` members from `rank` on out of the order. */
-static void remove_ranks(sorted_set *set, int rank, int count)
-{
-    for (int i = rank; i < rank + count; i++) set->is_taken[set->order[i]] = false;
-    memmove(set->order + rank, set->order + rank + count, (size_t)(set->count - rank - count));
-    set->count -= count;
-    if (set->count == 0) forget(set);
-}
-
-static bool is_before(const member *a, const member *b)
-{
-    if (a->score < b->score || a->score > b->score) return a->score < b->score;
-    return compare_words(a->bytes, a->length, b->bytes, b->length) < 0;
-}
-
-static void insert_ordered(sorted_set *set, unsigned char place)
-{
-    int rank = set->count++;
-    for (; rank > 0 && is_before(&set->at[place], sorted_member(set, rank - 1)); rank--)
-        set->order[rank] = set->order[rank - 1];
-    set->order[rank] = place;
-}
-
-static bool add_member(sorted_set *set, words name, double score)
-{
-    unsigned char place = 0;
-    while (place < MEMBERS_MOST && set->is_taken[place]) place++;
-    if (place == MEMBERS_MOST || name.length > MEMBER_SIZE) return false;
-    set->is_taken[place] = true;
-    set->at[place].score = score;
-    set->at[place].length = name.length;
-    memcpy(set->at[place].bytes, name.at, name.length);
-    insert_ordered(set, place);
-    return true;
-}
-
-static void move_member(sorted_set *set, int rank, double score)
-{
-    unsigned char place = set->order[rank];
-    if (set->at[place].score <= score && set->at[place].score >= score) return; /* 0 and -0 are one score */
-    memmove(set->order + rank, set->order + rank + 1, (size_t)(set->count - rank - 1));
-    set->count--;
-    set->at[place].score = score;
-    insert_ordered(set, place);
 }
 
 /* ---- Answers ---------------------------------------------------------------------------------- */
@@ -190,11 +118,6 @@ static bool read_score(words from, double *out)
     return is_score;
 }
 
-typedef struct bounds {
-    double least, most;
-    bool is_open_below, is_open_above;
-} bounds;
-
 static bool read_bound(words from, double *value, bool *is_open)
 {
     *is_open = from.length > 0 && from.at[0] == '(';
@@ -204,28 +127,11 @@ static bool read_bound(words from, double *value, bool *is_open)
 
 static bool read_bounds(outcome *out, words least, words most, bounds *range)
 {
-    if (read_bound(least, &range->least, &range->is_open_below) && read_bound(most, &range->most, &range->is_open_above))
+    if (read_bound(least, &range->least, &range->is_open_below) &&
+        read_bound(most, &range->most, &range->is_open_above))
         return true;
     say_error(out, "ERR min or max is not a float");
     return false;
-}
-
-static bool is_within(const bounds *range, double score)
-{
-    bool is_above = range->is_open_below ? score > range->least : score >= range->least;
-    return is_above && (range->is_open_above ? score < range->most : score <= range->most);
-}
-
-/* The ranks [*first, *first + count) whose scores are within. */
-static int ranks_within(const sorted_set *set, const bounds *range, int *first)
-{
-    int count = 0;
-    *first = 0;
-    for (int i = 0; set != NULL && i < set->count; i++) {
-        if (!is_within(range, sorted_member(set, i)->score)) continue;
-        if (count++ == 0) *first = i;
-    }
-    return count;
 }
 
 static bool read_integers(outcome *out, words a, int64_t *first, words b, int64_t *second)
@@ -233,18 +139,6 @@ static bool read_integers(outcome *out, words a, int64_t *first, words b, int64_
     if (read_integer(a, first) && read_integer(b, second)) return true;
     say_error(out, "ERR value is not an integer or out of range");
     return false;
-}
-
-/* Redis's ranks from `start` to `stop`, both counted from the end when negative. */
-static int ranks_between(const sorted_set *set, int64_t start, int64_t stop, int *first)
-{
-    int64_t count = set == NULL ? 0 : set->count;
-    if (start < 0) start += count;
-    if (stop < 0) stop += count;
-    if (start < 0) start = 0;
-    if (stop >= count) stop = count - 1;
-    *first = (int)start;
-    return start > stop || start >= count ? 0 : (int)(stop - start + 1);
 }
 
 /* ---- Commands --------------------------------------------------------------------------------- */
@@ -268,10 +162,10 @@ static void zadd(keyspace *self, outcome *out, int argc, const words *argv)
     int64_t added = 0;
     for (int i = first; i < argc; i += 2) {
         (void)read_score(argv[i], &score);
-        int rank = rank_of(set, argv[i + 1]);
-        if (rank >= 0 && !only_new) move_member(set, rank, score);
+        int rank = sorted_rank(set, argv[i + 1]);
+        if (rank >= 0 && !only_new) sorted_move(set, rank, score);
         if (rank >= 0) continue;
-        if (set == NULL || !add_member(set, argv[i + 1], score)) {
+        if (set == NULL || !sorted_add(set, argv[i + 1], score)) {
             say_error(out, "ERR the simulator's keyspace is full");
             return;
         }
@@ -285,9 +179,9 @@ static void zrem(keyspace *self, outcome *out, int argc, const words *argv)
     int64_t removed = 0;
     for (int i = 2; i < argc; i++) {
         sorted_set *set = find(self, argv[1]);
-        int rank = rank_of(set, argv[i]);
+        int rank = sorted_rank(set, argv[i]);
         if (rank < 0) continue;
-        remove_ranks(set, rank, 1);
+        sorted_remove(set, rank, 1);
         removed++;
     }
     say_integer(out, removed);
@@ -305,14 +199,15 @@ static void zcount(keyspace *self, outcome *out, int argc, const words *argv)
     (void)argc;
     bounds range;
     int first;
-    if (read_bounds(out, argv[2], argv[3], &range)) say_integer(out, ranks_within(find(self, argv[1]), &range, &first));
+    if (read_bounds(out, argv[2], argv[3], &range))
+        say_integer(out, sorted_within(find(self, argv[1]), &range, &first));
 }
 
 static void zscore(keyspace *self, outcome *out, int argc, const words *argv)
 {
     (void)argc;
     const sorted_set *set = find(self, argv[1]);
-    int rank = rank_of(set, argv[2]);
+    int rank = sorted_rank(set, argv[2]);
     out->kind = rank < 0 ? OUTCOME_NIL : OUTCOME_BULK;
     if (rank >= 0) out->text = score_text(out, sorted_member(set, rank)->score);
 }
@@ -320,7 +215,7 @@ static void zscore(keyspace *self, outcome *out, int argc, const words *argv)
 static void zrank(keyspace *self, outcome *out, int argc, const words *argv)
 {
     (void)argc;
-    int rank = rank_of(find(self, argv[1]), argv[2]);
+    int rank = sorted_rank(find(self, argv[1]), argv[2]);
     if (rank < 0) out->kind = OUTCOME_NIL;
     else say_integer(out, rank);
 }
@@ -336,7 +231,7 @@ static void zrange(keyspace *self, outcome *out, int argc, const words *argv)
     }
     if (!read_integers(out, argv[2], &start, argv[3], &stop)) return;
     const sorted_set *set = find(self, argv[1]);
-    int count = ranks_between(set, start, stop, &first);
+    int count = sorted_between(set, start, stop, &first);
     out->kind = OUTCOME_ARRAY;
     for (int i = 0; i < count; i++) add_member_item(out, sorted_member(set, first + i), with_scores);
 }
@@ -372,7 +267,7 @@ static void range_by_score(keyspace *self, outcome *out, int argc, const words *
     if (!read_selection(out, argc, argv, &how)) return;
     if (!read_bounds(out, argv[is_reverse ? 3 : 2], argv[is_reverse ? 2 : 3], &range)) return;
     const sorted_set *set = find(self, argv[1]);
-    int count = ranks_within(set, &range, &first);
+    int count = sorted_within(set, &range, &first);
     out->kind = OUTCOME_ARRAY;
     if (how.offset < 0) return;
     for (int64_t i = how.offset; i < count && how.limit != 0; i++, how.limit--) {
@@ -398,8 +293,8 @@ static void zremrangebyrank(keyspace *self, outcome *out, int argc, const words 
     int first;
     if (!read_integers(out, argv[2], &start, argv[3], &stop)) return;
     sorted_set *set = find(self, argv[1]);
-    int count = ranks_between(set, start, stop, &first);
-    if (count > 0) remove_ranks(set, first, count);
+    int count = sorted_between(set, start, stop, &first);
+    if (count > 0) sorted_remove(set, first, count);
     say_integer(out, count);
 }
 
@@ -410,8 +305,8 @@ static void zremrangebyscore(keyspace *self, outcome *out, int argc, const words
     int first;
     if (!read_bounds(out, argv[2], argv[3], &range)) return;
     sorted_set *set = find(self, argv[1]);
-    int count = ranks_within(set, &range, &first);
-    if (count > 0) remove_ranks(set, first, count);
+    int count = sorted_within(set, &range, &first);
+    if (count > 0) sorted_remove(set, first, count);
     say_integer(out, count);
 }
 
@@ -421,7 +316,7 @@ static void del(keyspace *self, outcome *out, int argc, const words *argv)
     for (int i = 1; i < argc; i++) {
         sorted_set *set = find(self, argv[i]);
         if (set == NULL) continue;
-        forget(set);
+        sorted_forget(set);
         removed++;
     }
     say_integer(out, removed);
@@ -437,7 +332,7 @@ static void pexpire(keyspace *self, outcome *out, int argc, const words *argv)
     }
     sorted_set *set = find(self, argv[1]);
     if (set != NULL) set->expires_ms = self->time_us / 1000 + ms;
-    if (set != NULL && ms <= 0) forget(set);
+    if (set != NULL && ms <= 0) sorted_forget(set);
     say_integer(out, set != NULL);
 }
 
@@ -501,6 +396,7 @@ void keyspace_run(keyspace *self, outcome *out, int argc, const words *argv)
     const struct command *found = command_named(argv[0]);
     out->count = out->scratch_used = 0;
     if (found == NULL) say_error(out, "ERR unknown command");
-    else if (argc < found->least || (found->most != 0 && argc > found->most)) say_error(out, "ERR wrong number of arguments");
+    else if (argc < found->least || (found->most != 0 && argc > found->most))
+        say_error(out, "ERR wrong number of arguments");
     else found->run(self, out, argc, argv);
 }

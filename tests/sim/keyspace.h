@@ -2,46 +2,25 @@
  * A small Redis database: sorted sets with expiry, and the commands that lua/ uses, answered as Redis answers
  * them. test_keyspace compares it, command by command, with a real server.
  *
- * Rule: no allocation, no clock; the time is a field that the owner sets. A copy of the struct is a copy of the data. */
+ * Rule: no allocation, no clock; the time is a field that the owner sets. A copy of the struct is a copy of the data.
+ */
 #ifndef REDLOCK_TESTS_SIM_KEYSPACE_H
 #define REDLOCK_TESTS_SIM_KEYSPACE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "sim/sorted_set.h"
 
-enum { KEYS_MOST = 4, MEMBERS_MOST = 64, MEMBER_SIZE = 200, KEY_SIZE = 60 };
-
-typedef struct member {
-    double score;
-    size_t length;
-    char bytes[MEMBER_SIZE];
-} member;
-
-typedef struct sorted_set {
-    size_t key_length; /* 0: the place is free */
-    char key[KEY_SIZE];
-    int64_t expires_ms; /* 0: never */
-    int count;
-    unsigned char order[MEMBERS_MOST]; /* of `at`, by score and then by member */
-    bool is_taken[MEMBERS_MOST];
-    member at[MEMBERS_MOST];
-} sorted_set;
+enum { KEYS_MOST = 4 };
 
 typedef struct keyspace {
     int64_t time_us;
     sorted_set sets[KEYS_MOST];
 } keyspace;
 
-typedef struct words {
-    const char *at;
-    size_t length;
-} words;
-
 enum outcome_kind { OUTCOME_INTEGER, OUTCOME_BULK, OUTCOME_NIL, OUTCOME_ARRAY, OUTCOME_ERROR };
 enum { OUTCOME_ITEMS = 2 * MEMBERS_MOST, OUTCOME_SCRATCH = MEMBERS_MOST * 28 + 64 };
 
-/* What a command answers. The texts point into the keyspace, a constant, or the scratch: valid until the next command. */
+/* What a command answers. The texts point into the keyspace, a constant, or the scratch: valid until the next command.
+ */
 typedef struct outcome {
     enum outcome_kind kind;
     int64_t integer;
@@ -63,6 +42,5 @@ void keyspace_run(keyspace *self, outcome *out, int argc, const words *argv);
 void keyspace_empty(keyspace *self);
 /* NULL when there is none that has not expired. */
 const sorted_set *keyspace_find(keyspace *self, words key);
-static inline const member *sorted_member(const sorted_set *set, int rank) { return &set->at[set->order[rank]]; }
 
 #endif

@@ -4,12 +4,23 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
 #include "sim/wrapped.h"
 
-enum { STACK_SIZE = 192 * 1024, ARENA_SIZE = 64 << 20 };
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(place, size) ((void)(place), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(place, size) ((void)(place), (void)(size))
+#endif
+
+enum { STACK_SIZE = 192 * 1024, ARENA_SIZE = 64 << 20, ARENA_UNIT = 16 };
 
 /* Always at the same place: the library derives jitter from addresses. */
 #define ARENA_PLACE ((void *)0x200000000000)
@@ -39,21 +50,36 @@ static size_t arena_used;
 
 /* ---- Memory ----------------------------------------------------------------------------------- */
 
+/* Its size stands before each block, where nobody else may read. */
 void *arena_take(size_t size)
 {
-    size = (size + 15) & ~(size_t)15;
-    if (arena_used + size > ARENA_SIZE) {
+    size_t whole = ARENA_UNIT + ((size + ARENA_UNIT - 1) & ~(size_t)(ARENA_UNIT - 1));
+    if (arena_used + whole > ARENA_SIZE) {
         fprintf(stderr, "the simulator's memory is too small\n");
         abort();
     }
-    char *taken = arena + arena_used;
-    arena_used += size;
-    return taken;
+    char *block = arena + arena_used + ARENA_UNIT;
+    arena_used += whole;
+    ASAN_UNPOISON_MEMORY_REGION(block - ARENA_UNIT, ARENA_UNIT + size);
+    memcpy(block - ARENA_UNIT, &size, sizeof size);
+    ASAN_POISON_MEMORY_REGION(block - ARENA_UNIT, ARENA_UNIT);
+    return block;
 }
 
-static char *map(void *place, size_t size, int flags)
+void arena_give_back(void *block)
 {
-    void *mapped = __real_mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    size_t size;
+    if (block == NULL) return;
+    ASAN_UNPOISON_MEMORY_REGION((char *)block - ARENA_UNIT, ARENA_UNIT);
+    memcpy(&size, (char *)block - ARENA_UNIT, sizeof size);
+    ASAN_POISON_MEMORY_REGION((char *)block - ARENA_UNIT, ARENA_UNIT + size);
+}
+
+/* Not to be inlined beside getcontext, which returns twice. */
+__attribute__((noinline)) static char *map(void *place, size_t size, int flags)
+{
+    void *mapped =
+        __real_mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
     if (mapped != MAP_FAILED) return mapped;
     perror("mmap");
     exit(2);
@@ -63,7 +89,11 @@ static char *map(void *place, size_t size, int flags)
 
 void machines_begin(uint64_t seed, int count)
 {
-    if (arena == NULL) arena = map(ARENA_PLACE, ARENA_SIZE, MAP_FIXED_NOREPLACE);
+    if (arena == NULL) {
+        arena = map(ARENA_PLACE, ARENA_SIZE, MAP_FIXED_NOREPLACE);
+        ASAN_POISON_MEMORY_REGION(arena, ARENA_SIZE);
+    }
+    ASAN_POISON_MEMORY_REGION(arena, arena_used);
     arena_used = 0;
     instant_us = 0;
     running = NULL;

@@ -21,11 +21,11 @@ enum { MACHINES_MOST = 8, FIBERS_MOST = 64 };
 #define SIM_NEVER INT64_MAX
 
 typedef struct machine {
-    int64_t offset_us;       /* what its clock shows at the beginning */
-    int64_t rate_ppm;        /* how much faster than the server's it runs */
+    int64_t offset_us; /* what its clock shows at the beginning */
+    int64_t rate_ppm;  /* how much faster than the server's it runs */
     int64_t stopped_until_us;
-    int stall_permille;      /* how often a clock reading is followed by a stall ... */
-    int64_t stall_most_us;   /* ... and for how long */
+    int stall_permille;       /* how often a clock reading is followed by a stall ... */
+    int64_t stall_most_us;    /* ... and for how long */
     int64_t stalled_until_us; /* the latest end of a stall so far */
     dice dice;
 } machine;
@@ -72,7 +72,9 @@ int64_t fibers_next_us(void);
 
 /* ---- Memory ---- */
 
-/* Zeroed by nobody, given back all at once by machines_begin. */
+/* Zeroed by nobody, given back all at once by machines_begin: nothing is used twice, so that the address sanitizer
+ * sees every use of what was given back, or is another's. */
 void *arena_take(size_t size);
+void arena_give_back(void *block); /* NULL is allowed */
 
 #endif

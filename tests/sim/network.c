@@ -9,6 +9,8 @@
 #include "sim/node.h"
 #include "sim/trace.h"
 
+enum { REPEAT_MOST_US = 2000000 };
+
 static network_terms terms;
 static cable *cables[CABLES_MOST];
 static int cable_count;
@@ -65,11 +67,19 @@ static int64_t delay_us(cable *self)
 {
     dice *chance = &machine_at(self->machine)->dice;
     int64_t delay = terms.base_us + dice_below(chance, terms.jitter_us);
-    bool may_spike = now_us() < terms.spikes_until_us;
+    bool may_spike = now_us() < terms.troubled_until_us;
     if (!may_spike || !dice_chance(chance, terms.spike_permille)) return delay;
     delay += dice_spread(chance, terms.jitter_us, terms.spike_most_us);
     break_until(self->machine, now_us() + delay);
     return delay;
+}
+
+int64_t network_repeats_after_us(const cable *on)
+{
+    dice *chance = &machine_at(on->machine)->dice;
+    bool may_repeat = now_us() < terms.troubled_until_us;
+    if (!may_repeat || !dice_chance(chance, terms.repeat_permille)) return SIM_NEVER;
+    return dice_spread(chance, 0, REPEAT_MOST_US);
 }
 
 /* No earlier than what was sent before it. */
@@ -81,10 +91,14 @@ static int64_t arrival_us(cable *self, int64_t *latest_us)
     return at_us;
 }
 
-static void *copy(const char *bytes, size_t length)
+static size_t piece_of(const cable *self, size_t length)
 {
-    return memcpy(arena_take(length), bytes, length);
+    dice *chance = &machine_at(self->machine)->dice;
+    if (length < 2 || !dice_chance(chance, terms.pieces_permille)) return length;
+    return (size_t)dice_between(chance, 1, (int64_t)length);
 }
+
+static void *copy(const char *bytes, size_t length) { return memcpy(arena_take(length), bytes, length); }
 
 /* ---- Towards the node ------------------------------------------------------------------------- */
 
@@ -120,8 +134,7 @@ static void arrive_at_node(void *subject, void *bytes, size_t length)
 
 size_t cable_send(cable *self, const char *bytes, size_t length)
 {
-    dice *chance = &machine_at(self->machine)->dice;
-    size_t sent = terms.dribbles && length > 1 ? (size_t)dice_between(chance, 1, (int64_t)length) : length;
+    size_t sent = piece_of(self, length);
     event_at(arrival_us(self, &self->up_us), arrive_at_node, self, copy(bytes, sent), sent);
     return sent;
 }
@@ -156,8 +169,18 @@ static void connect_cable(void *subject, void *detail, size_t size)
     fibers_look(self->machine);
 }
 
+/* Both ends know that these are gone; what is still under way on them has them by pointer. */
+static void forget_the_dead(void)
+{
+    int kept = 0;
+    for (int i = 0; i < cable_count; i++)
+        if (!cables[i]->is_closed || cables[i]->is_served) cables[kept++] = cables[i];
+    cable_count = kept;
+}
+
 cable *cable_open(int number)
 {
+    if (cable_count >= CABLES_MANY) forget_the_dead();
     if (cable_count == CABLES_MOST) return NULL;
     cable *self = arena_take(sizeof *self);
     *self = (cable){.machine = number};
@@ -199,7 +222,7 @@ size_t cable_receive(cable *self, char *bytes, size_t size)
 {
     size_t length = cable_readable(self);
     if (length > size) length = size;
-    if (terms.dribbles && length > 1) length = (size_t)dice_between(&machine_at(self->machine)->dice, 1, (int64_t)length);
+    length = piece_of(self, length);
     memcpy(bytes, self->received + self->received_begin, length);
     self->received_begin += length;
     return length;

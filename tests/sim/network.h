@@ -17,21 +17,20 @@
 #include "sim/dice.h"
 #include "sim/keyspace.h"
 
-enum { CABLES_MOST = 1024, CHANNEL_MOST = 120, CALL_MOST = 16 };
+enum { CABLES_MOST = 1024, CABLES_MANY = 64, CHANNEL_MOST = 120, CALL_MOST = 16 };
 
 enum cable_state { CABLE_CONNECTING, CABLE_OPEN, CABLE_REFUSED };
 
 typedef struct cable {
     int machine;
-    enum cable_state state; /* as the machine sees it */
-    bool is_closed;        /* by the machine */
+    enum cable_state state;  /* as the machine sees it */
+    bool is_closed;          /* by the machine */
     bool is_reset, is_ended; /* the machine has learned: broken, or closed by the node */
-    bool is_served;        /* the node has it */
-    bool is_cut;           /* nothing that was sent comes back any more ... */
-    bool loses_requests;   /* ... nor arrives */
-    bool is_subscribed; /* as the node has it */
-    bool has_asked;     /* the latest question that came on it was answered "queued" */
-    int64_t up_us, down_us; /* when the latest bytes arrive */
+    bool is_served;          /* the node has it */
+    bool is_cut;             /* nothing that was sent comes back any more ... */
+    bool loses_requests;     /* ... nor arrives */
+    bool is_subscribed;      /* as the node has it */
+    int64_t up_us, down_us;  /* when the latest bytes arrive */
     int64_t subscribed_us;
     int held_up; /* arrivals that a frozen node has put off */
     size_t channel_length;
@@ -44,15 +43,18 @@ typedef struct cable {
 
 typedef struct network_terms {
     int64_t base_us, jitter_us;
+    int pieces_permille; /* how often a send or a receive takes a part of the bytes only */
     int spike_permille;
     int64_t spike_most_us;
-    int64_t spikes_until_us;
-    bool dribbles; /* sends and receives take a part of the bytes only */
+    int repeat_permille;       /* how often a request arrives a second time, as behind a proxy that tries again */
+    int64_t troubled_until_us; /* the end of spikes and repetitions */
 } network_terms;
 
 void network_begin(const network_terms *terms);
 /* Every delay but a spike is shorter. */
 int64_t network_delay_most_us(void);
+/* After how long what just arrived on the cable arrives again; SIM_NEVER for not at all. */
+int64_t network_repeats_after_us(const cable *on);
 /* How many cables there have been, and one of them. */
 int network_count(void);
 cable *network_cable(int number);

@@ -7,18 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/events.h"
 #include "sim/interpreter.h"
 #include "sim/machine.h"
 #include "sim/trace.h"
+
+enum { UNHEARD_MOST = 64 };
 
 static struct {
     keyspace data, replica;
     node_witness *witness;
     bool has_script[SCRIPT_COUNT];
     bool is_up;
-    int64_t clock_us; /* at instant 0 */
+    int64_t clock_us;  /* at instant 0 */
+    int64_t script_us; /* when the latest script was run */
     int64_t frozen_until_us, full_until_us, read_only_until_us, loading_until_us;
     int64_t troubled_until_us, refused_until_us;
+    words unheard[UNHEARD_MOST];
+    int unheard_count;
 } node;
 
 static resp answer;
@@ -27,6 +33,7 @@ void node_begin(int64_t clock_us, node_witness *witness)
 {
     node.witness = witness;
     node.clock_us = clock_us;
+    node.script_us = 0;
     node.is_up = true;
     node.frozen_until_us = node.full_until_us = node.read_only_until_us = node.loading_until_us = 0;
     node.troubled_until_us = node.refused_until_us = 0;
@@ -50,22 +57,42 @@ int64_t node_refused_until_us(void) { return node.is_up ? node.refused_until_us 
 
 /* ---- Publishing ------------------------------------------------------------------------------- */
 
-static int64_t publish(void *owner, words channel, words message)
+static bool listens(const cable *self, words channel)
+{
+    return self->is_subscribed && self->channel_length == channel.length &&
+           memcmp(self->channel, channel.at, channel.length) == 0;
+}
+
+static int64_t subscribers(words channel)
+{
+    int64_t count = 0;
+    for (int i = 0; i < network_count(); i++) count += listens(network_cable(i), channel);
+    return count;
+}
+
+static void note_unheard(words message)
+{
+    char *kept = memcpy(arena_take(message.length), message.at, message.length);
+    node.unheard[node.unheard_count++] = (words){kept, message.length};
+}
+
+bool node_unheard(int number, words *message)
+{
+    if (number >= node.unheard_count) return false;
+    *message = node.unheard[number];
+    return true;
+}
+
+static int64_t publish(words channel, words message)
 {
     static resp told;
-    int64_t receivers = 0;
-    (void)owner;
     told.length = 0;
     resp_add(&told, "*3\r\n$7\r\nmessage\r\n$%zu\r\n%.*s\r\n$%zu\r\n%.*s\r\n", channel.length, (int)channel.length,
              channel.at, message.length, (int)message.length, message.at);
-    for (int i = 0; i < network_count(); i++) {
-        cable *to = network_cable(i);
-        bool is_heard = to->is_subscribed && to->channel_length == channel.length &&
-                        memcmp(to->channel, channel.at, channel.length) == 0;
-        if (!is_heard) continue;
-        cable_answer(to, told.bytes, told.length);
-        receivers++;
-    }
+    for (int i = 0; i < network_count(); i++)
+        if (listens(network_cable(i), channel)) cable_answer(network_cable(i), told.bytes, told.length);
+    int64_t receivers = subscribers(channel);
+    if (receivers == 0 && node.unheard_count < UNHEARD_MOST) note_unheard(message);
     trace("node: PUBLISH %.*s to %lld", (int)message.length, message.at, (long long)receivers);
     return receivers;
 }
@@ -87,18 +114,29 @@ static int script_by_digest(words digest)
 static int script_by_source(words source)
 {
     for (int i = 0; i < SCRIPT_COUNT; i++)
-        if (source.length == scripts[i].source_length && memcmp(source.at, scripts[i].source, source.length) == 0) return i;
+        if (source.length == scripts[i].source_length && memcmp(source.at, scripts[i].source, source.length) == 0)
+            return i;
     return -1;
 }
 
-static void trace_script(const cable *from, enum script_id id, int argc, const words *argv)
+/* The answer without the ends of its lines. */
+static const char *answer_line(void)
+{
+    static char line[sizeof answer.bytes];
+    size_t length = 0;
+    for (size_t i = 0; i < answer.length; i++)
+        if (answer.bytes[i] != '\r') line[length++] = answer.bytes[i] == '\n' ? ' ' : answer.bytes[i];
+    line[length] = '\0';
+    return line;
+}
+
+static void trace_script(const cable *from, enum script_id id, int argc, const words *argv, bool is_stray)
 {
     char text[600];
     size_t at = 0;
     for (int i = 0; i < argc && at < sizeof text; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, " [%.*s]", (int)argv[i].length, argv[i].at);
-    trace("node: %d%s %s%s -> %.*s", from->machine, from->is_closed || from->is_cut ? " (gone)" : "", scripts[id].name, text,
-          (int)answer.length - 2, answer.bytes);
+    trace("node: %d%s %s%s -> %s", from->machine, is_stray ? " (stray)" : "", scripts[id].name, text, answer_line());
 }
 
 static long answered_code(void)
@@ -107,25 +145,36 @@ static long answered_code(void)
     return answer.bytes[0] != '*' || first == NULL ? INT_MIN : strtol(first + 1, NULL, 10);
 }
 
-static void run_script(cable *from, int id, int argc, const words *argv)
+/* No two scripts run within one microsecond. */
+static void take_time(void)
 {
+    if (node_clock_us() == node.script_us) node.clock_us++;
+    node.script_us = node_clock_us();
+}
+
+static void run_script(cable *from, int id, int argc, const words *argv, bool is_repeated)
+{
+    bool is_stray = is_repeated || from->is_closed || from->is_cut;
+    take_time();
+    node.unheard_count = 0;
     script_host host = {.data = node_data(),
                         .is_out_of_memory = now_us() < node.full_until_us,
                         .is_read_only = now_us() < node.read_only_until_us,
-                        .publish = publish};
+                        .publish = publish,
+                        .subscribers = subscribers};
     interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
-    if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4);
-    node.witness((enum script_id)id, argv[3], argv + 4, answered_code(), from);
+    if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4, is_stray);
+    node.witness((enum script_id)id, argv[3], argv + 4, answered_code(), from, is_stray);
 }
 
-static void evaluate(cable *from, int argc, const words *argv)
+static void evaluate(cable *from, int argc, const words *argv, bool is_repeated)
 {
     bool by_digest = is_word(argv[0], "EVALSHA");
     int id = argc < 4 ? -1 : by_digest ? script_by_digest(argv[1]) : script_by_source(argv[1]);
     if (id >= 0 && !by_digest) node.has_script[id] = true;
     if (id < 0) resp_add(&answer, "-ERR this is no script of ours\r\n");
     else if (!node.has_script[id]) resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
-    else run_script(from, id, argc, argv);
+    else run_script(from, id, argc, argv, is_repeated);
 }
 
 static void subscribe(cable *from, words channel)
@@ -139,16 +188,19 @@ static void subscribe(cable *from, words channel)
     from->channel_length = channel.length;
     memcpy(from->channel, channel.at, channel.length);
     network_moved(from->machine);
-    resp_add(&answer, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%.*s\r\n:1\r\n", channel.length, (int)channel.length, channel.at);
+    resp_add(&answer, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%.*s\r\n:1\r\n", channel.length, (int)channel.length,
+             channel.at);
     trace("node: %d SUBSCRIBE %.*s", from->machine, (int)channel.length, channel.at);
 }
+
+static bool evaluates(const words *argv) { return is_word(argv[0], "EVALSHA") || is_word(argv[0], "EVAL"); }
 
 static void execute(cable *from, int argc, const words *argv)
 {
     answer.length = 0;
-    if (now_us() < node.loading_until_us) resp_add(&answer, "-LOADING Redis is loading the dataset in memory\r\n");
-    else if (is_word(argv[0], "SUBSCRIBE") && argc == 2) subscribe(from, argv[1]);
-    else if (is_word(argv[0], "EVALSHA") || is_word(argv[0], "EVAL")) evaluate(from, argc, argv);
+    if (is_word(argv[0], "SUBSCRIBE") && argc == 2) subscribe(from, argv[1]);
+    else if (now_us() < node.loading_until_us) resp_add(&answer, "-LOADING Redis is loading the dataset in memory\r\n");
+    else if (evaluates(argv)) evaluate(from, argc, argv, false);
     else resp_add(&answer, "-ERR unknown command\r\n");
     cable_answer(from, answer.bytes, answer.length);
 }
@@ -193,6 +245,24 @@ static void append(cable *from, const char *bytes, size_t length)
     from->request_length = whole;
 }
 
+/* As a request that somebody on the way sends again, though it was answered: this answer is for nobody. */
+static void execute_again(void *subject, void *bytes, size_t length)
+{
+    words argv[CALL_MOST];
+    int argc;
+    bool is_refused = !node.is_up || now_us() < node.frozen_until_us || now_us() < node.loading_until_us;
+    if (is_refused || read_command(bytes, (char *)bytes + length, &argc, argv) == NULL) return;
+    answer.length = 0;
+    evaluate(subject, argc, argv, true);
+}
+
+static void repeat(cable *from, const char *at, size_t length)
+{
+    int64_t after_us = network_repeats_after_us(from);
+    if (after_us == SIM_NEVER) return;
+    event_at(now_us() + after_us, execute_again, from, memcpy(arena_take(length), at, length), length);
+}
+
 /* Executes the whole commands; returns what is left of the bytes. */
 static size_t execute_all(cable *from, const char *at, size_t length)
 {
@@ -201,6 +271,7 @@ static size_t execute_all(cable *from, const char *at, size_t length)
     const char *end = at + length, *next;
     while (from->is_served && (next = read_command(at, end, &argc, argv)) != NULL) {
         execute(from, argc, argv);
+        if (evaluates(argv) && answered_code() != INT_MIN) repeat(from, at, (size_t)(next - at));
         at = next;
     }
     return (size_t)(end - at);

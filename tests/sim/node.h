@@ -9,8 +9,12 @@
 #include "wire/script.h"
 
 /* Who looks at every script that was run, right after it: at its arguments, and at the first integer that it answered
- * (INT_MIN for an error). */
-typedef void node_witness(enum script_id id, words key, const words *argv, long code, cable *from);
+ * (INT_MIN for an error). Nobody waits for the answer of a stray one: it was repeated, or its connection is gone. */
+typedef void node_witness(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
+
+/* Whom the script that was run last told that the lock is his, without anybody listening: the messages, if there are
+ * so many. */
+bool node_unheard(int number, words *message);
 
 void node_begin(int64_t clock_us, node_witness *witness);
 void node_receive(cable *from, const char *bytes, size_t length);

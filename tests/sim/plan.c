@@ -42,6 +42,7 @@ static int64_t wait(dice *chance)
 static enum midway midway(dice *chance, const plan *whole, const job *self)
 {
     if (dice_below(chance, 5) != 0) return MIDWAY_NOTHING;
+    if (self->is_reentrant) return MIDWAY_ENTER;
     if (dice_below(chance, 2) == 0 || whole->permits[self->name] > 0) return MIDWAY_EXTEND;
     return self->mode == REDLOCK_SHARED ? MIDWAY_UPGRADE : MIDWAY_DOWNGRADE;
 }
@@ -53,12 +54,13 @@ static void make_job(job *self, const plan *whole, dice *chance)
     if (ttl_ms < least_ms) ttl_ms = least_ms;
     int64_t hold_most_us = ttl_ms < 3000 ? ttl_ms * 1500 : 3000000;
     *self = (job){.name = dice_below(chance, 5) == 0 ? 1 : 0,
-                        .think_us = dice_spread(chance, 0, 400000),
-                        .ttl_ms = ttl_ms,
-                        .wait_ms = wait(chance),
-                        .auto_renew = dice_below(chance, 2) == 0,
-                        .is_async = dice_below(chance, 4) == 0,
-                        .hold_us = dice_spread(chance, 0, hold_most_us)};
+                  .think_us = dice_spread(chance, 0, 400000),
+                  .ttl_ms = ttl_ms,
+                  .wait_ms = wait(chance),
+                  .auto_renew = dice_below(chance, 2) == 0,
+                  .is_async = dice_below(chance, 3) == 0,
+                  .is_reentrant = dice_below(chance, 4) == 0,
+                  .hold_us = dice_spread(chance, 0, hold_most_us)};
     /* Around the end of the lease is where a wrong belief shows. */
     if (ttl_ms < 3000 && dice_below(chance, 3) == 0) self->hold_us = ttl_ms * dice_between(chance, 700, 1300);
     bool is_shared_name = whole->policy[self->name] != REDLOCK_PREFER_READERS || whole->permits[self->name] > 0;
@@ -69,12 +71,27 @@ static void make_job(job *self, const plan *whole, dice *chance)
     self->midway = midway(chance, whole, self);
 }
 
+/* Many at once that want one lock, on one connection. */
+static void make_crowd(client_plan *self, const plan *whole, dice *chance)
+{
+    self->is_parallel = true;
+    self->job_count = (int)dice_between(chance, 4, JOBS_MOST);
+    for (int i = 0; i < self->job_count; i++) {
+        job *one = &self->jobs[i];
+        make_job(one, whole, chance);
+        one->name = 0;
+        one->is_async = true;
+        one->think_us = dice_spread(chance, 0, 20000);
+        one->hold_us = dice_spread(chance, 0, 100000);
+    }
+}
+
 static void make_client(client_plan *self, const plan *whole, dice *chance)
 {
     /* A server that never answers in time is none. */
     int64_t round_trips_ms = 12 * (whole->network.base_us + whole->network.jitter_us) / 1000;
     *self = (client_plan){.offset_us = dice_between(chance, 1000000, INT64_C(1000000000000)),
-                          .rate_ppm = dice_between(chance, -5000, 5000),
+                          .rate_ppm = dice_between(chance, -9000, 9000),
                           .timeout_ms = round_trips_ms + dice_spread(chance, 20, 2000),
                           .connect_timeout_ms = round_trips_ms + dice_spread(chance, 50, 2000),
                           .linger_ms = dice_below(chance, 4) == 0 ? -1 : dice_spread(chance, 1, 5000)};
@@ -82,7 +99,12 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
         self->stall_permille = (int)dice_between(chance, 1, 60);
         self->stall_most_us = dice_spread(chance, 100, 200000);
     }
-    self->job_count = (int)dice_between(chance, 1, whole->client_count > 4 ? 2 : JOBS_MOST);
+    if (whole->client_count <= 4 && dice_below(chance, 12) == 0) {
+        make_crowd(self, whole, chance);
+        return;
+    }
+    self->is_parallel = dice_below(chance, 4) == 0;
+    self->job_count = (int)dice_between(chance, 1, whole->client_count > 4 ? 2 : 4);
     for (int i = 0; i < self->job_count; i++) make_job(&self->jobs[i], whole, chance);
 }
 
@@ -91,15 +113,19 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
 static void make_fault(fault *self, const plan *whole, dice *chance)
 {
     static const enum fault_kind kinds[] = {
-        FAULT_CUT, FAULT_CUT, FAULT_CUT, FAULT_CUT, FAULT_STOP, FAULT_STOP, FAULT_CRASH, FAULT_CLOSE, FAULT_CANCEL,
-        FAULT_KILL, FAULT_KILL, FAULT_RESTART, FAULT_RESTART_EMPTY, FAULT_FAILOVER, FAULT_FLUSH, FAULT_FULL,
-        FAULT_READ_ONLY, FAULT_LOADING, FAULT_FREEZE, FAULT_STEP};
+        FAULT_CUT,           FAULT_CUT,      FAULT_CUT,    FAULT_CUT,  FAULT_STOP, FAULT_STOP,
+        FAULT_CRASH,         FAULT_CLOSE,    FAULT_CANCEL, FAULT_KILL, FAULT_KILL, FAULT_RESTART,
+        FAULT_RESTART_EMPTY, FAULT_FAILOVER, FAULT_FLUSH,  FAULT_FULL, FAULT_FULL, FAULT_READ_ONLY,
+        FAULT_LOADING,       FAULT_FREEZE,   FAULT_STEP,   FAULT_STEP};
     *self = (fault){.kind = kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
                     .client = (int)dice_below(chance, whole->client_count),
                     .at_us = dice_spread(chance, 500, 2500000),
                     .span_us = dice_spread(chance, 100, 2000000),
-                    .step_us = dice_between(chance, -4000, 4000),
+                    .step_us = dice_below(chance, 3) == 0 ? dice_spread(chance, 1, 10000000)
+                                                          : -dice_between(chance, 1, 150000),
                     .chance = dice_roll(chance)};
+    /* Long enough for leases that are not renewed to end. */
+    if (self->kind == FAULT_FULL) self->span_us = dice_between(chance, 100000, 3000000);
 }
 
 static bool has_fault(const plan *self, enum fault_kind kind)
@@ -109,7 +135,10 @@ static bool has_fault(const plan *self, enum fault_kind kind)
     return false;
 }
 
-static bool loses_data(const plan *self) { return has_fault(self, FAULT_RESTART_EMPTY) || has_fault(self, FAULT_FAILOVER); }
+static bool loses_data(const plan *self)
+{
+    return has_fault(self, FAULT_RESTART_EMPTY) || has_fault(self, FAULT_FAILOVER);
+}
 
 /* A clock that steps back after the data is lost may let fences fall: the one thing that is not promised. */
 static void make_faults(plan *self, dice *chance)
@@ -123,21 +152,25 @@ static void make_faults(plan *self, dice *chance)
     }
     /* Nor is it promised when the clock steps back further than the key lingers. */
     for (int i = 0; i < self->client_count && has_fault(self, FAULT_STEP); i++)
-        if (self->clients[i].linger_ms < 50) self->clients[i].linger_ms = 50;
+        if (self->clients[i].linger_ms < 1000) self->clients[i].linger_ms = 1000;
 }
 
 /* ---- The whole -------------------------------------------------------------------------------- */
 
 static void make_network(plan *self, dice *chance)
 {
-    self->network = (network_terms){.base_us = dice_spread(chance, 10, 2000), .jitter_us = dice_spread(chance, 1, 3000)};
+    self->network =
+        (network_terms){.base_us = dice_spread(chance, 10, 2000), .jitter_us = dice_spread(chance, 1, 3000)};
     if (dice_below(chance, 4) == 0) self->network.jitter_us = dice_spread(chance, 1, 30000);
     if (self->is_calm) return;
-    self->network.dribbles = dice_below(chance, 12) == 0;
-    if (dice_below(chance, 3) != 0) return;
-    self->network.spike_permille = (int)dice_between(chance, 5, 200);
-    self->network.spike_most_us = dice_spread(chance, 5000, 1000000);
-    self->network.spikes_until_us = 3000000;
+    if (dice_below(chance, 12) == 0) self->network.pieces_permille = 1000;
+    if (dice_below(chance, 6) == 0) self->network.repeat_permille = (int)dice_between(chance, 10, 200);
+    if (dice_below(chance, 3) == 0) {
+        self->network.spike_permille = (int)dice_between(chance, 5, 200);
+        self->network.spike_most_us = dice_spread(chance, 5000, 1000000);
+    }
+    bool is_troubled = self->network.repeat_permille > 0 || self->network.spike_permille > 0;
+    if (is_troubled) self->network.troubled_until_us = 3000000;
 }
 
 void plan_make(plan *self, uint64_t seed)
@@ -157,18 +190,9 @@ void plan_make(plan *self, uint64_t seed)
     if (!self->is_calm) make_faults(self, &chance);
 }
 
-bool plan_breaks_leases(const plan *self)
-{
-    for (int i = 0; i < self->fault_count; i++) {
-        const fault *one = &self->faults[i];
-        if (!one->is_left_out && one->kind == FAULT_STEP && one->step_us > 0) return true;
-    }
-    return loses_data(self);
-}
-
 int64_t plan_healed_us(const plan *self)
 {
-    int64_t healed_us = self->network.spikes_until_us + self->network.spike_most_us;
+    int64_t healed_us = self->network.troubled_until_us + self->network.spike_most_us;
     for (int i = 0; i < self->fault_count; i++) {
         const fault *one = &self->faults[i];
         if (!one->is_left_out && healed_us < one->at_us + one->span_us) healed_us = one->at_us + one->span_us;
@@ -178,40 +202,43 @@ int64_t plan_healed_us(const plan *self)
 
 /* ---- Telling ---------------------------------------------------------------------------------- */
 
-static void print_job(const plan *whole, const job *self)
+static void print_job(const plan *whole, const job *self, int number)
 {
-    static const char *const between[] = {"", ", extend", ", downgrade", ", upgrade"};
-    printf("    after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, max hold %lld ms%s, "
-           "hold %lld us%s\n",
-           (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
-           (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms, (long long)self->wait_ms,
-           (long long)self->claim_ms, (long long)self->max_hold_ms,
-           self->auto_renew ? self->is_async ? ", renewed, async" : ", renewed" : self->is_async ? ", async" : "",
-           (long long)self->hold_us, between[self->midway]);
+    static const char *const between[] = {"", ", extend", ", enter again", ", downgrade", ", upgrade"};
+    printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, "
+           "max hold %lld ms%s%s%s, hold %lld us%s\n",
+           number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
+           (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms,
+           (long long)self->wait_ms, (long long)self->claim_ms, (long long)self->max_hold_ms,
+           self->auto_renew ? ", renewed" : "", self->is_async ? ", async" : "",
+           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway]);
 }
 
 static void print_client(const plan *whole, int number)
 {
     const client_plan *self = &whole->clients[number];
-    printf("  client %d: clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, stalls %d of 1000 up to %lld us\n",
-           number, (long long)self->rate_ppm, (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
-           (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us);
+    printf("  client %d: jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, stalls %d of 1000 "
+           "up to %lld us\n",
+           number, self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm, (long long)self->timeout_ms,
+           (long long)self->connect_timeout_ms, (long long)self->linger_ms, self->stall_permille,
+           (long long)self->stall_most_us);
     for (int i = 0; i < self->job_count; i++)
-        if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i]);
+        if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i], i);
 }
 
 void plan_print(const plan *self)
 {
     const network_terms *net = &self->network;
-    printf("schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us%s\n", (unsigned long long)self->seed,
-           (long long)net->base_us, (long long)net->jitter_us, net->spike_permille, (long long)net->spike_most_us,
-           net->dribbles ? ", in pieces" : "");
+    printf(
+        "schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us, in pieces %d, repeated %d of 1000\n",
+        (unsigned long long)self->seed, (long long)net->base_us, (long long)net->jitter_us, net->spike_permille,
+        (long long)net->spike_most_us, net->pieces_permille, net->repeat_permille);
     for (int i = 0; i < self->client_count; i++)
         if (!self->clients[i].is_left_out) print_client(self, i);
     for (int i = 0; i < self->fault_count; i++) {
         const fault *one = &self->faults[i];
         if (one->is_left_out) continue;
-        printf("  at %lld us for %lld us: %s (client %d, step %lld us)\n", (long long)one->at_us, (long long)one->span_us,
-               fault_name(one->kind), one->client, (long long)one->step_us);
+        printf("  at %lld us for %lld us: %s (client %d, step %lld us)\n", (long long)one->at_us,
+               (long long)one->span_us, fault_name(one->kind), one->client, (long long)one->step_us);
     }
 }

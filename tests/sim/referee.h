@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * The promises of docs/guarantees.md, checked after every instant of a schedule:
  *
- *   exclusion    those who believe that they hold (redlock_is_held on their own clock) are compatible, as long as the
- *                node lost no data and its clock did not step forward; and the node has each of them as a live holder
- *   fences       each exclusive grant on the node has a higher fence than all before it, whatever was lost;
- *                and the holder's fence is the one of its grant
+ *   exclusion    those who believe that they hold (redlock_is_held on their own clock) are compatible, and nobody
+ * believes for longer than the node does; but for those who asked before the node lost data, or before its clock
+ *                stepped forward
+ *   fences       each exclusive grant on the node has a higher fence than all before it, whatever was lost, so that a
+ *                resource that checks them refuses every older holder; and the holder's fence is the one of its grant
  *   waiting      a lock that nobody holds is taken by a live waiter within a bound; who subscribes anew asks anew
- *   statuses     nobody gets an answer that the faults do not explain; waits end in time
+ *   statuses     nobody gets an answer that the faults do not explain, or two; waits end in time
  *   leftovers    when everybody has left, nothing is left, or will be after its expiry
  *
- * Rule: the first broken promise ends the schedule. */
+ * A user is whoever does a job of the plan (user_of). Rule: the first broken promise ends the schedule. */
 #ifndef REDLOCK_TESTS_SIM_REFEREE_H
 #define REDLOCK_TESTS_SIM_REFEREE_H
 
@@ -19,23 +20,29 @@
 void referee_begin(const plan *of);
 /* NULL while all promises are kept. */
 const char *referee_verdict(void);
+long referee_acquisitions(void);
 void referee_break(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, said of a user. */
+void referee_accuse(int user, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* What the library calls tell. */
-void referee_waits(int client, const job *what);
-void referee_acquired(int client, redlock_status status, redlock_lock *lock);
+/* What the library calls tell. The operation is where an asynchronous call leaves its number; NULL for a blocking one.
+ */
+void referee_waits(int user, const redlock_operation *operation);
+void referee_acquired(int user, redlock_status status, redlock_lock *lock);
 /* What the hold counts as from now on, and that it ends. */
-void referee_changes(int client, redlock_mode mode);
-void referee_releases(int client);
-void referee_released(int client, redlock_status status);
-/* The client is not there any more, for good. */
-void referee_gone(int client);
+void referee_changes(int user, redlock_mode as);
+void referee_releases(int user);
+void referee_released(int user, redlock_status status);
 /* It was disturbed on purpose: its next status proves nothing. */
-void referee_excuses(int client);
+void referee_excuses(int user);
+/* All users of the client are not there any more, for good. */
+void referee_gone(int client);
 
-/* The node's data changed other than by a script. */
-void referee_data_lost(void);
-void referee_witness(enum script_id id, words key, const words *argv, long code, cable *from);
+/* The node came back: its data changed other than by a script. */
+void referee_data_changed(void);
+/* It lost acknowledged writes, or ended leases early. */
+void referee_leases_broken(void);
+void referee_witness(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
 
 void referee_look(void);
 /* Everybody has left, and all that was sent has arrived. */

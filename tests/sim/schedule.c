@@ -19,9 +19,13 @@ enum { STEPS_MOST = 100000 };
 static const int64_t end_us = INT64_C(600) * 1000000;
 
 static const plan *the_plan;
-static long steps;
+static tally counted;
 
-long schedule_steps(void) { return steps; }
+tally schedule_tally(void)
+{
+    counted.acquired = referee_acquisitions();
+    return counted;
+}
 
 /* ---- Faults ----------------------------------------------------------------------------------- */
 
@@ -54,8 +58,11 @@ static void come_up(void *subject, void *detail, size_t size)
     (void)size;
     const fault *one = subject;
     trace("fault: %s is over", fault_name(one->kind));
-    node_come_up(one->kind == FAULT_RESTART_EMPTY ? RETURN_EMPTY : one->kind == FAULT_FAILOVER ? RETURN_STALE : RETURN_WITH_DATA);
-    referee_data_lost();
+    node_come_up(one->kind == FAULT_RESTART_EMPTY ? RETURN_EMPTY
+                 : one->kind == FAULT_FAILOVER    ? RETURN_STALE
+                                                  : RETURN_WITH_DATA);
+    referee_data_changed();
+    if (one->kind != FAULT_RESTART) referee_leases_broken();
 }
 
 static void go_down(fault *one)
@@ -71,6 +78,13 @@ static void go_down(fault *one)
     event_at(now_us() + one->span_us, come_up, one, NULL, 0);
 }
 
+/* Forwards, leases end early. */
+static void step_clock(const fault *one)
+{
+    node_step_clock(one->step_us);
+    if (one->step_us > 0) referee_leases_broken();
+}
+
 static void stop_machine(const fault *one)
 {
     machine *on = machine_at(one->client);
@@ -83,13 +97,14 @@ static void strike(void *subject, void *detail, size_t size)
     (void)size;
     fault *one = subject;
     int64_t until_us = now_us() + one->span_us;
+    counted.faults++;
     trace("fault: %s (client %d)", fault_name(one->kind), one->client);
     switch (one->kind) {
     case FAULT_CUT: cut_some(one); return;
     case FAULT_STOP: stop_machine(one); return;
     case FAULT_CRASH: actor_crash(one->client, one->chance); return;
     case FAULT_CLOSE: actor_close(one->client); return;
-    case FAULT_CANCEL: actor_cancel(one->client); return;
+    case FAULT_CANCEL: actor_cancel(one->client, one->chance); return;
     case FAULT_KILL: kill_some(one); return;
     case FAULT_RESTART:
     case FAULT_RESTART_EMPTY:
@@ -99,7 +114,7 @@ static void strike(void *subject, void *detail, size_t size)
     case FAULT_READ_ONLY: node_refuse_writes(until_us); return;
     case FAULT_LOADING: node_load(until_us); return;
     case FAULT_FREEZE: node_freeze(until_us); return;
-    case FAULT_STEP: node_step_clock(one->step_us); return;
+    case FAULT_STEP: step_clock(one); return;
     case FAULT_KINDS: return;
     }
 }
@@ -120,7 +135,8 @@ static void plan_faults(plan *of)
         event_at(one->at_us, strike, one, NULL, 0);
         dice details = {one->chance + 1};
         int64_t lag_us = dice_spread(&details, 0, 100000);
-        if (one->kind == FAULT_FAILOVER) event_at(one->at_us > lag_us ? one->at_us - lag_us : 0, replicate, NULL, NULL, 0);
+        if (one->kind == FAULT_FAILOVER)
+            event_at(one->at_us > lag_us ? one->at_us - lag_us : 0, replicate, NULL, NULL, 0);
     }
 }
 
@@ -138,14 +154,14 @@ static void step(int64_t instant_us)
     if (events_next_us() <= now_us()) events_happen();
     fibers_run();
     referee_look();
-    steps++;
+    counted.steps++;
 }
 
 static void run(void)
 {
     while (referee_verdict() == NULL && !actors_are_done()) {
         int64_t instant_us = next_us();
-        if (instant_us >= end_us || steps >= STEPS_MOST) {
+        if (instant_us >= end_us || counted.steps >= STEPS_MOST) {
             referee_break("client %d is not done", actors_first_pending());
             return;
         }
@@ -161,7 +177,7 @@ const char *schedule_run(const plan *of)
     static plan own;
     own = *of;
     the_plan = &own;
-    steps = 0;
+    counted = (tally){0};
     dice chance = dice_for(of->seed, 2);
     machines_begin(of->seed, of->client_count);
     events_begin();

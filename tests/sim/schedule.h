@@ -8,7 +8,10 @@
 /* NULL, or the promise that was broken; the text lives until the next run. */
 const char *schedule_run(const plan *of);
 
-/* How many steps of time the last run had. */
-long schedule_steps(void);
+/* What the last run had: steps of time, locks acquired, faults that struck. */
+typedef struct tally {
+    long steps, acquired, faults;
+} tally;
+tally schedule_tally(void);
 
 #endif

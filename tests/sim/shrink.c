@@ -18,14 +18,16 @@ static bool still_fails_without(plan *failing, bool *is_left_out)
 static bool leave_out_a_client(plan *failing)
 {
     bool has_shrunk = false;
-    for (int i = 0; i < failing->client_count; i++) has_shrunk |= still_fails_without(failing, &failing->clients[i].is_left_out);
+    for (int i = 0; i < failing->client_count; i++)
+        has_shrunk |= still_fails_without(failing, &failing->clients[i].is_left_out);
     return has_shrunk;
 }
 
 static bool leave_out_a_fault(plan *failing)
 {
     bool has_shrunk = false;
-    for (int i = 0; i < failing->fault_count; i++) has_shrunk |= still_fails_without(failing, &failing->faults[i].is_left_out);
+    for (int i = 0; i < failing->fault_count; i++)
+        has_shrunk |= still_fails_without(failing, &failing->faults[i].is_left_out);
     return has_shrunk;
 }
 
@@ -40,7 +42,7 @@ static bool leave_out_a_job(plan *failing)
     return has_shrunk;
 }
 
-/* A simpler world: no spikes, no pieces, no stalls. */
+/* A simpler world: no spikes, no pieces, no repetitions, no stalls. */
 static bool calm(plan *failing, int *value)
 {
     int before = *value;
@@ -54,6 +56,8 @@ static bool calm(plan *failing, int *value)
 static bool leave_out_lateness(plan *failing)
 {
     bool has_shrunk = calm(failing, &failing->network.spike_permille);
+    has_shrunk |= calm(failing, &failing->network.pieces_permille);
+    has_shrunk |= calm(failing, &failing->network.repeat_permille);
     for (int i = 0; i < failing->client_count; i++) has_shrunk |= calm(failing, &failing->clients[i].stall_permille);
     return has_shrunk;
 }

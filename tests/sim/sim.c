@@ -4,14 +4,15 @@
  *     sim --schedules N [--seed S] [--workers W] [--trace] [--shrink]
  *
  * Runs the schedules of the seeds S, S + 1, ... in W processes. A broken promise is printed with its seed, and
- * `--seed <it> --schedules 1 --trace` tells its story; with --shrink that of a shorter schedule that breaks a promise too.
- * The last line is `schedules= violations= per_second=`; the exit status is 1 when a promise was broken. */
+ * `--seed <it> --schedules 1 --trace` tells its story; with --shrink that of a shorter schedule that breaks a promise
+ * too. The last line is `schedules= violations= per_second=`; the exit status is 1 when a promise was broken. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,7 +23,7 @@
 #include "sim/shrink.h"
 #include "sim/trace.h"
 
-/* A schedule takes a millisecond: one that takes so long never ends, and its worker is killed by the alarm. */
+/* A schedule takes a millisecond: one that takes so long of a processor never ends, and its worker is killed. */
 enum { SCHEDULE_MOST_S = 20 };
 
 enum { WORKERS_MOST = 64, TOLD_MOST = 10 };
@@ -37,7 +38,8 @@ typedef struct settings {
 /* What a worker leaves behind, whatever becomes of it. */
 typedef struct worked {
     uint64_t seed; /* under way */
-    long done, violations, steps;
+    long done, violations;
+    tally sum;
 } worked;
 
 bool is_traced;
@@ -75,11 +77,25 @@ static bool read_settings(settings *out, int argc, char **argv)
 
 /* ---- A worker --------------------------------------------------------------------------------- */
 
+/* 0: for as long as it likes. */
+static void limit(int seconds_most)
+{
+    struct itimerval from_now = {.it_value.tv_sec = seconds_most};
+    (void)setitimer(ITIMER_PROF, &from_now, NULL);
+}
+
+static void add(tally *sum, tally more)
+{
+    sum->steps += more.steps;
+    sum->acquired += more.acquired;
+    sum->faults += more.faults;
+}
+
 static void tell_violation(const settings *how, plan *failing, const char *broken)
 {
     printf("violation seed=%llu: %s\n", (unsigned long long)failing->seed, broken);
     fflush(stdout);
-    alarm(0);
+    limit(0);
     if (!how->shrinks) return;
     bool was_traced = is_traced;
     is_traced = false;
@@ -97,11 +113,11 @@ static void work(const settings *how, int worker, worked *mine)
     for (long i = worker; i < how->schedules; i += how->workers) {
         mine->seed = how->seed + (uint64_t)i;
         plan_make(&of, mine->seed);
-        alarm(SCHEDULE_MOST_S);
+        limit(SCHEDULE_MOST_S);
         if (is_traced) plan_print(&of);
         const char *broken = schedule_run(&of);
         mine->done++;
-        mine->steps += schedule_steps();
+        add(&mine->sum, schedule_tally());
         if (broken != NULL && mine->violations++ < TOLD_MOST) tell_violation(how, &of, broken);
     }
     interpreter_close();
@@ -151,14 +167,16 @@ int main(int argc, char **argv)
     if (how.schedules < how.workers) how.workers = (int)how.schedules;
     double began = seconds();
     for (int i = 0; i < how.workers; i++) start_worker(&how, i, &all[i]);
-    long violations = await_workers(&how, all), done = 0, steps = 0;
+    long violations = await_workers(&how, all), done = 0;
+    tally sum = {0};
     for (int i = 0; i < how.workers; i++) {
         done += all[i].done;
         violations += all[i].violations;
-        steps += all[i].steps;
+        add(&sum, all[i].sum);
     }
     double took = seconds() - began;
-    printf("schedules=%ld violations=%ld per_second=%.0f steps=%ld seconds=%.1f seed=%llu\n", done, violations,
-           (double)done / took, steps, took, (unsigned long long)how.seed);
+    printf("schedules=%ld violations=%ld per_second=%.0f acquired=%ld faults=%ld steps=%ld seconds=%.1f seed=%llu\n",
+           done, violations, (double)done / took, sum.acquired, sum.faults, sum.steps, took,
+           (unsigned long long)how.seed);
     return violations == 0 ? 0 : 1;
 }

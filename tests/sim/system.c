@@ -25,6 +25,7 @@ enum { FD_FIRST = 1 << 20, FDS_MOST = 2048, RECEIVE_PATIENCE_US = 4000 };
 enum { READINGS_MOST = 20000 };
 
 typedef struct descriptor {
+    bool is_open;
     int machine;
     bool is_event;
     uint64_t count; /* of an eventfd */
@@ -72,14 +73,18 @@ static descriptor *at(int fd)
     return fd >= FD_FIRST && fd < FD_FIRST + descriptor_count ? &descriptors[fd - FD_FIRST] : NULL;
 }
 
+/* The lowest that is free, as a system does. */
 static int take_descriptor(bool is_event)
 {
-    if (descriptor_count == FDS_MOST) {
+    int place = 0;
+    while (place < descriptor_count && descriptors[place].is_open) place++;
+    if (place == FDS_MOST) {
         errno = EMFILE;
         return -1;
     }
-    descriptors[descriptor_count] = (descriptor){.machine = system_machine(), .is_event = is_event};
-    return FD_FIRST + descriptor_count++;
+    descriptors[place] = (descriptor){.is_open = true, .machine = system_machine(), .is_event = is_event};
+    if (place == descriptor_count) descriptor_count++;
+    return FD_FIRST + place;
 }
 
 static int fail(int error)
@@ -216,6 +221,7 @@ int __wrap_close(int fd)
     if (self == NULL) return __real_close(fd);
     if (self->cable != NULL && !self->cable->is_closed) cable_close(self->cable);
     self->cable = NULL;
+    self->is_open = false;
     return 0;
 }
 

@@ -50,15 +50,18 @@ static void say_key(sentence *out, dice *chance) { say(out, dice_below(chance, 3
 
 static void say_member(sentence *out, dice *chance)
 {
-    static const char *const members[] = {"f", "x 1 me", "x 2 you", "s 3 he", "s/2 4 she", "9 c s 3 he", "x", "", "z z", "F"};
+    static const char *const members[] = {"f",          "x 1 me", "x 2 you", "s 3 he", "s/2 4 she",
+                                          "9 c s 3 he", "x",      "",        "z z",    "F"};
     say(out, members[dice_below(chance, 10)]);
 }
 
 /* Scores of every band, close together and far apart, and a few that are none. */
 static void say_score(sentence *out, dice *chance)
 {
-    static const char *const odd[] = {"0", "-0", "1.5", "-1800000000000123", "1e3", "inf", "-inf", "x", "", "1800000000123456", " 1", "nan"};
-    static const char *const bands[] = {"180000000000%d", "2018000000000%d0", "180000000000000%d", "580000000000000%d", "%d", "-%d"};
+    static const char *const odd[] = {"0",    "-0", "1.5", "-1800000000000123", "1e3", "inf",
+                                      "-inf", "x",  "",    "1800000000123456",  " 1",  "nan"};
+    static const char *const bands[] = {
+        "180000000000%d", "2018000000000%d0", "180000000000000%d", "580000000000000%d", "%d", "-%d"};
     if (dice_below(chance, 6) == 0) say(out, odd[dice_below(chance, 12)]);
     else snprintf(out->text[out->count++], WORD_SIZE, bands[dice_below(chance, 6)], (int)dice_below(chance, 10));
 }
@@ -106,9 +109,23 @@ static void say_pexpire(sentence *out, dice *chance)
 
 static void make(sentence *out, dice *chance)
 {
-    static const char *const verbs[] = {"ZADD", "ZADD", "ZADD", "ZREM", "ZCARD", "ZCOUNT", "ZSCORE", "ZRANK", "ZRANGE",
-                                        "ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "DEL",
-                                        "PEXPIRE", "PTTL", "zadd"};
+    static const char *const verbs[] = {"ZADD",
+                                        "ZADD",
+                                        "ZADD",
+                                        "ZREM",
+                                        "ZCARD",
+                                        "ZCOUNT",
+                                        "ZSCORE",
+                                        "ZRANK",
+                                        "ZRANGE",
+                                        "ZRANGEBYSCORE",
+                                        "ZREVRANGEBYSCORE",
+                                        "ZREMRANGEBYRANK",
+                                        "ZREMRANGEBYSCORE",
+                                        "DEL",
+                                        "PEXPIRE",
+                                        "PTTL",
+                                        "zadd"};
     const char *verb = verbs[dice_below(chance, 17)];
     out->count = 0;
     say(out, verb);
@@ -136,7 +153,8 @@ static const char *spell(const sentence *what)
 {
     static char text[WORDS_MOST * (WORD_SIZE + 3)];
     text[0] = '\0';
-    for (int i = 0; i < what->count; i++) snprintf(text + strlen(text), sizeof text - strlen(text), "[%s] ", what->text[i]);
+    for (int i = 0; i < what->count; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "[%s] ", what->text[i]);
     return text;
 }
 
@@ -148,7 +166,8 @@ static void compare_text(const sentence *what, words a, const redisReply *b)
 
 static void compare_kind(const sentence *what, const redisReply *theirs)
 {
-    static const int kinds[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING, REDIS_REPLY_NIL, REDIS_REPLY_ARRAY, REDIS_REPLY_ERROR};
+    static const int kinds[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING, REDIS_REPLY_NIL, REDIS_REPLY_ARRAY,
+                                REDIS_REPLY_ERROR};
     if (theirs->type != kinds[answer.kind])
         fail_msg("%s: ours is of kind %d, the server's %d %s", spell(what), (int)answer.kind, theirs->type,
                  theirs->type == REDIS_REPLY_ERROR ? theirs->str : "");
@@ -165,7 +184,8 @@ static void compare(const sentence *what, const redisReply *theirs)
         fail_msg("%s: ours is %lld, the server's %lld", spell(what), (long long)answer.integer, theirs->integer);
     }
     if (answer.kind != OUTCOME_ARRAY) return;
-    if (answer.count != theirs->elements) fail_msg("%s: %zu and %zu elements", spell(what), answer.count, theirs->elements);
+    if (answer.count != theirs->elements)
+        fail_msg("%s: %zu and %zu elements", spell(what), answer.count, theirs->elements);
     for (size_t i = 0; i < answer.count; i++) compare_text(what, answer.items[i], theirs->element[i]);
 }
 

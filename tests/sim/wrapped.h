@@ -12,8 +12,8 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define WRAPPED(result, name, arguments)                                                           \
-    result __real_##name arguments;                                                                \
+#define WRAPPED(result, name, arguments)                                                                               \
+    result __real_##name arguments;                                                                                    \
     result __wrap_##name arguments;
 
 WRAPPED(int, clock_gettime, (clockid_t, struct timespec *))

@@ -6,6 +6,7 @@
 #     bootstrap build tests          and what the tests need
 #     bootstrap build tests full     and what the instrumented runs need
 #     bootstrap build tests matrix   and what building other versions of hiredis needs
+#     bootstrap build fuzz           and what fuzzing needs
 
 missing_names=
 missing_packages=
@@ -20,6 +21,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 has_library() { has pkg-config && pkg-config --exists "$1"; }
 has_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
 has_server() { [ -n "${REDLOCK_TEST_SERVER:-}" ] || has redis-server || has valkey-server; }
+has_libfuzzer() { has clang && ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a >/dev/null 2>&1; }
 has_builder() { has make || has ninja; }
 
 # need|want <name for people> <package> <check ...>
@@ -56,6 +58,11 @@ list_tests() {
 }
 list_full() { need valgrind valgrind has valgrind; }
 list_matrix() { need dpkg-source 'dpkg-dev xz-utils patch' has dpkg-source; }
+list_fuzz() {
+    need clang clang has clang
+    need libFuzzer-of-clang libclang-rt-dev has_libfuzzer
+    need llvm-cov llvm has llvm-cov
+}
 
 list_all() {
     missing_names= missing_packages= optional_names= optional_packages=

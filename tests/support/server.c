@@ -351,6 +351,16 @@ redisReply *server_command(server *self, const char *format, ...)
     return answer;
 }
 
+void server_order(server *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    redisReply *answer = ask(self, format, arguments);
+    va_end(arguments);
+    if (answer->type == REDIS_REPLY_ERROR) give_up(self, "'%s' answered %s", format, answer->str);
+    freeReplyObject(answer);
+}
+
 static long long number_of(server *self, const char *format, const redisReply *answer)
 {
     switch (answer->type) {

@@ -35,6 +35,8 @@ void server_thaw(server *self);    /* SIGCONT */
 /* A command on a connection of the fixture's own (reconnected when needed), formatted as hiredis does.
  * Fails the test when there is no answer. The reply is the caller's: freeReplyObject. */
 redisReply *server_command(server *self, const char *format, ...);
+/* The same for a command that is to succeed: fails the test when the answer is an error. */
+void server_order(server *self, const char *format, ...);
 /* The same for an integer answer, or the length of an array, string or status answer (nil: 0). */
 long long server_number(server *self, const char *format, ...);
 /* Commands processed so far (INFO commandstats, without the fixture's own kind of question), for one command name such as "evalsha"; 0 if never. */

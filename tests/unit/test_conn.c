@@ -112,7 +112,7 @@ static void what_the_socket_does_not_take_leaves_later(void **state)
     }
     assert_int_equal(length, 13 + 9 + sizeof argument + 2);
     assert_memory_equal(heard + 22, argument, sizeof argument);
-    assert_int_equal(it.conn.out.size, 0);
+    assert_null(it.conn.out.first);
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------- */
@@ -345,6 +345,56 @@ static void a_call_that_was_cut_may_open_the_connection_again(void **state)
     assert_int_equal(follower.answers, 0);
 }
 
+/* ---- A great many calls ----------------------------------------------------------------------- */
+
+enum { MANY = 3 * CONN_CUT_AT_ONCE + 1 };
+static probe many[MANY];
+
+static void submit_many(void)
+{
+    memset(many, 0, sizeof many);
+    open_and_accept();
+    for (int i = 0; i < MANY; i++) submit(&many[i], "PING");
+}
+
+static void assert_told_in_order(int told)
+{
+    for (int i = 0; i < MANY; i++) assert_int_equal(many[i].answers, i < told);
+}
+
+static void a_loss_is_told_in_portions(void **state)
+{
+    (void)state;
+    static probe after;
+    submit_many();
+    conn_tick(&it.conn, START_US + TIMEOUT_US);
+    assert_told_in_order(CONN_CUT_AT_ONCE);
+    open_and_accept(); /* does not lose the others, nor mix them with its own calls */
+    submit(&after, "PING");
+    for (int portions = 2; portions <= 4; portions++) {
+        assert_true(conn_has_pending(&it.conn));
+        conn_ready(&it.conn, 0, it.now_us);
+        assert_told_in_order(portions < 4 ? portions * CONN_CUT_AT_ONCE : MANY);
+    }
+    assert_false(conn_has_pending(&it.conn));
+    assert_int_equal(after.answers, 0);
+    answer_with("+PONG\r\n");
+    assert_string_equal(after.text, "PONG");
+}
+
+static void the_owner_that_closes_leaves_nobody_untold(void **state)
+{
+    (void)state;
+    submit_many();
+    conn_close(&it.conn, REDLOCK_OK, NULL, it.now_us);
+    assert_told_in_order(MANY);
+    submit_many();
+    conn_close(&it.conn, REDLOCK_ERR_CONNECT, "cut", it.now_us);
+    assert_told_in_order(CONN_CUT_AT_ONCE);
+    conn_close(&it.conn, REDLOCK_OK, NULL, it.now_us);
+    assert_told_in_order(MANY);
+}
+
 /* ---- Hostile servers -------------------------------------------------------------------------- */
 
 static void a_reply_that_nobody_asked_for_closes(void **state)
@@ -518,6 +568,8 @@ int main(void)
         TEST(an_answered_call_may_close_the_connection),
         TEST(replies_of_the_old_connection_do_not_answer_the_new_one),
         TEST(a_call_that_was_cut_may_open_the_connection_again),
+        TEST(a_loss_is_told_in_portions),
+        TEST(the_owner_that_closes_leaves_nobody_untold),
         TEST(a_reply_that_nobody_asked_for_closes),
         TEST(a_stream_beyond_the_limits_closes),
         TEST(a_server_that_turns_clients_away_answers_no_call),

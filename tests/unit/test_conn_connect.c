@@ -266,13 +266,13 @@ static void failures_back_off_with_jitter_up_to_two_seconds(void **state)
     assert_in_range(longest_pause_after(4000000000u), 1800000, 2000000);
 }
 
-static void lose_after_an_answer(void)
+static void lose_after(const char *answer)
 {
     static probe ping;
     open_and_accept();
     submit(&ping, "PING");
     conn_flush(&it.conn, it.now_us);
-    answer_with("+PONG\r\n");
+    answer_with(answer);
     conn_close(&it.conn, REDLOCK_ERR_CONNECT, "cut", it.now_us);
 }
 
@@ -282,7 +282,7 @@ static void a_connection_that_served_us_is_opened_again_at_once_but_spread(void 
     int64_t shortest = INT64_MAX, longest = 0;
     it.conn.failures = 9;
     for (int i = 0; i < 100; i++) {
-        lose_after_an_answer();
+        lose_after("+PONG\r\n");
         assert_int_equal(it.conn.failures, 0);
         int64_t pause = it.conn.retry_at_us - it.now_us;
         if (pause < shortest) shortest = pause;
@@ -298,6 +298,15 @@ static void a_server_that_accepts_and_hangs_up_is_backed_off_from(void **state)
     for (unsigned i = 0; i < 5; i++) {
         open_and_accept();
         conn_close(&it.conn, REDLOCK_ERR_CONNECT, "cut", it.now_us);
+        assert_int_equal(it.conn.failures, i + 1);
+    }
+}
+
+static void a_server_that_answers_with_errors_only_is_backed_off_from(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        lose_after("-NOPERM not for you\r\n");
         assert_int_equal(it.conn.failures, i + 1);
     }
 }
@@ -332,6 +341,7 @@ int main(void)
         TEST(failures_back_off_with_jitter_up_to_two_seconds),
         TEST(a_connection_that_served_us_is_opened_again_at_once_but_spread),
         TEST(a_server_that_accepts_and_hangs_up_is_backed_off_from),
+        TEST(a_server_that_answers_with_errors_only_is_backed_off_from),
         TEST(connections_of_one_client_do_not_share_their_jitter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

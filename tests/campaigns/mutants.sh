@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+# The mutants: deliberate faults in the library, every one of which the simulator has to find.
+#
+#     tests/campaign mutants [--only NN] [--slice K] [--schedules N] [--seed S] [--jobs J]
+#
+# A mutant is a patch in tests/mutants; the line above its diff says which promise it breaks. Each is applied to a copy
+# of the tree, built, and simulated until a schedule shows it: as a violation, or as a crash or a hang of the library.
+# One that shows in none of N schedules has survived, and the simulator lacks a check. --only takes the first digits of
+# a name, --slice K mutants spread over the list.
+
+mutants=build/mutants
+work=$mutants/tree
+only='' slice='' schedules=10000 seed=1 jobs=$(nproc)
+
+# A schedule that does not end is stopped by the simulator itself; a simulator that does not end, after so long.
+most_seconds=300
+
+read_options() {
+    while [ $# -gt 1 ]; do
+        case $1 in
+        --only) only=$2 ;;
+        --slice) slice=$2 ;;
+        --schedules) schedules=$2 ;;
+        --seed) seed=$2 ;;
+        --jobs) jobs=$2 ;;
+        *) usage 2 ;;
+        esac
+        shift 2
+    done
+    [ $# = 0 ] || usage 2
+}
+
+list_mutants() { need patch patch has patch; }
+
+chosen() {
+    ls tests/mutants/"$only"*.patch |
+        awk -v most="$slice" '{ all[NR] = $0 }
+            END { if (!most || most > NR) most = NR; for (i = 0; i < most; i++) print all[int(i * NR / most) + 1] }'
+}
+
+copy_tree() {
+    rm -rf "$mutants"
+    mkdir -p "$work"
+    cp -R CMakeLists.txt cmake include lua src tests "$work"
+}
+
+build_first() {
+    (cd "$work" && build build sim -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO="-O1" \
+        -DREDLOCK_BUILD_EXAMPLES=OFF) || exit 2
+}
+
+give_up() {
+    tail -20 "$log"
+    echo "$1: $log"
+    exit 2
+}
+
+# change <option of patch ...> <patch>
+change() { patch -d "$work" -p1 --fuzz=0 --batch "$@" >"$log" 2>&1; }
+build_again() { cmake --build "$work/build" -j"$jobs" --target sim >"$log" 2>&1; }
+
+# simulate <seed> <schedules>: succeeds when no promise broke
+simulate() {
+    timeout "$most_seconds" "$work/build/tests/sim" --seed "$1" --schedules "$2" --workers "$jobs" >"$log" 2>&1
+}
+
+# hunt: in portions that grow, for most mutants show at once; $verdict is how the fault showed, "" if it did not
+hunt() {
+    verdict='' needed=0 portion=64
+    while [ -z "$verdict" ] && [ "$needed" -lt "$schedules" ]; do
+        [ $((needed + portion)) -le "$schedules" ] || portion=$((schedules - needed))
+        simulate $((seed + needed)) "$portion"
+        judge $?
+        [ -n "$verdict" ] || needed=$((needed + portion))
+        portion=$((portion * 8))
+    done
+}
+
+# judge <exit status of the simulator>: reads what it said
+judge() {
+    [ "$1" = 0 ] && return
+    reason=$(sed -n 's/^violation seed=//p' "$log" | sort -n | head -1)
+    if [ -n "$reason" ]; then
+        verdict=violation
+    elif [ "$1" = 124 ] || grep -q 'died with signal 27' "$log"; then
+        verdict=hang reason=$(last_seed)
+    elif grep -q 'died with signal' "$log"; then
+        verdict=crash reason=$(last_seed)
+    else
+        give_up "the simulator failed"
+    fi
+    needed=$((${reason%%:*} - seed + 1))
+}
+
+# The schedule that a worker died in is the last of one of them.
+last_seed() {
+    last=$(sed -n 's/^worker .* was last at seed=//p' "$log" | sort -n | tail -1)
+    echo "${last:-$((seed + needed))}: $(grep -m 1 -e 'Assertion' -e 'died with signal' "$log")"
+}
+
+# tell <name>
+tell() {
+    [ -n "$verdict" ] || reason='' verdict=SURVIVED
+    printf '%-58s %-10s %6d %s\n' "$1" "$verdict" "$needed" "${reason#*: }"
+}
+
+try() {
+    name=$(basename "$1" .patch)
+    log=$mutants/$name.log
+    change <"$1" || give_up "$name does not apply"
+    build_again || give_up "$name does not compile"
+    hunt
+    tell "$name"
+    change -R <"$1" || give_up "$name cannot be taken back"
+    tried=$((tried + 1))
+    [ "$verdict" = SURVIVED ] && return
+    killed=$((killed + 1))
+    [ "$needed" -le "$most" ] || most=$needed
+}
+
+read_options "$@"
+bootstrap build mutants
+began=$(date +%s) tried=0 killed=0 most=0
+copy_tree
+build_first
+log=$mutants/none.log
+simulate "$seed" "$schedules" || give_up "without a mutant"
+echo "without a mutant: $(tail -1 "$log")"
+for patch in $(chosen); do try "$patch"; done
+echo "mutants=$tried killed=$killed most_schedules=$most seconds=$(($(date +%s) - began)) seed=$seed"
+[ "$tried" -gt 0 ] && [ "$killed" = "$tried" ]

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * What the referee knows of each user. Private to the referee. */
+#ifndef REDLOCK_TESTS_SIM_STANDING_H
+#define REDLOCK_TESTS_SIM_STANDING_H
+
+#include "sim/machine.h"
+#include "sim/referee.h"
+
+/* How far a library call may overshoot its deadline, besides the disturbances: nothing of it takes time here. */
+enum { OVERSHOOT_US = 2000 };
+/* But for the leaving of the queue, for which a blocking wait that is over gives a near server so long. */
+enum { LEAVING_US = 5000 };
+/* The longest pause between two attempts to connect, and what follows from it. */
+enum { BACKOFF_MOST_US = 2600000 };
+
+/* A user that holds something does not wait, and the other way round. */
+typedef struct standing {
+    int user, client;
+    const job *what;
+    const redlock_operation *operation; /* of an asynchronous call */
+    bool is_waiting;                    /* within redlock_acquire */
+    bool is_excused, is_gone;
+    int64_t entered_us;              /* when it began to acquire */
+    int64_t began_us;                /* the call under way */
+    int64_t subscribed_us, asked_us; /* as the node saw it ... */
+    words channel;                   /* ... of the inbox that the latest question named */
+    char channel_bytes[CHANNEL_MOST];
+    const cable *queued_on; /* where the latest question was answered "queued"; NULL if otherwise */
+    int64_t valid_until_us; /* at the release, at least so long */
+    redlock_lock *lock;     /* held, as far as the user knows */
+    redlock_mode mode;
+    bool did_believe; /* at the last look */
+} standing;
+
+extern const plan *refereed;
+
+/* Those who wait or hold, in any order. */
+int standings_active(void);
+standing *standing_active(int number);
+
+static inline int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* When the machine was last kept from running. */
+int64_t standing_held_up_us(const standing *self);
+/* Is its lease, or was its place in the queue, from before the node broke leases? */
+bool standing_is_void(const standing *self);
+bool standing_believes(const standing *self);
+/* Is the first lease one of a few round trips only? */
+bool standing_is_short(const job *what);
+
+/* The checks after every instant, for one name and for one user. */
+void belief_judge(int name);
+void belief_judge_loss(standing *self);
+void waiting_judge(int name);
+void waiting_judge_asking(standing *self);
+
+#endif

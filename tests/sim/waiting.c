@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * Those who wait: does each get a lock that is free, and ask where it may have missed a message? */
+#include <string.h>
+
+#include "sim/grants.h"
+#include "sim/standing.h"
+
+enum { CAP_LEAST_US = 100000 };
+
+/* In virtual time, if its own clock runs as fast as a clock may. */
+static int64_t wait_ends_us(const standing *self)
+{
+    int64_t wait_us = self->what->wait_ms * 1000;
+    return wait_us < 0 ? SIM_NEVER : self->began_us + wait_us - wait_us / 100;
+}
+
+static bool is_live_waiter(const standing *self, int name)
+{
+    return self->is_waiting && !self->is_gone && self->what->name == name && now_us() < wait_ends_us(self) &&
+           standing_held_up_us(self) <= now_us();
+}
+
+/* Since when nothing kept this client from its lock. */
+static int64_t undisturbed_since_us(const standing *self)
+{
+    if (network_is_deceived(self->client)) network_broke(self->client);
+    int64_t since_us = latest(self->began_us, network_moved_us(self->client));
+    return latest(since_us, latest(standing_held_up_us(self), node_troubled_until_us()));
+}
+
+/* Was anything broken since the call began, or so shortly before that a connection may not be tried again yet? Then
+ * backoffs and whole leases may have to pass. */
+static bool was_broken(const standing *self)
+{
+    int64_t broke_us = network_broke_us(self->client);
+    bool is_backing_off = broke_us > 0 && broke_us >= self->began_us - BACKOFF_MOST_US;
+    return is_backing_off || standing_held_up_us(self) >= self->began_us ||
+           (!refereed->is_calm && node_troubled_until_us() >= self->began_us) || !network_is_subscribed(self->client);
+}
+
+static int64_t patience_us(const standing *self)
+{
+    const job *what = self->what;
+    const client_plan *of = &refereed->clients[self->client];
+    int64_t claim_ms = what->claim_ms > 0 ? what->claim_ms : what->ttl_ms < 2000 ? what->ttl_ms : 2000;
+    int64_t most_us = latest(claim_ms * 1000, CAP_LEAST_US) + 8 * network_delay_most_us() + OVERSHOOT_US;
+    if (was_broken(self))
+        most_us += what->ttl_ms * 1000 + BACKOFF_MOST_US + (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
+    return most_us + most_us / 50;
+}
+
+void waiting_judge(int name)
+{
+    int64_t free_us = grants_free_since_us(name);
+    if (free_us > now_us()) return;
+    for (int i = 0; i < standings_active(); i++) {
+        const standing *self = standing_active(i);
+        if (!is_live_waiter(self, name)) continue;
+        int64_t since_us = latest(free_us, undisturbed_since_us(self));
+        if (now_us() - since_us > patience_us(self))
+            referee_accuse(self->user, "waits for %d, which is free since %lld", name, (long long)since_us);
+    }
+}
+
+/* Does the connection still work on which it was told that it is queued? Whoever was told otherwise, or nothing, has
+ * reasons of its own to wait. */
+static bool can_ask(const standing *self)
+{
+    const cable *on = self->queued_on;
+    return on != NULL && on->is_served && !on->is_cut && !on->is_closed;
+}
+
+static void note_subscription(standing *self)
+{
+    for (int i = 0; i < network_count(); i++) {
+        const cable *one = network_cable(i);
+        bool is_its_inbox = one->is_subscribed && one->channel_length == self->channel.length &&
+                            memcmp(one->channel, self->channel_bytes, one->channel_length) == 0;
+        bool is_heard = one->machine == self->client && is_its_inbox && !one->is_cut && !one->is_closed;
+        if (is_heard) self->subscribed_us = latest(self->subscribed_us, one->subscribed_us);
+    }
+}
+
+/* A client that subscribed while it waits has to ask soon, for what was published before is lost. */
+void waiting_judge_asking(standing *self)
+{
+    if (self->channel.length == 0 || !is_live_waiter(self, self->what->name)) return;
+    note_subscription(self);
+    bool has_asked = self->asked_us >= self->subscribed_us || self->subscribed_us < self->began_us;
+    if (has_asked) return;
+    int64_t since_us = latest(self->subscribed_us, undisturbed_since_us(self));
+    bool is_bothered = network_broke_us(self->client) > self->subscribed_us ||
+                       standing_held_up_us(self) > self->subscribed_us ||
+                       node_troubled_until_us() > self->subscribed_us;
+    if (!is_bothered && can_ask(self) && now_us() - since_us > 6 * network_delay_most_us() + OVERSHOOT_US)
+        referee_accuse(self->user, "subscribed at %lld and did not ask", (long long)self->subscribed_us);
+}
