@@ -95,3 +95,8 @@ bootstrap() {
     echo "On Debian and its like: apt-get install$missing_packages$optional_packages"
     exit 2
 }
+
+# Address randomization of newer kernels does not fit older thread sanitizers.
+without_randomization() {
+    setarch "$(uname -m)" -R true 2>/dev/null && echo "setarch $(uname -m) -R"
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# The storm: threads that submit, cancel, close and reopen in bad weather, under the address and the thread sanitizer.
+#
+#     tests/campaign storm [--seconds N] [--seed S]
+#
+# Each sanitizer has N seconds (60). The seed decides what the threads do; not when.
+#
+# operations: submitted, each of them completed once; closings: clients closed meanwhile
+
+bootstrap build tests
+REDLOCK_STORM_SECONDS=60
+while [ $# -ge 2 ]; do
+    case $1 in
+    --seconds) REDLOCK_STORM_SECONDS=$2 ;;
+    --seed) REDLOCK_STORM_SEED=$2 && export REDLOCK_STORM_SEED ;;
+    *) break ;;
+    esac
+    shift 2
+done
+[ $# = 0 ] || { echo "usage: tests/campaign storm [--seconds N] [--seed S]" && exit 2; }
+export REDLOCK_STORM_SECONDS
+
+operations=0 closings=0 failed=0
+
+# sail <sanitizer's preset>
+sail() {
+    build "build/$1" live_storm --preset "$1"
+    log=build/$1/storm.log
+    echo "== $1"
+    $launcher "build/$1/tests/live_storm" >"$log" 2>&1 || failed=$((failed + 1))
+    grep -E '^seed|FAILED|ERROR|WARNING|SUMMARY' "$log"
+    set -- $(sed -n 's/^\([0-9]*\) operations, \([0-9]*\) closings$/\1 \2/p' "$log")
+    [ $# = 2 ] || return
+    operations=$((operations + $1)) closings=$((closings + $2))
+}
+
+launcher=
+sail asan
+launcher=$(without_randomization)
+sail tsan
+echo "operations=$operations closings=$closings seconds=$((2 * REDLOCK_STORM_SECONDS)) failed=$failed"
+[ $failed = 0 ] && [ $operations -gt 0 ]
