@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Who holds a lock, and who waits: the members of its key, made readable. */
 #include <stddef.h>
-#include <string.h>
 
 #include "api/client.h"
 #include "api/options.h"
@@ -27,10 +26,11 @@ typedef struct inquiry {
     redlock_status status;
 } inquiry;
 
+/* Printable: another program may have put there what it liked, and it goes to a terminal. */
 static char *put_text(char **at, const char *bytes, size_t length)
 {
     char *text = *at;
-    if (length > 0) memcpy(text, bytes, length);
+    for (size_t i = 0; i < length; i++) text[i] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '_';
     text[length] = '\0';
     *at += length + 1;
     return text;

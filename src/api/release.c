@@ -9,7 +9,9 @@ redlock_status handle_judge_release(const redlock_lock *lock, const request *ask
 {
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code != RELEASE_ABSENT) return REDLOCK_OK;
-    return asked->is_ambiguous && handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
+    /* Our own first try may have been the one; but of an unsettled lock it may be the other kind that is still there. */
+    bool was_ours = asked->is_ambiguous && !atomic_load(&lock->is_unsettled);
+    return was_ours && handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
 redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
@@ -27,19 +29,25 @@ void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_stat
     else keeper_free(&client->keeper, lock);
 }
 
-static redlock_status ask_release(redlock_client *client, redlock_lock *lock)
+/* *is_ambiguous: an attempt was cut, of this question or of the one before, and may have released it. */
+static redlock_status ask_release(redlock_client *client, redlock_lock *lock, bool *is_ambiguous)
 {
     exchange asks = {0};
     request asked;
     question about = handle_question(lock, SCRIPT_RELEASE, client->linger_ms);
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
-    return status == REDLOCK_OK ? handle_judge_release(lock, &asked) : status;
+    if (status != REDLOCK_OK) return status;
+    asked.is_ambiguous |= *is_ambiguous;
+    *is_ambiguous = asked.is_ambiguous;
+    return handle_judge_release(lock, &asked);
 }
 
 static redlock_status release_held(redlock_client *client, redlock_lock *lock)
 {
-    redlock_status status = ask_release(client, lock);
-    if (status == REDLOCK_LOST && keeper_settle_otherwise(&client->keeper, lock)) status = ask_release(client, lock);
+    bool is_ambiguous = false;
+    redlock_status status = ask_release(client, lock, &is_ambiguous);
+    if (status == REDLOCK_LOST && keeper_settle_otherwise(&client->keeper, lock))
+        status = ask_release(client, lock, &is_ambiguous);
     handle_end_release(client, lock, status);
     return status;
 }

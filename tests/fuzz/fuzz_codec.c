@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Hostile bytes in random pieces: every reply that comes out is walked to its last byte and within the limits, and the
- * pieces make no difference to what comes out. */
+ * Hostile bytes in random pieces: every reply that comes out is walked to its last byte and within the limits, the
+ * pieces make no difference to what comes out, and with too little memory less comes out, but nothing else. */
 
 /* Parses: lane/codec.c lane/outbox.c */
 #include "fuzz.h"
@@ -53,7 +53,6 @@ static outcome read_in_pieces(codec_reader *reader, const uint8_t *bytes, size_t
 {
     outcome seen = {0};
 
-    must(codec_reader_reset(reader));
     for (size_t at = 0; at < size && !seen.is_refused;) {
         size_t wanted = seed == 0 ? size : (size_t)(seed & 15) + 1;
         size_t length = size - at < wanted ? size - at : wanted;
@@ -64,6 +63,41 @@ static outcome read_in_pieces(codec_reader *reader, const uint8_t *bytes, size_t
     }
     if (seen.is_refused) must(!codec_feed(reader, "+OK\r\n", 5) && drain(reader, &seen) == CODEC_REFUSED);
     return seen;
+}
+
+/* ---- Too little memory ---- */
+
+static void *allocate(void *arg, size_t size)
+{
+    int *left = arg;
+
+    return (*left)-- > 0 ? malloc(size) : NULL;
+}
+
+static void give_back(void *arg, void *block)
+{
+    (void)arg;
+    free(block);
+}
+
+/* With memory for so many pieces only. */
+static void check_starved(const uint8_t *bytes, size_t size, int pieces, const outcome *whole)
+{
+    const redlock_allocator hooks = {allocate, give_back, &pieces};
+    const memory starved = memory_from(&hooks);
+    outbox out = {0};
+    command cmd;
+
+    command_begin(&cmd, "PING");
+    command_add(&cmd, (const char *)bytes, size);
+    bool is_written = codec_write(&out, &starved, &cmd);
+    must(is_written == !outbox_is_empty(&out));
+    outbox_free(&out, &starved);
+    codec_reader *reader = codec_reader_new(&starved);
+    if (reader == NULL) return;
+    outcome seen = read_in_pieces(reader, bytes, size, 0);
+    must(seen.replies <= whole->replies && (seen.is_refused || seen.sum == whole->sum));
+    codec_reader_free(reader);
 }
 
 /* Whatever was written, in pieces again; the replies end when the bytes do. */
@@ -103,18 +137,19 @@ static void check_commands(const memory *from, codec_reader *reader, const uint8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    source from = {data, size};
-    uint64_t seed;
+    outcome chance = {.sum = UINT64_C(14695981039346656037)};
     const memory plain = memory_from(NULL);
     codec_reader *reader = codec_reader_new(&plain);
 
     if (reader == NULL) return 0;
-    take(&from, &seed, sizeof seed);
-    outcome at_once = read_in_pieces(reader, from.at, from.left, 0);
-    outcome in_pieces = read_in_pieces(reader, from.at, from.left, seed | 1);
+    for (size_t i = 0; i < size; i++) mix(&chance, data[i]);
+    outcome at_once = read_in_pieces(reader, data, size, 0);
+    must(codec_reader_reset(reader));
+    outcome in_pieces = read_in_pieces(reader, data, size, chance.sum | 1);
     must(at_once.sum == in_pieces.sum && at_once.replies == in_pieces.replies);
     must(at_once.is_refused == in_pieces.is_refused);
-    check_commands(&plain, reader, from.at, from.left);
+    check_starved(data, size, (int)(chance.sum / 16 % 8), &at_once);
+    check_commands(&plain, reader, data, size);
     codec_reader_free(reader);
     return 0;
 }
@@ -150,6 +185,7 @@ static const char *const parts[] = {"*",
                                     "-ERR no\r\n",
                                     "8192\r\n",
                                     "*8192\r\n",
+                                    "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:7\r\n",
                                     "2147483648\r\n",
                                     "*9223372036854775807\r\n",
                                     "$9223372036854775807\r\n",

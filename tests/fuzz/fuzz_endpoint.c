@@ -149,6 +149,9 @@ static const char *const parts[] = {"redis://",
                                     "\x7f",
                                     "\xff",
                                     " ",
+                                    "redis://a:0",
+
+                                    "redis://u:%00@a",
                                     "[fe80::1%eth0]:1/2147483647",
                                     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
 #include "driver.h"

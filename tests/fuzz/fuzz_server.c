@@ -3,7 +3,7 @@
  * Whatever is called ends with a status, completes once, believes no lease beyond 30 days, and gives back its memory.
  */
 
-/* Parses: api/inspect.c api/convert.c api/release.c keeper/errand.c lane/exchange.c lane/conn_transfer.c */
+/* Parses: api/inspect.c api/convert.c api/release.c keeper/errand.c lane/exchange.c lane/lane.c */
 #include <fcntl.h>
 
 #include "liar.h"

@@ -308,7 +308,7 @@ int socket(int domain, int type, int protocol)
     return fd;
 }
 
-int connect(int fd, const struct sockaddr *to, socklen_t length)
+int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t length)
 {
     static const int errors[] = {ECONNREFUSED, EINPROGRESS, EACCES};
     uint8_t choice = take_byte(&liar.from) % 16;

@@ -172,6 +172,16 @@ static void a_hold_whose_conversion_is_unknown_is_extended_and_released(void **s
     await_holders(the, name, 0);
 }
 
+static void a_hold_whose_conversion_is_unknown_is_released_though_a_reply_is_lost(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = upgraded_unheard(the);
+    proxy_drop_reply_to(the->proxy, name);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    assert_true(proxy_has_dropped(the->proxy));
+    await_holders(the, name, 0);
+}
+
 static void a_hold_whose_conversion_is_unknown_does_not_outlive_its_client(void **state)
 {
     stage *the = *state;
@@ -272,6 +282,7 @@ int main(int argc, char **argv)
         ON_STAGE(a_conversion_of_unknown_outcome_may_be_repeated),
         ON_STAGE(a_conversion_of_unknown_outcome_may_be_turned_back),
         ON_STAGE(a_hold_whose_conversion_is_unknown_is_extended_and_released),
+        ON_STAGE(a_hold_whose_conversion_is_unknown_is_released_though_a_reply_is_lost),
         ON_STAGE(a_hold_whose_conversion_is_unknown_does_not_outlive_its_client),
         ON_STAGE(a_lost_hold_and_one_with_permits_are_not_converted),
         ON_STAGE(an_owner_with_a_slash_is_converted_like_any_other),

@@ -2,14 +2,15 @@
  * The node's data, as the referee reads it (docs/protocol.md, "The key"). */
 #include "sim/grants.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "keeper/keeper.h"
 #include "sim/machine.h"
 #include "sim/referee.h"
+#include "sim/system.h"
 
-enum { HOLDERS_MOST = 16, GRANTS_MOST = 256 };
+enum { HOLDERS_MOST = 16, GRANTS_MOST = 256, STRAYS_MOST = 64 };
 
 static const double shared_from = 2e13, waiters_from = 1e14;
 
@@ -30,6 +31,8 @@ static struct {
     given given[GRANTS_MOST]; /* the latest ones */
     unsigned given_count;
     bool had_stray;
+    hold_mark left[STRAYS_MOST]; /* behind, perhaps, by strays */
+    unsigned left_count;
 } seen;
 
 static const char *const names[NAMES_MOST] = {"job", "other"};
@@ -38,15 +41,16 @@ static const char *const keys[NAMES_MOST] = {"redlock:{job}", "redlock:{other}"}
 const char *grants_name(int name) { return names[name]; }
 
 void grants_begin(void) { memset(&seen, 0, sizeof seen); }
-void grants_note_stray(void) { seen.had_stray = true; }
 bool grants_had_stray(void) { return seen.had_stray; }
 
 static words key_of(int name) { return (words){keys[name], strlen(keys[name])}; }
 
+static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
+
 static int name_of(words key)
 {
     for (int i = 0; i < NAMES_MOST; i++)
-        if (key.length == strlen(keys[i]) && memcmp(key.at, keys[i], key.length) == 0) return i;
+        if (is_same(key, key_of(i))) return i;
     return -1;
 }
 
@@ -82,8 +86,7 @@ static const member *find_holder(const sorted_set *set, words id)
     for (int i = 0; set != NULL && i < set->count; i++) {
         const member *at = sorted_member(set, i);
         if (at->score < 1 || at->score >= waiters_from) continue;
-        words its = hold_id_of(at);
-        if (its.length == id.length && memcmp(its.at, id.at, id.length) == 0) return at;
+        if (is_same(hold_id_of(at), id)) return at;
     }
     return NULL;
 }
@@ -154,11 +157,12 @@ void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as)
 }
 
 /* A message is "grant <hold id> ...". */
-void grants_check_unheard(words key)
+void grants_check_unheard(words key, words asker)
 {
     words message;
     for (int number = 0; node_unheard(number, &message); number++) {
-        const member *holder = find_holder(keyspace_find(node_data(), key), grants_field(message, 1));
+        words id = grants_field(message, 1);
+        const member *holder = is_same(id, asker) ? NULL : find_holder(keyspace_find(node_data(), key), id);
         if (holder != NULL)
             referee_break("nobody heard that it is granted, and yet holds: %.*s", (int)holder->length, holder->bytes);
     }
@@ -210,17 +214,48 @@ static void check_expiry(const plan *of, int name, const sorted_set *set)
     else if (left_ms > most_ms) referee_break("lock %d expires only in %lld ms", name, (long long)left_ms);
 }
 
-void grants_check_leftovers(const plan *of, bool may_stay)
+void grants_note_stray(enum script_id id, words hold_id)
+{
+    seen.had_stray = true;
+    bool may_leave = id == SCRIPT_ACQUIRE || id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE;
+    if (may_leave) seen.left[seen.left_count++ % STRAYS_MOST] = mark(hold_id.at, hold_id.length);
+}
+
+static bool was_left_by_a_stray(hold_mark who)
+{
+    for (int i = 0; i < STRAYS_MOST; i++)
+        if (seen.left[i] == who) return true;
+    return seen.left_count > STRAYS_MOST;
+}
+
+/* Behind "<host>:<process>:", where the machines number their processes from 100 on. */
+static bool may_be_left(const member *at, const bool may_leave[MACHINES_MOST])
+{
+    words whole = {at->bytes, at->length};
+    int at_hold_id = at->score >= waiters_from ? 3 : 1;
+    words hold_id = grants_field(whole, at_hold_id), who = grants_field(whole, at_hold_id + 1);
+    const char *process = memchr(who.at, ':', who.length);
+    long client = process == NULL ? -1 : strtol(process + 1, NULL, 10) - FIRST_PROCESS;
+    bool is_known = client >= 0 && client < MACHINES_MOST;
+    return (is_known && may_leave[client]) || was_left_by_a_stray(mark(hold_id.at, hold_id.length));
+}
+
+static void check_members(int name, const sorted_set *set, const bool may_leave[MACHINES_MOST])
+{
+    for (int i = 0; i < set->count; i++) {
+        const member *at = sorted_member(set, i);
+        double end = at->score < waiters_from ? end_ms(at) : at->score;
+        if (end > (double)(node_clock_us() / 1000) && !may_be_left(at, may_leave))
+            referee_break("lock %d still has %.*s", name, (int)at->length, at->bytes);
+    }
+}
+
+void grants_check_leftovers(const plan *of, const bool may_leave[MACHINES_MOST])
 {
     for (int name = 0; name < NAMES_MOST; name++) {
         const sorted_set *set = keyspace_find(node_data(), key_of(name));
         if (set == NULL) continue;
         check_expiry(of, name, set);
-        for (int i = 0; i < set->count && !may_stay && !seen.had_stray; i++) {
-            const member *at = sorted_member(set, i);
-            double end = at->score < waiters_from ? end_ms(at) : at->score;
-            if (end > (double)(node_clock_us() / 1000))
-                referee_break("lock %d still has %.*s", name, (int)at->length, at->bytes);
-        }
+        check_members(name, set, may_leave);
     }
 }

@@ -19,14 +19,15 @@ words grants_field(words member, int number);
 void grants_look(words key);
 /* The data is another than before: what is there now is not new. */
 void grants_forget(void);
-/* A request was executed for whose answer nobody waits. */
-void grants_note_stray(void);
+/* A request was executed for whose answer nobody waits: it may leave this hold behind. */
+void grants_note_stray(enum script_id id, words hold_id);
 bool grants_had_stray(void);
 
 void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as);
 
-/* A waiter whom the script could tell nothing did not get the lock by it. */
-void grants_check_unheard(words key);
+/* A waiter whom the script could tell nothing did not get the lock by it, but for the one that asked, who has an
+ * answer. */
+void grants_check_unheard(words key, words asker);
 
 /* Until which instant the node has the lock as a hold, of either kind; 0 if it has not. */
 int64_t grants_end_us(int name, const redlock_lock *lock);
@@ -35,6 +36,7 @@ void grants_note_holders(int name);
 /* Later than now while it is held. */
 int64_t grants_free_since_us(int name);
 
-void grants_check_leftovers(const plan *of, bool may_stay);
+/* What the clients left that may not leave anything. */
+void grants_check_leftovers(const plan *of, const bool may_leave[MACHINES_MOST]);
 
 #endif

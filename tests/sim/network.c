@@ -14,7 +14,7 @@ enum { REPEAT_MOST_US = 2000000 };
 static network_terms terms;
 static cable *cables[CABLES_MOST];
 static int cable_count;
-static int64_t moved_us[MACHINES_MOST], broke_us[MACHINES_MOST];
+static int64_t moved_us[MACHINES_MOST], broke_us[MACHINES_MOST], late_us[MACHINES_MOST];
 
 void network_begin(const network_terms *with)
 {
@@ -22,6 +22,7 @@ void network_begin(const network_terms *with)
     cable_count = 0;
     memset(moved_us, 0, sizeof moved_us);
     memset(broke_us, 0, sizeof broke_us);
+    memset(late_us, 0, sizeof late_us);
 }
 
 int64_t network_delay_most_us(void) { return terms.base_us + terms.jitter_us; }
@@ -44,6 +45,7 @@ static void break_until(int number, int64_t until_us)
 
 void network_broke(int number) { break_until(number, now_us()); }
 int64_t network_broke_us(int number) { return broke_us[number]; }
+int64_t network_late_us(int number) { return late_us[number]; }
 
 bool network_is_subscribed(int number)
 {
@@ -71,6 +73,7 @@ static int64_t delay_us(cable *self)
     if (!may_spike || !dice_chance(chance, terms.spike_permille)) return delay;
     delay += dice_spread(chance, terms.jitter_us, terms.spike_most_us);
     break_until(self->machine, now_us() + delay);
+    raise_to(&late_us[self->machine], now_us() + delay);
     return delay;
 }
 
@@ -272,7 +275,7 @@ void cable_drop(cable *self, int64_t machine_learns_us)
 void cable_cut(cable *self, const cut *how)
 {
     self->is_cut = true;
-    self->loses_requests = how->loses_requests;
+    self->loses_requests |= how->loses_requests; /* what is lost once has nothing behind it */
     network_broke(self->machine);
     tell_later(self, how->machine_learns_us, machine_learns_reset);
     tell_later(self, how->node_learns_us, node_learns);

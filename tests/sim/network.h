@@ -86,6 +86,8 @@ void network_moved(int machine);
 int64_t network_moved_us(int machine);
 void network_broke(int machine);
 int64_t network_broke_us(int machine);
+/* Until when bytes were late. */
+int64_t network_late_us(int machine);
 /* Does it have a subscription that works; does it believe in a connection that does not? */
 bool network_is_subscribed(int machine);
 bool network_is_deceived(int machine);

@@ -172,6 +172,7 @@ static void evaluate(cable *from, int argc, const words *argv, bool is_repeated)
     bool by_digest = is_word(argv[0], "EVALSHA");
     int id = argc < 4 ? -1 : by_digest ? script_by_digest(argv[1]) : script_by_source(argv[1]);
     if (id >= 0 && !by_digest) node.has_script[id] = true;
+    if (id >= 0 && !node.has_script[id]) trace("node: %d %s, which is unknown", from->machine, scripts[id].name);
     if (id < 0) resp_add(&answer, "-ERR this is no script of ours\r\n");
     else if (!node.has_script[id]) resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
     else run_script(from, id, argc, argv, is_repeated);

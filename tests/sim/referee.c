@@ -144,8 +144,8 @@ static void note_asking(standing *self, words waiter, const cable *queued_on)
 void referee_witness(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
 {
     grants_look(key);
-    grants_check_unheard(key);
-    if (is_stray) grants_note_stray();
+    grants_check_unheard(key, grants_field(argv[0], 1));
+    if (is_stray) grants_note_stray(id, grants_field(argv[0], 1));
     if (is_stray || id != SCRIPT_ACQUIRE || argv[4].length == 0) return;
     standing *self = asker(from->machine, argv[4]);
     if (self != NULL) note_asking(self, argv[4], code == ACQUIRE_QUEUED ? from : NULL);
@@ -287,7 +287,10 @@ void referee_look(void)
 
 void referee_end(void)
 {
-    bool may_stay = broken_us >= 0; /* what was gone may have come back */
-    for (int i = 0; i < USERS_MOST; i++) may_stay |= users[i].is_gone || users[i].is_excused;
-    grants_check_leftovers(refereed, may_stay);
+    bool may_leave[MACHINES_MOST] = {false};
+    for (int i = 0; i < USERS_MOST; i++) {
+        bool was_restored = broken_us >= 0; /* what was gone may have come back */
+        may_leave[users[i].client] |= was_restored || users[i].is_gone || users[i].is_excused;
+    }
+    grants_check_leftovers(refereed, may_leave);
 }

@@ -164,6 +164,7 @@ int main(int argc, char **argv)
     if (!read_settings(&how, argc, argv)) return usage();
     worked *all = mmap(NULL, sizeof *all * WORKERS_MOST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED) return 2;
+    if (is_traced) setvbuf(stdout, NULL, _IOLBF, 0); /* it may end in a crash */
     if (how.schedules < how.workers) how.workers = (int)how.schedules;
     double began = seconds();
     for (int i = 0; i < how.workers; i++) start_worker(&how, i, &all[i]);

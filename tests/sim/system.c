@@ -140,7 +140,7 @@ ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
 pid_t __wrap_getpid(void)
 {
     int number = system_machine();
-    return number < 0 ? __real_getpid() : 100 + number;
+    return number < 0 ? __real_getpid() : FIRST_PROCESS + number;
 }
 
 int __wrap_gethostname(char *name, size_t size)

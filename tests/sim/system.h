@@ -10,6 +10,8 @@
 
 #include "sim/network.h"
 
+enum { FIRST_PROCESS = 100 }; /* the process id on machine 0, and so on */
+
 void system_begin(void);
 
 /* Until it is told -1: the simulator itself calls the library as if on this machine, without time passing. */

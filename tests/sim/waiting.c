@@ -38,12 +38,17 @@ static bool was_broken(const standing *self)
            (!refereed->is_calm && node_troubled_until_us() >= self->began_us) || !network_is_subscribed(self->client);
 }
 
+static int64_t claim_us(const job *what)
+{
+    int64_t claim_ms = what->claim_ms > 0 ? what->claim_ms : 2000;
+    return (claim_ms < what->ttl_ms ? claim_ms : what->ttl_ms) * 1000;
+}
+
 static int64_t patience_us(const standing *self)
 {
     const job *what = self->what;
     const client_plan *of = &refereed->clients[self->client];
-    int64_t claim_ms = what->claim_ms > 0 ? what->claim_ms : what->ttl_ms < 2000 ? what->ttl_ms : 2000;
-    int64_t most_us = latest(claim_ms * 1000, CAP_LEAST_US) + 8 * network_delay_most_us() + OVERSHOOT_US;
+    int64_t most_us = latest(claim_us(what), CAP_LEAST_US) + 8 * network_delay_most_us() + OVERSHOOT_US;
     if (was_broken(self))
         most_us += what->ttl_ms * 1000 + BACKOFF_MOST_US + (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
     return most_us + most_us / 50;
@@ -81,6 +86,13 @@ static void note_subscription(standing *self)
     }
 }
 
+/* A grant that it hears of too late is one to wait for the end of. */
+static int64_t asking_patience_us(const standing *self)
+{
+    bool may_be_late = latest(standing_held_up_us(self), network_late_us(self->client)) >= self->asked_us;
+    return 6 * network_delay_most_us() + OVERSHOOT_US + (may_be_late ? claim_us(self->what) : 0);
+}
+
 /* A client that subscribed while it waits has to ask soon, for what was published before is lost. */
 void waiting_judge_asking(standing *self)
 {
@@ -89,9 +101,8 @@ void waiting_judge_asking(standing *self)
     bool has_asked = self->asked_us >= self->subscribed_us || self->subscribed_us < self->began_us;
     if (has_asked) return;
     int64_t since_us = latest(self->subscribed_us, undisturbed_since_us(self));
-    bool is_bothered = network_broke_us(self->client) > self->subscribed_us ||
-                       standing_held_up_us(self) > self->subscribed_us ||
+    bool is_bothered = standing_held_up_us(self) > self->subscribed_us ||
                        node_troubled_until_us() > self->subscribed_us;
-    if (!is_bothered && can_ask(self) && now_us() - since_us > 6 * network_delay_most_us() + OVERSHOOT_US)
+    if (!is_bothered && can_ask(self) && now_us() - since_us > asking_patience_us(self))
         referee_accuse(self->user, "subscribed at %lld and did not ask", (long long)self->subscribed_us);
 }
