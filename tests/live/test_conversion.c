@@ -1,21 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Holds that change: downgrade, upgrade, conversions whose outcome is unknown, and release by force. */
 #include "api/handle.h"
-#include "live/stage.h"
-
-static const char *const name = "r";
-
-#define EXCLUSIVE(...) REDLOCK_OPTIONS(.ttl_ms = LONG_MS, __VA_ARGS__)
-#define SHARED(...) REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS, __VA_ARGS__)
-#define PATIENT .wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS
-
-static redlock_status attempt(redlock_client *client, const redlock_options *options)
-{
-    redlock_lock *lock;
-    redlock_status status = redlock_acquire(client, name, options, &lock);
-    redlock_release(lock);
-    return status;
-}
+#include "live/modes_stage.h"
 
 /* ---- Downgrade and upgrade --------------------------------------------------------------------*/
 

@@ -1,21 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Shared and exclusive holds on one name: who waits for whom, and what an inspection shows of it. The tables of
  * docs/modes.md are walked cell by cell. */
-#include "live/stage.h"
-
-static const char *const name = "r";
-
-#define EXCLUSIVE(...) REDLOCK_OPTIONS(.ttl_ms = LONG_MS, __VA_ARGS__)
-#define SHARED(...) REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS, __VA_ARGS__)
-#define PATIENT .wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS
-
-static redlock_status attempt(redlock_client *client, const redlock_options *options)
-{
-    redlock_lock *lock;
-    redlock_status status = redlock_acquire(client, name, options, &lock);
-    redlock_release(lock);
-    return status;
-}
+#include "live/modes_stage.h"
 
 /* ---- The tables of docs/modes.md --------------------------------------------------------------*/
 

@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Reentrant holds whose owner is a name, which threads, clients and processes may share. */
-#include "live/stage.h"
-
-static const char *const name = "r";
-
-#define OWN(...) REDLOCK_OPTIONS(.reentrant = true, __VA_ARGS__)
-#define OWN_SHARED(...) OWN(.mode = REDLOCK_SHARED, __VA_ARGS__)
-#define PATIENT .wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS
-
-static redlock_status attempt(redlock_client *client, const redlock_options *options)
-{
-    redlock_lock *lock;
-    redlock_status status = redlock_acquire(client, name, options, &lock);
-    redlock_release(lock);
-    return status;
-}
+#include "live/modes_stage.h"
 
 static void an_owner_by_name_has_the_lock_in_two_clients(void **state)
 {
