@@ -41,7 +41,8 @@ static question begin(redlock_lock *lock, enum script_id id, char to, char *hold
 static redlock_status end(redlock_lock *lock, char to, redlock_status status, const request *asked)
 {
     bool is_done = status == REDLOCK_OK && asked->code == CONVERT_DONE;
-    bool is_settled = status == REDLOCK_OK || !asked->is_ambiguous;
+    /* After a cut attempt a refusal settles nothing: the server may still carry that attempt out. */
+    bool is_settled = is_done || !asked->is_ambiguous;
     keeper_end_conversion(lock->keeper, lock, is_done ? to : lock_kind(lock), is_settled);
     if (status != REDLOCK_OK || is_done) return status;
     if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;

@@ -3,10 +3,10 @@
 #
 #     tests/campaign fuzz --seconds N [--only NAME]
 #
-# Each target of tests/fuzz runs for N seconds under libFuzzer, with address and undefined-behaviour sanitizers, and goes
-# on from the inputs that earlier runs kept in build/fuzz/corpus. Printed are its executions, its findings, and how much of
-# the files that it parses those inputs cover; at the end the same by file, for all targets together. A finding is
-# kept in build/fuzz/findings: build/fuzz/fuzz_<name> <file> repeats it.
+# Each target of tests/fuzz runs for N seconds under libFuzzer, with address and undefined-behaviour sanitizers, and
+# goes on from the inputs that earlier runs kept in build/fuzz/corpus. Printed are its executions, its findings, and how
+# much of the files that it parses those inputs cover; at the end the same by file, for all targets together. A finding
+# is kept in build/fuzz/findings: build/fuzz/fuzz_<name> <file> repeats it.
 
 fuzz=build/fuzz
 seconds= only=
@@ -60,10 +60,10 @@ fuzz_one() {
     LLVM_PROFILE_FILE=$fuzz/profiles/$1.profraw $fuzz/fuzz_"$1" -runs=0 "$corpus" >>"$log" 2>&1 || found=1
     executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | head -1)
     findings=$((findings + found)) executions=$((executions + ${executed:-0})) fuzzers=$((fuzzers + 1))
-    printf '%-10s %12s %8s ' "$1" "${executed:-0}" $found
+    printf '%-10s %12s %8s ' "$1" "${executed:-0}" "$found"
     coverage "$1" | awk '{ row = $0 } END { split(row, of, " "); printf "%9s %9s  ", of[2], of[3] }'
     parsed "$1" | sed 's|.*/src/||' | paste -sd' '
-    [ $found = 0 ] || tail -30 "$log"
+    [ "$found" = 0 ] || tail -30 "$log"
 }
 
 fuzzers=0 findings=0 executions=0
@@ -72,5 +72,6 @@ for name in $names; do fuzz_one "$name"; done
 printf '\n%-24s %9s %9s\n' 'all together' lines% branches%
 # shellcheck disable=SC2086 # a list of words
 coverage $names | tee $fuzz/coverage | awk '{ printf "%-24s %9s %9s\n", $1, $2, $3 }'
-echo "fuzzers=$fuzzers findings=$findings executions=$executions coverage_percent=$(sed -n 's/^TOTAL \([^ ]*\) .*/\1/p' $fuzz/coverage)"
-[ $findings = 0 ]
+covered=$(sed -n 's/^TOTAL \([^ ]*\) .*/\1/p' $fuzz/coverage)
+echo "fuzzers=$fuzzers findings=$findings executions=$executions coverage_percent=$covered"
+[ "$findings" = 0 ]

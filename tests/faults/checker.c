@@ -41,6 +41,13 @@ static bool has_loss_between(const review *self, const section *one, const secti
     return has_loss(self, one->name, least(one->asked_us, other->asked_us), most(one->enter_us, other->enter_us));
 }
 
+/* And may both believe when the later one enters? What was lost is not renewed: its lease ends. */
+static bool excuses_overlap(const review *self, const section *one, const section *other)
+{
+    int64_t enter_us = most(one->enter_us, other->enter_us), lease_us = most(one->ttl_ms, other->ttl_ms) * 1000;
+    return has_loss_between(self, one, other) && has_loss(self, one->name, enter_us - lease_us, enter_us);
+}
+
 static void find(review *self, long *counter, const char *what, const section *one, const section *other)
 {
     (*counter)++;
@@ -82,7 +89,7 @@ static void check_entry(review *self, const section *one)
     forget_those_who_left(self, one->enter_us);
     for (size_t i = 0; i < self->inside_count; i++) {
         const section *other = self->inside[i];
-        bool is_excused = has_loss_between(self, one, other), excludes = !may_be_together(one, other);
+        bool is_excused = excuses_overlap(self, one, other), excludes = !may_be_together(one, other);
         beside += !is_excused && !are_of_one_owner(one, other);
         if (excludes && is_excused) self->found.excused++;
         else if (excludes) find(self, &self->found.overlaps, "two that exclude each other", one, other);

@@ -12,8 +12,9 @@
  * stale writes    the resource accepted a write of an older holder after one of a newer holder
  *
  * Where the server lost its data, an overlap, a robbery or a fence is excused if the loss came between the two: the
- * first was surely granted before, and the second after it; a fence only if it is shared, with a holder whom the server
- * remembers again. Nothing excuses an overstay or a stale write. */
+ * first may have been granted before, and the second after it. An overlap is excused for the length of a lease, and a
+ * fence only if it is shared, with a holder whom the server remembers again. Nothing excuses an overstay or a stale
+ * write. */
 #ifndef REDLOCK_TESTS_FAULTS_CHECKER_H
 #define REDLOCK_TESTS_FAULTS_CHECKER_H
 

@@ -213,6 +213,18 @@ static void data_loss_excuses_an_overlap_across_it(void **state)
     assert_excused();
 }
 
+static void data_loss_excuses_no_overlap_beyond_the_lease(void **state)
+{
+    (void)state;
+    section *renewed = write_from(10000, 5000000);
+    renewed->until_us = 5000000;
+    lose_data(ALL_NAMES, 12000);
+    section *later = write_from(12010 + TTL_MS * 1000, 12010 + TTL_MS * 1000 + 9000);
+    assert_excused();
+    later->enter_us++;
+    ASSERT_ONLY(overlaps);
+}
+
 static void data_loss_excuses_nobody_who_came_after_it(void **state)
 {
     (void)state;
@@ -274,6 +286,7 @@ int main(void)
         ON_A_FRESH_LOG(a_fence_may_be_shared_with_ghosts_after_a_loss),
         ON_A_FRESH_LOG(a_fence_rises_above_the_highest_not_above_the_last),
         ON_A_FRESH_LOG(data_loss_excuses_an_overlap_across_it),
+        ON_A_FRESH_LOG(data_loss_excuses_no_overlap_beyond_the_lease),
         ON_A_FRESH_LOG(data_loss_excuses_nobody_who_came_after_it),
         ON_A_FRESH_LOG(data_loss_excuses_nobody_who_came_before_it),
         ON_A_FRESH_LOG(data_loss_of_another_name_excuses_nothing),

@@ -7,6 +7,8 @@
 
 #include "lane/codec.h"
 
+enum { MANY_COMMANDS = 150 };
+
 /* What a stream came to: for each reply the sum of all that it says, then whether it was refused. */
 typedef struct outcome {
     uint64_t sum;
@@ -100,21 +102,29 @@ static void check_starved(const uint8_t *bytes, size_t size, int pieces, const o
     codec_reader_free(reader);
 }
 
-/* Whatever was written, in pieces again; the replies end when the bytes do. */
-static void send_all(outbox *out, const memory *from, codec_reader *reader, size_t piece)
+/* At most so many bytes of what was written go over to the reader. */
+static void send_some(outbox *out, const memory *from, codec_reader *reader, size_t most)
 {
-    while (!outbox_is_empty(out)) {
-        size_t length;
-        const char *head = outbox_head(out, &length);
-        must(length > 0);
-        if (length > piece) length = piece;
-        must(codec_feed(reader, head, length));
-        outbox_consume(out, from, length);
-    }
+    size_t length;
+    const char *head = outbox_head(out, &length);
+
+    must(length > 0);
+    if (length > most) length = most;
+    must(codec_feed(reader, head, length));
+    outbox_consume(out, from, length);
 }
 
-/* Two commands are written so that they read back as arrays of their own words. */
-static void check_commands(const memory *from, codec_reader *reader, const uint8_t *bytes, size_t size)
+static void check_echo(codec_reader *reader, const uint8_t *bytes, size_t size)
+{
+    const reply *root;
+
+    must(codec_next(reader, &root) == CODEC_REPLY && root->kind == REPLY_ARRAY && root->count == 3);
+    must(root->items[1].kind == REPLY_STRING && root->items[1].length == size);
+    must(size == 0 || memcmp(root->items[1].text, bytes, size) == 0);
+}
+
+/* Commands are written, and sent in between, so that they read back as arrays of their own words. */
+static void check_commands(const memory *from, codec_reader *reader, const uint8_t *bytes, size_t size, int copies)
 {
     outbox out = {0};
     command cmd;
@@ -123,15 +133,15 @@ static void check_commands(const memory *from, codec_reader *reader, const uint8
     command_begin(&cmd, "EVALSHA");
     command_add(&cmd, (const char *)bytes, size);
     command_add_number(&cmd, (int64_t)size - 7);
-    must(codec_write(&out, from, &cmd) && codec_write(&out, from, &cmd));
     must(codec_reader_reset(reader));
-    send_all(&out, from, reader, size + 1);
-    for (int i = 0; i < 2; i++) {
-        must(codec_next(reader, &root) == CODEC_REPLY && root->kind == REPLY_ARRAY && root->count == 3);
-        must(root->items[1].kind == REPLY_STRING && root->items[1].length == size);
-        must(size == 0 || memcmp(root->items[1].text, bytes, size) == 0);
+    for (int i = 0; i < copies; i++) {
+        must(codec_write(&out, from, &cmd));
+        if (i % 3 == 1) send_some(&out, from, reader, size / 2 + 1);
     }
+    while (!outbox_is_empty(&out)) send_some(&out, from, reader, SIZE_MAX);
+    for (int i = 0; i < copies; i++) check_echo(reader, bytes, size);
     must(codec_next(reader, &root) == CODEC_MORE);
+    outbox_clear(&out, from);
     outbox_free(&out, from);
 }
 
@@ -149,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(at_once.sum == in_pieces.sum && at_once.replies == in_pieces.replies);
     must(at_once.is_refused == in_pieces.is_refused);
     check_starved(data, size, (int)(chance.sum / 16 % 8), &at_once);
-    check_commands(&plain, reader, data, size);
+    check_commands(&plain, reader, data, size, chance.sum % 64 == 0 ? MANY_COMMANDS : 2);
     codec_reader_free(reader);
     return 0;
 }

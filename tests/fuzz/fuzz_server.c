@@ -99,6 +99,13 @@ static void change_one(slot *at)
     must(redlock_remaining_ms(at->lock) <= LEASE_MOST_MS);
 }
 
+/* Fit to print; its length. */
+static size_t check_text(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++) must(*at >= ' ' && *at <= '~');
+    return strlen(text);
+}
+
 static void check_parties(const redlock_inspection *seen)
 {
     size_t bytes = 0;
@@ -106,7 +113,7 @@ static void check_parties(const redlock_inspection *seen)
     must(seen->party_count <= 16);
     for (size_t i = 0; i < seen->party_count; i++) {
         const redlock_party *party = &seen->parties[i];
-        bytes += strlen(party->owner) + strlen(party->who) + strlen(party->hold_id);
+        bytes += check_text(party->owner) + check_text(party->who) + check_text(party->hold_id);
         must(party->lease_ms >= 0 && party->waited_ms >= 0 && (!party->is_holder || party->waited_ms == 0));
     }
     must(bytes <= 16 * 3 * 256);
@@ -263,4 +270,5 @@ static const char *const parts[] = {"\x10\x03\x02\x01\xff\xff\xff\xff\x82\xff",
                                     "\x08\x05\xff",
                                     "\x05\x03\x01\xff\xff",
                                     "\xff\xff\xff\xff"};
+#define SLOWNESS 8
 #include "driver.h"

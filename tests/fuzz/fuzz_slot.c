@@ -13,7 +13,7 @@ static unsigned divide(const uint8_t *bytes, size_t length)
     unsigned remainder = 0;
 
     for (size_t bit = 0; bit < 8 * length + 16; bit++) {
-        unsigned next = bit < 8 * length ? bytes[bit / 8] >> (7 - bit % 8) & 1u : 0;
+        unsigned next = bit < 8 * length ? (unsigned)(bytes[bit / 8] >> (7 - bit % 8)) & 1u : 0;
 
         remainder = remainder << 1 | next;
         if (remainder > 0xffff) remainder ^= 0x11021;

@@ -41,8 +41,8 @@ static figures counted;
 /* A server of the trial's own, if it needs another one; stopped when the trial is over. */
 static server *own_server;
 
-/* ---- Memory that is not the client's: hiredis has an allocator of its own from 1.0 on, and where the linker puts
- * __wrap_calloc in the place of calloc, what the library takes past its allocator is refused, too ---- */
+/* ---- Memory that is not the client's: what the library takes past its allocator, and what hiredis takes by its own,
+ * which it has from 1.0 on. Refused, too, with REDLOCK_TEST_STARVES_ALL, and --wrap=calloc for the linker ---- */
 
 static account *short_account; /* armed for the step that runs; NULL: none */
 static _Thread_local bool has_memory_of_its_own;
@@ -52,21 +52,20 @@ static inline bool is_short(void)
     return short_account != NULL && !has_memory_of_its_own && account_refuses(short_account);
 }
 
-#ifdef REDLOCK_TEST_WRAPS_CALLOC
+#ifdef REDLOCK_TEST_STARVES_ALL
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size) { return is_short() ? NULL : __real_calloc(count, size); }
 #endif
 
-#if HIREDIS_MAJOR >= 1
+#if defined(REDLOCK_TEST_STARVES_ALL) && HIREDIS_MAJOR >= 1
 static void *hiredis_malloc(size_t size) { return is_short() ? NULL : malloc(size); }
-static void *hiredis_calloc(size_t count, size_t size) { return is_short() ? NULL : calloc(count, size); }
 static void *hiredis_realloc(void *memory, size_t size) { return is_short() ? NULL : realloc(memory, size); }
 static char *hiredis_strdup(const char *text) { return is_short() ? NULL : strdup(text); }
 
 static inline void starve_hiredis(void)
 {
-    static hiredisAllocFuncs functions = {hiredis_malloc, hiredis_calloc, hiredis_realloc, hiredis_strdup, free};
+    static hiredisAllocFuncs functions = {hiredis_malloc, __wrap_calloc, hiredis_realloc, hiredis_strdup, free};
     hiredisSetAllocators(&functions);
 }
 #else

@@ -61,6 +61,7 @@ static void close_client(actor *self)
     redlock_status status = redlock_close(self->client);
     trace("client %d: close -> %s", self->number, redlock_status_name(status));
     self->is_closed = true;
+    referee_closed(self->number);
     if (status != REDLOCK_OK) referee_break("client %d: close answered %s", self->number, redlock_status_name(status));
 }
 
@@ -150,10 +151,18 @@ static void convert(worker *self, redlock_lock *lock, redlock_mode to)
     }
 }
 
-static void set_options(redlock_options *out, const worker *self, const job *what)
+static void lost(void *of, redlock_lock *lock)
+{
+    (void)lock;
+    referee_lost(((worker *)of)->user);
+}
+
+static void set_options(redlock_options *out, worker *self, const job *what)
 {
     *out = (redlock_options){.struct_size = sizeof *out,
                              .mode = what->mode,
+                             .on_lost = what->is_told ? lost : NULL,
+                             .on_lost_arg = self,
                              .policy = the_plan->policy[what->name],
                              .permits = what->mode == REDLOCK_SHARED ? the_plan->permits[what->name] : 0,
                              .ttl_ms = what->ttl_ms,

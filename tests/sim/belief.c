@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Those who believe that they hold: may they, together, and for how long? */
+#include <string.h>
+
 #include "keeper/keeper.h"
 #include "sim/grants.h"
 #include "sim/standing.h"
@@ -14,10 +16,22 @@ bool standing_believes(const standing *self)
     return is_held;
 }
 
+bool standing_is_holder(const standing *self, words holder)
+{
+    const redlock_lock *lock = self->lock;
+    return lock != NULL && lock->holder_length == holder.length &&
+           memcmp(lock_holder(lock), holder.at, holder.length) == 0;
+}
+
+int64_t standing_valid_until_us(const standing *self)
+{
+    return machine_instant_us(self->client, atomic_load(&self->lock->hold.valid_until_us));
+}
+
 /* Not only while it believes: it must never believe for longer than the node does. */
 static void judge_validity(const standing *self, int name)
 {
-    int64_t until_us = machine_instant_us(self->client, atomic_load(&self->lock->hold.valid_until_us));
+    int64_t until_us = standing_valid_until_us(self);
     int64_t end_us = grants_end_us(name, self->lock);
     if (until_us > end_us)
         referee_accuse(self->user, "believes until %lld that it holds %d, the node until %lld", (long long)until_us,
@@ -44,17 +58,62 @@ void belief_judge(int name)
         referee_break("%d users believe that they hold %d, which has %u permits", shared, name, permits);
 }
 
+enum { DRIFT_LEAST_US = 2000, RETRY_MOST_US = 1500000 };
+
+/* A lease that is not renewed lasts as long as it was asked for, and so does one that began with a claim. */
+static void judge_length(const standing *self)
+{
+    int64_t held_us = now_us() - self->acquired_us, began_us = self->began_us;
+    int64_t least_us = self->what->ttl_ms * 970 - DRIFT_LEAST_US - 4 * network_delay_most_us() - OVERSHOOT_US;
+    bool was_undisturbed = network_broke_us(self->client) == 0 && standing_held_up_us(self) < began_us &&
+                           node_troubled_until_us() < began_us && plan_healed_us(refereed) < began_us;
+    if (was_undisturbed && held_us < least_us)
+        referee_accuse(self->user, "held %d for %lld us, and asked for %lld ms", self->what->name, (long long)held_us,
+                       (long long)self->what->ttl_ms);
+}
+
+/* One that was told that it has the lock no more does not believe it. */
+void belief_judge_denial(const standing *self)
+{
+    if (self->lock == NULL || self->denied_us == 0 || self->what->midway > MIDWAY_ENTER) return;
+    bool is_sound = network_broke_us(self->client) < self->denied_us && standing_held_up_us(self) < self->denied_us;
+    bool is_late = now_us() - self->denied_us > 2 * network_delay_most_us() + OVERSHOOT_US;
+    if (is_sound && is_late && standing_believes(self))
+        referee_accuse(self->user, "was told that it has lost %d, and goes on", self->what->name);
+}
+
+/* on_lost is called when the belief ends, or when the machine runs again. */
+void belief_judge_telling(const standing *self)
+{
+    if (self->lost_us == 0 || self->was_told || !self->what->is_told || self->lock == NULL || self->is_excused) return;
+    int64_t since_us = latest(self->lost_us, standing_held_up_us(self));
+    if (now_us() - since_us > OVERSHOOT_US)
+        referee_accuse(self->user, "was not told that it has lost %d", self->what->name);
+}
+
 /* A lock that is renewed is not lost while the connection is sound and the node serves. */
 void belief_judge_loss(standing *self)
 {
     bool was_believed = self->did_believe;
     self->did_believe = standing_believes(self);
-    if (!was_believed || self->did_believe || self->lock == NULL || standing_is_void(self)) return;
+    if (self->did_believe) self->lost_us = 0; /* by an answer that was read late, before it was told */
+    if (!was_believed || self->did_believe || self->lock == NULL) return;
+    self->lost_us = now_us();
+    if (standing_is_void(self)) return;
+    if (now_us() + DRIFT_LEAST_US < self->misled_until_us)
+        referee_accuse(self->user, "gave up %d, which the node has in the other mode", self->what->name);
     const job *what = self->what;
     int64_t ttl_us = what->ttl_ms * 1000, now = now_us();
-    if (!what->auto_renew || what->max_hold_ms > 0 || what->midway > MIDWAY_ENTER || self->is_excused) return;
+    if (what->max_hold_ms > 0 || what->midway > MIDWAY_ENTER || self->is_excused) return;
+    if (!what->auto_renew) {
+        if (!standing_is_short(what)) judge_length(self);
+        return;
+    }
     int64_t broke_us = network_broke_us(self->client);
-    bool was_cut = network_is_deceived(self->client) || broke_us > now - 2 * ttl_us - BACKOFF_MOST_US;
+    /* To connect and to ask again does not take longer, however long the lease was. */
+    int64_t again_us = BACKOFF_MOST_US + RETRY_MOST_US + refereed->clients[self->client].timeout_ms * 1000;
+    int64_t mended_us = again_us < 2 * ttl_us + BACKOFF_MOST_US ? again_us : 2 * ttl_us + BACKOFF_MOST_US;
+    bool was_cut = network_is_deceived(self->client) || broke_us > now - mended_us;
     bool was_stuck = standing_held_up_us(self) > now - ttl_us || node_refused_until_us() > now - ttl_us / 2;
     if (broke_us > 0 && was_cut) return;
     if (!standing_is_short(what) && !was_stuck) referee_accuse(self->user, "lost a lock that is renewed");

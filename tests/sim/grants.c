@@ -30,7 +30,7 @@ static struct {
     int64_t free_us[NAMES_MOST];
     given given[GRANTS_MOST]; /* the latest ones */
     unsigned given_count;
-    bool had_stray;
+    bool had_stray, had_stray_conversion;
     hold_mark left[STRAYS_MOST]; /* behind, perhaps, by strays */
     unsigned left_count;
 } seen;
@@ -42,12 +42,13 @@ const char *grants_name(int name) { return names[name]; }
 
 void grants_begin(void) { memset(&seen, 0, sizeof seen); }
 bool grants_had_stray(void) { return seen.had_stray; }
+bool grants_had_stray_conversion(void) { return seen.had_stray_conversion; }
 
 static words key_of(int name) { return (words){keys[name], strlen(keys[name])}; }
 
 static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
 
-static int name_of(words key)
+int grants_name_of(words key)
 {
     for (int i = 0; i < NAMES_MOST; i++)
         if (is_same(key, key_of(i))) return i;
@@ -136,7 +137,7 @@ static void look(int name, bool is_new_a_grant)
 
 void grants_look(words key)
 {
-    int name = name_of(key);
+    int name = grants_name_of(key);
     if (name < 0) referee_break("a script was run for the key %.*s", (int)key.length, key.at);
     else look(name, true);
 }
@@ -154,18 +155,6 @@ void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as)
     for (int i = 0; i < GRANTS_MOST && !is_given; i++)
         is_given = seen.given[i].who == who && seen.given[i].fence == fence;
     if (!is_given) referee_accuse(user, "has fence %llu, which it was not given", (unsigned long long)fence);
-}
-
-/* A message is "grant <hold id> ...". */
-void grants_check_unheard(words key, words asker)
-{
-    words message;
-    for (int number = 0; node_unheard(number, &message); number++) {
-        words id = grants_field(message, 1);
-        const member *holder = is_same(id, asker) ? NULL : find_holder(keyspace_find(node_data(), key), id);
-        if (holder != NULL)
-            referee_break("nobody heard that it is granted, and yet holds: %.*s", (int)holder->length, holder->bytes);
-    }
 }
 
 int64_t grants_end_us(int name, const redlock_lock *lock)
@@ -217,6 +206,7 @@ static void check_expiry(const plan *of, int name, const sorted_set *set)
 void grants_note_stray(enum script_id id, words hold_id)
 {
     seen.had_stray = true;
+    seen.had_stray_conversion |= id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE;
     bool may_leave = id == SCRIPT_ACQUIRE || id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE;
     if (may_leave) seen.left[seen.left_count++ % STRAYS_MOST] = mark(hold_id.at, hold_id.length);
 }

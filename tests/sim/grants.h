@@ -10,6 +10,8 @@ void grants_begin(void);
 
 /* The key of a lock's name, as the library writes it, and the name. */
 const char *grants_name(int name);
+/* -1 for the key of none. */
+int grants_name_of(words key);
 
 /* A field of a member, counted from 0: "<claim> <channel> <mode> <hold id> <who>" of a waiter, "<mode> <hold id> <who>"
  * of a holder. Empty if there is none. */
@@ -22,12 +24,10 @@ void grants_forget(void);
 /* A request was executed for whose answer nobody waits: it may leave this hold behind. */
 void grants_note_stray(enum script_id id, words hold_id);
 bool grants_had_stray(void);
+/* One that converts. */
+bool grants_had_stray_conversion(void);
 
 void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as);
-
-/* A waiter whom the script could tell nothing did not get the lock by it, but for the one that asked, who has an
- * answer. */
-void grants_check_unheard(words key, words asker);
 
 /* Until which instant the node has the lock as a hold, of either kind; 0 if it has not. */
 int64_t grants_end_us(int name, const redlock_lock *lock);

@@ -12,24 +12,20 @@
 #include "sim/machine.h"
 #include "sim/trace.h"
 
-enum { UNHEARD_MOST = 64 };
-
 static struct {
     keyspace data, replica;
-    node_witness *witness;
+    const node_witness *witness;
     bool has_script[SCRIPT_COUNT];
     bool is_up;
     int64_t clock_us;  /* at instant 0 */
     int64_t script_us; /* when the latest script was run */
     int64_t frozen_until_us, full_until_us, read_only_until_us, loading_until_us;
     int64_t troubled_until_us, refused_until_us;
-    words unheard[UNHEARD_MOST];
-    int unheard_count;
 } node;
 
 static resp answer;
 
-void node_begin(int64_t clock_us, node_witness *witness)
+void node_begin(int64_t clock_us, const node_witness *witness)
 {
     node.witness = witness;
     node.clock_us = clock_us;
@@ -63,24 +59,11 @@ static bool listens(const cable *self, words channel)
            memcmp(self->channel, channel.at, channel.length) == 0;
 }
 
-static int64_t subscribers(words channel)
+int64_t node_subscribers(words channel)
 {
     int64_t count = 0;
     for (int i = 0; i < network_count(); i++) count += listens(network_cable(i), channel);
     return count;
-}
-
-static void note_unheard(words message)
-{
-    char *kept = memcpy(arena_take(message.length), message.at, message.length);
-    node.unheard[node.unheard_count++] = (words){kept, message.length};
-}
-
-bool node_unheard(int number, words *message)
-{
-    if (number >= node.unheard_count) return false;
-    *message = node.unheard[number];
-    return true;
 }
 
 static int64_t publish(words channel, words message)
@@ -91,9 +74,9 @@ static int64_t publish(words channel, words message)
              channel.at, message.length, (int)message.length, message.at);
     for (int i = 0; i < network_count(); i++)
         if (listens(network_cable(i), channel)) cable_answer(network_cable(i), told.bytes, told.length);
-    int64_t receivers = subscribers(channel);
-    if (receivers == 0 && node.unheard_count < UNHEARD_MOST) note_unheard(message);
+    int64_t receivers = node_subscribers(channel);
     trace("node: PUBLISH %.*s to %lld", (int)message.length, message.at, (long long)receivers);
+    node.witness->told(message, receivers);
     return receivers;
 }
 
@@ -156,15 +139,15 @@ static void run_script(cable *from, int id, int argc, const words *argv, bool is
 {
     bool is_stray = is_repeated || from->is_closed || from->is_cut;
     take_time();
-    node.unheard_count = 0;
+    node.witness->before(argv[3]);
     script_host host = {.data = node_data(),
                         .is_out_of_memory = now_us() < node.full_until_us,
                         .is_read_only = now_us() < node.read_only_until_us,
                         .publish = publish,
-                        .subscribers = subscribers};
+                        .subscribers = node_subscribers};
     interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
     if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4, is_stray);
-    node.witness((enum script_id)id, argv[3], argv + 4, answered_code(), from, is_stray);
+    node.witness->after((enum script_id)id, argv[3], argv + 4, answered_code(), from, is_stray);
 }
 
 static void evaluate(cable *from, int argc, const words *argv, bool is_repeated)

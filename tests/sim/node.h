@@ -8,19 +8,22 @@
 #include "sim/network.h"
 #include "wire/script.h"
 
-/* Who looks at every script that was run, right after it: at its arguments, and at the first integer that it answered
- * (INT_MIN for an error). Nobody waits for the answer of a stray one: it was repeated, or its connection is gone. */
-typedef void node_witness(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
+/* Who looks at every script that is run: before it; at what it publishes, and to how many; and right after it, at its
+ * arguments and at the first integer that it answered (INT_MIN for an error). Nobody waits for the answer of a stray
+ * one: it was repeated, or its connection is gone. */
+typedef struct node_witness {
+    void (*before)(words key);
+    void (*told)(words message, int64_t receivers);
+    void (*after)(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
+} node_witness;
 
-/* Whom the script that was run last told that the lock is his, without anybody listening: the messages, if there are
- * so many. */
-bool node_unheard(int number, words *message);
-
-void node_begin(int64_t clock_us, node_witness *witness);
+void node_begin(int64_t clock_us, const node_witness *witness);
 void node_receive(cable *from, const char *bytes, size_t length);
 bool node_is_up(void);
 int64_t node_frozen_until_us(void);
 int64_t node_clock_us(void);
+/* To how many a message on the channel would go. */
+int64_t node_subscribers(words channel);
 /* With the time brought up to date. */
 keyspace *node_data(void);
 

@@ -60,9 +60,13 @@ static void make_job(job *self, const plan *whole, dice *chance)
                   .auto_renew = dice_below(chance, 2) == 0,
                   .is_async = dice_below(chance, 3) == 0,
                   .is_reentrant = dice_below(chance, 4) == 0,
+                  .is_told = dice_below(chance, 2) == 0,
                   .hold_us = dice_spread(chance, 0, hold_most_us)};
     /* Around the end of the lease is where a wrong belief shows. */
     if (ttl_ms < 3000 && dice_below(chance, 3) == 0) self->hold_us = ttl_ms * dice_between(chance, 700, 1300);
+    /* And only whoever holds for longer than the lease needs renewals. */
+    if (self->auto_renew && dice_below(chance, ttl_ms < 3000 ? 2 : 4) == 0)
+        self->hold_us = ttl_ms * dice_between(chance, 1000, ttl_ms < 3000 ? 2500 : 1500);
     bool is_shared_name = whole->policy[self->name] != REDLOCK_PREFER_READERS || whole->permits[self->name] > 0;
     if (dice_chance(chance, is_shared_name ? 650 : 250)) self->mode = REDLOCK_SHARED;
     /* Nor is a claim: two waiters that hear of theirs too late hand the lock to each other for ever. */
@@ -113,22 +117,25 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
 static void make_fault(fault *self, const plan *whole, dice *chance)
 {
     static const enum fault_kind kinds[] = {
-        FAULT_CUT,           FAULT_CUT,      FAULT_CUT,    FAULT_CUT,  FAULT_STOP, FAULT_STOP,
-        FAULT_CRASH,         FAULT_CLOSE,    FAULT_CANCEL, FAULT_KILL, FAULT_KILL, FAULT_RESTART,
-        FAULT_RESTART_EMPTY, FAULT_FAILOVER, FAULT_FLUSH,  FAULT_FULL, FAULT_FULL, FAULT_READ_ONLY,
-        FAULT_LOADING,       FAULT_FREEZE,   FAULT_STEP,   FAULT_STEP};
-    *self = (fault){.kind = kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
-                    .client = (int)dice_below(chance, whole->client_count),
-                    .at_us = dice_spread(chance, 500, 2500000),
-                    .span_us = dice_spread(chance, 100, 2000000),
-                    .step_us = dice_below(chance, 3) == 0 ? dice_spread(chance, 1, 10000000)
-                                                          : -dice_between(chance, 1, 150000),
-                    .chance = dice_roll(chance)};
+        FAULT_MUTE, FAULT_MUTE,      FAULT_CUT,           FAULT_CUT,      FAULT_CUT,    FAULT_CUT,
+        FAULT_STOP, FAULT_STOP,      FAULT_CRASH,         FAULT_CLOSE,    FAULT_CANCEL, FAULT_KILL,
+        FAULT_KILL, FAULT_RESTART,   FAULT_RESTART_EMPTY, FAULT_FAILOVER, FAULT_FLUSH,  FAULT_FULL,
+        FAULT_FULL, FAULT_READ_ONLY, FAULT_LOADING,       FAULT_FREEZE,   FAULT_STEP,   FAULT_STEP};
+    static const enum script_id scripts_asked[] = {SCRIPT_ACQUIRE, SCRIPT_RELEASE, SCRIPT_RENEW,
+                                                   SCRIPT_CANCEL,  SCRIPT_UPGRADE, SCRIPT_DOWNGRADE};
+    *self = (fault){
+        .kind = kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
+        .client = (int)dice_below(chance, whole->client_count),
+        .at_us = dice_spread(chance, 500, 2500000),
+        .span_us = dice_spread(chance, 100, 2000000),
+        .step_us = dice_below(chance, 3) == 0 ? dice_spread(chance, 1, 10000000) : -dice_between(chance, 1, 150000),
+        .script = scripts_asked[dice_below(chance, (int64_t)(sizeof scripts_asked / sizeof *scripts_asked))],
+        .chance = dice_roll(chance)};
     /* Long enough for leases that are not renewed to end. */
     if (self->kind == FAULT_FULL) self->span_us = dice_between(chance, 100000, 3000000);
 }
 
-static bool has_fault(const plan *self, enum fault_kind kind)
+bool plan_has(const plan *self, enum fault_kind kind)
 {
     for (int i = 0; i < self->fault_count; i++)
         if (!self->faults[i].is_left_out && self->faults[i].kind == kind) return true;
@@ -137,7 +144,7 @@ static bool has_fault(const plan *self, enum fault_kind kind)
 
 static bool loses_data(const plan *self)
 {
-    return has_fault(self, FAULT_RESTART_EMPTY) || has_fault(self, FAULT_FAILOVER);
+    return plan_has(self, FAULT_RESTART_EMPTY) || plan_has(self, FAULT_FAILOVER);
 }
 
 /* A clock that steps back after the data is lost may let fences fall: the one thing that is not promised. */
@@ -148,10 +155,10 @@ static void make_faults(plan *self, dice *chance)
         fault *one = &self->faults[self->fault_count];
         make_fault(one, self, chance);
         self->fault_count++;
-        if (has_fault(self, FAULT_STEP) && loses_data(self)) self->fault_count--;
+        if (plan_has(self, FAULT_STEP) && loses_data(self)) self->fault_count--;
     }
     /* Nor is it promised when the clock steps back further than the key lingers. */
-    for (int i = 0; i < self->client_count && has_fault(self, FAULT_STEP); i++)
+    for (int i = 0; i < self->client_count && plan_has(self, FAULT_STEP); i++)
         if (self->clients[i].linger_ms < 1000) self->clients[i].linger_ms = 1000;
 }
 
@@ -188,6 +195,18 @@ void plan_make(plan *self, uint64_t seed)
         make_client(&self->clients[i], self, &own);
     }
     if (!self->is_calm) make_faults(self, &chance);
+}
+
+bool plan_is_gentle(const plan *self)
+{
+    for (int i = 0; i < self->client_count; i++)
+        if (self->clients[i].stall_permille > 0) return false;
+    for (int i = 0; i < self->fault_count; i++) {
+        const fault *one = &self->faults[i];
+        bool is_gentle = one->kind == FAULT_CLOSE || one->kind == FAULT_CANCEL || one->kind == FAULT_FLUSH;
+        if (!one->is_left_out && !is_gentle) return false;
+    }
+    return self->network.spike_permille == 0;
 }
 
 int64_t plan_healed_us(const plan *self)
@@ -238,7 +257,8 @@ void plan_print(const plan *self)
     for (int i = 0; i < self->fault_count; i++) {
         const fault *one = &self->faults[i];
         if (one->is_left_out) continue;
-        printf("  at %lld us for %lld us: %s (client %d, step %lld us)\n", (long long)one->at_us,
-               (long long)one->span_us, fault_name(one->kind), one->client, (long long)one->step_us);
+        printf("  at %lld us for %lld us: %s%s (client %d, step %lld us)\n", (long long)one->at_us,
+               (long long)one->span_us, fault_name(one->kind), one->kind == FAULT_MUTE ? scripts[one->script].name : "",
+               one->client, (long long)one->step_us);
     }
 }

@@ -11,6 +11,7 @@
 #include "sim/dice.h"
 #include "sim/machine.h"
 #include "sim/network.h"
+#include "wire/script.h"
 
 enum { NAMES_MOST = 2, JOBS_MOST = 8, FAULTS_MOST = 8, USERS_MOST = MACHINES_MOST * JOBS_MOST };
 
@@ -23,7 +24,7 @@ typedef struct job {
     int64_t think_us; /* before it */
     redlock_mode mode;
     int64_t ttl_ms, wait_ms, claim_ms, max_hold_ms;
-    bool auto_renew, is_async, is_reentrant;
+    bool auto_renew, is_async, is_reentrant, is_told; /* of the loss: on_lost */
     int64_t hold_us;
     enum midway midway;
 } job;
@@ -41,6 +42,7 @@ typedef struct client_plan {
 
 #define FAULTS(X)                                                                                                      \
     X(CUT, "cut")                                                                                                      \
+    X(MUTE, "lost answer of ")                                                                                         \
     X(STOP, "stop")                                                                                                    \
     X(CRASH, "crash")                                                                                                  \
     X(CLOSE, "close")                                                                                                  \
@@ -66,9 +68,11 @@ enum fault_kind {
 typedef struct fault {
     bool is_left_out;
     enum fault_kind kind;
-    int client; /* of CUT, STOP, CRASH, CLOSE, CANCEL */
+    int client; /* of CUT, MUTE, STOP, CRASH, CLOSE, CANCEL */
     int64_t at_us, span_us;
-    int64_t step_us; /* of STEP */
+    int64_t step_us;       /* of STEP */
+    enum script_id script; /* of MUTE: from at_us on, the next one of the client is carried out and not answered */
+    bool is_armed;
     uint64_t chance; /* seed of its details */
 } fault;
 
@@ -92,6 +96,9 @@ static inline int user_of(int client, int number) { return client * JOBS_MOST + 
 static inline int client_of_user(int user) { return user / JOBS_MOST; }
 static inline int number_of_user(int user) { return user % JOBS_MOST; }
 
+bool plan_has(const plan *self, enum fault_kind kind);
+/* Does nothing go wrong but that a client is closed, a wait is cancelled, or the scripts are forgotten? */
+bool plan_is_gentle(const plan *self);
 /* When the last fault is over. */
 int64_t plan_healed_us(const plan *self);
 void plan_print(const plan *self);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sim/grants.h"
+#include "sim/handover.h"
 #include "sim/standing.h"
 #include "sim/system.h"
 #include "sim/trace.h"
@@ -141,14 +142,59 @@ static void note_asking(standing *self, words waiter, const cable *queued_on)
     self->asked_us = now_us();
 }
 
-void referee_witness(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
+static void note_asked_for(standing *self, words holder)
+{
+    if (holder.length > sizeof self->asked_for_bytes) holder.length = 0;
+    memcpy(self->asked_for_bytes, holder.at, holder.length);
+    self->asked_for = (words){self->asked_for_bytes, holder.length};
+}
+
+static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
+
+/* Who waits, and has it already? Whoever got it by an answer that nobody waits for cannot know. */
+static void note_grants(int name, words stray)
+{
+    for (int i = 0; i < active_count; i++) {
+        standing *self = &users[active[i]];
+        if (!self->is_waiting || self->what->name != name) continue;
+        if (self->asked_for.length == 0 || !handover_holds(self->asked_for)) self->granted_us = 0;
+        else if (self->granted_us == 0) self->granted_us = is_same(self->asked_for, stray) ? SIM_NEVER : now_us();
+    }
+}
+
+/* A conversion that nobody waits for any more, and of which nobody has a doubt, misleads its holder. */
+static void note_denial_of(standing *self)
+{
+    self->denied_us = now_us();
+    if (grants_had_stray_conversion()) return;
+    if (grants_end_us(self->what->name, self->lock) > now_us()) self->misled_until_us = standing_valid_until_us(self);
+}
+
+/* A renewal was told that there is no such holder. */
+static void note_denial(words holder)
+{
+    for (int i = 0; i < active_count; i++) {
+        standing *self = &users[active[i]];
+        if (self->denied_us == 0 && standing_is_holder(self, holder)) note_denial_of(self);
+    }
+}
+
+static void note_question(const words *argv, long code, const cable *from)
+{
+    standing *self = asker(from->machine, argv[4]);
+    if (self == NULL) return;
+    note_asking(self, argv[4], code == ACQUIRE_QUEUED ? from : NULL);
+    note_asked_for(self, argv[0]);
+}
+
+void referee_look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
 {
     grants_look(key);
-    grants_check_unheard(key, grants_field(argv[0], 1));
+    handover_after(id, key, argv, code, is_stray);
     if (is_stray) grants_note_stray(id, grants_field(argv[0], 1));
-    if (is_stray || id != SCRIPT_ACQUIRE || argv[4].length == 0) return;
-    standing *self = asker(from->machine, argv[4]);
-    if (self != NULL) note_asking(self, argv[4], code == ACQUIRE_QUEUED ? from : NULL);
+    else if (id == SCRIPT_ACQUIRE && argv[4].length > 0) note_question(argv, code, from);
+    else if (id == SCRIPT_RENEW && code == RENEW_ABSENT) note_denial(argv[0]);
+    note_grants(grants_name_of(key), is_stray ? argv[0] : (words){"", 0});
 }
 
 /* ---- What the calls answer -------------------------------------------------------------------- */
@@ -223,11 +269,22 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock)
     }
     acquisitions++;
     self->lock = lock;
+    self->acquired_us = now_us();
     self->mode = self->what->mode;
     grants_check_fence(user, lock, self->mode);
     bool was_held_up = standing_held_up_us(self) >= self->began_us;
     self->did_believe = standing_believes(self);
     if (!self->did_believe && !was_held_up) referee_accuse(user, "acquired a lease that is over");
+}
+
+void referee_lost(int user)
+{
+    standing *self = &users[user];
+    trace("client %d, job %d: lost", self->client, number_of_user(user));
+    if (self->was_told) referee_accuse(user, "was told twice that it has lost %d", self->what->name);
+    if (self->is_over) referee_accuse(user, "was told that it has lost %d, which it had released", self->what->name);
+    if (standing_believes(self)) referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
+    self->was_told = true;
 }
 
 void referee_changes(int user, redlock_mode as) { users[user].mode = as; }
@@ -252,12 +309,13 @@ void referee_releases(int user)
 
 void referee_released(int user, redlock_status status)
 {
-    const standing *self = &users[user];
+    standing *self = &users[user];
+    self->is_over = true;
     bool was_valid_after = now_us() < self->valid_until_us;
     trace("client %d, job %d: release -> %s", self->client, number_of_user(user), redlock_status_name(status));
     if (self->is_gone || self->is_excused) return;
     /* A conversion that was given up may still be executed, after a renewal told of the holder as it was. */
-    bool converts = self->what->midway > MIDWAY_ENTER, may_be_late = converts && grants_had_stray();
+    bool converts = self->what->midway > MIDWAY_ENTER, may_be_late = converts && grants_had_stray_conversion();
     if (status == REDLOCK_LOST && was_valid_after && !standing_is_void(self) && !may_be_late)
         referee_accuse(user, "release answered LOST within the lease");
     bool is_known = status == REDLOCK_OK || status == REDLOCK_LOST || status == REDLOCK_ERR_CONNECT ||
@@ -281,16 +339,33 @@ void referee_look(void)
     }
     for (int i = 0; i < active_count; i++) {
         waiting_judge_asking(&users[active[i]]);
+        waiting_judge_knowing(&users[active[i]]);
+        belief_judge_denial(&users[active[i]]);
+        belief_judge_telling(&users[active[i]]);
         belief_judge_loss(&users[active[i]]);
+    }
+}
+
+/* What a client believes to hold when it is closed is released by then, in a world in which nothing keeps it from that.
+ */
+void referee_closed(int client)
+{
+    if (!plan_is_gentle(refereed) || grants_had_stray()) return;
+    for (int i = 0; i < active_count; i++) {
+        const standing *self = &users[active[i]];
+        if (self->client != client || self->lock == NULL || self->lost_us != 0) continue;
+        if (grants_end_us(self->what->name, self->lock) > now_us())
+            referee_accuse(self->user, "holds %d, and the client is closed", self->what->name);
     }
 }
 
 void referee_end(void)
 {
     bool may_leave[MACHINES_MOST] = {false};
+    bool is_gentle = plan_is_gentle(refereed); /* then whoever closes or gives up leaves nothing, either */
     for (int i = 0; i < USERS_MOST; i++) {
         bool was_restored = broken_us >= 0; /* what was gone may have come back */
-        may_leave[users[i].client] |= was_restored || users[i].is_gone || users[i].is_excused;
+        may_leave[users[i].client] |= was_restored || users[i].is_gone || (users[i].is_excused && !is_gentle);
     }
     grants_check_leftovers(refereed, may_leave);
 }

@@ -2,13 +2,18 @@
  * The promises of docs/guarantees.md, checked after every instant of a schedule:
  *
  *   exclusion    those who believe that they hold (redlock_is_held on their own clock) are compatible, and nobody
- * believes for longer than the node does; but for those who asked before the node lost data, or before its clock
- *                stepped forward
+ *                believes for longer than the node does; but for those who asked before the node lost data, or before
+ *                its clock stepped forward
+ *   leases       one that is renewed is not lost, and one that is not lasts for its ttl; whoever is told that it has
+ *                none believes it; who is to be told of a loss is, once, and at once
  *   fences       each exclusive grant on the node has a higher fence than all before it, whatever was lost, so that a
  *                resource that checks them refuses every older holder; and the holder's fence is the one of its grant
- *   waiting      a lock that nobody holds is taken by a live waiter within a bound; who subscribes anew asks anew
+ *   waiting      a lock that nobody holds is taken by a live waiter within a bound; who subscribes anew asks anew;
+ *                and whoever was granted hears of it
+ *   handover     see handover.h
  *   statuses     nobody gets an answer that the faults do not explain, or two; waits end in time
- *   leftovers    when everybody has left, nothing is left, or will be after its expiry
+ *   leftovers    a client that is closed holds nothing; when everybody has left, nothing is left, or will be after
+ *                its expiry
  *
  * A user is whoever does a job of the plan (user_of). Rule: the first broken promise ends the schedule. */
 #ifndef REDLOCK_TESTS_SIM_REFEREE_H
@@ -35,6 +40,10 @@ void referee_releases(int user);
 void referee_released(int user, redlock_status status);
 /* It was disturbed on purpose: its next status proves nothing. */
 void referee_excuses(int user);
+/* The library told a user that its lock is lost. */
+void referee_lost(int user);
+/* The client was closed, and all its calls have ended or are about to. */
+void referee_closed(int client);
 /* All users of the client are not there any more, for good. */
 void referee_gone(int client);
 
@@ -42,7 +51,8 @@ void referee_gone(int client);
 void referee_data_changed(void);
 /* It lost acknowledged writes, or ended leases early. */
 void referee_leases_broken(void);
-void referee_witness(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
+/* See node_witness. */
+void referee_look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
 
 void referee_look(void);
 /* Everybody has left, and all that was sent has arrived. */

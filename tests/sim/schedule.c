@@ -7,6 +7,7 @@
 
 #include "sim/actors.h"
 #include "sim/events.h"
+#include "sim/handover.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/node.h"
@@ -18,7 +19,7 @@
 enum { STEPS_MOST = 100000 };
 static const int64_t end_us = INT64_C(600) * 1000000;
 
-static const plan *the_plan;
+static plan *the_plan;
 static tally counted;
 
 tally schedule_tally(void)
@@ -39,6 +40,26 @@ static void cut_some(const fault *one)
                    .machine_learns_us = dice_below(&details, 3) == 0 ? SIM_NEVER : dice_spread(&details, 0, 100000),
                    .node_learns_us = dice_spread(&details, 0, 2000000)};
         cable_cut(each, &how);
+    }
+}
+
+/* The script has run, and its answer is not sent yet. */
+static void lose_answer(fault *armed, cable *from)
+{
+    dice details = {armed->chance};
+    cut how = {.machine_learns_us = dice_below(&details, 2) == 0 ? SIM_NEVER : dice_spread(&details, 0, 100000),
+               .node_learns_us = dice_spread(&details, 0, 2000000)};
+    armed->is_armed = false;
+    trace("fault: %s (client %d)", fault_name(armed->kind), armed->client);
+    cable_cut(from, &how);
+}
+
+static void look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
+{
+    referee_look_after(id, key, argv, code, from, is_stray);
+    for (int i = 0; i < the_plan->fault_count; i++) {
+        fault *one = &the_plan->faults[i];
+        if (one->is_armed && one->client == from->machine && one->script == id && !is_stray) lose_answer(one, from);
     }
 }
 
@@ -101,6 +122,7 @@ static void strike(void *subject, void *detail, size_t size)
     trace("fault: %s (client %d)", fault_name(one->kind), one->client);
     switch (one->kind) {
     case FAULT_CUT: cut_some(one); return;
+    case FAULT_MUTE: one->is_armed = true; return;
     case FAULT_STOP: stop_machine(one); return;
     case FAULT_CRASH: actor_crash(one->client, one->chance); return;
     case FAULT_CLOSE: actor_close(one->client); return;
@@ -172,6 +194,8 @@ static void run(void)
     if (referee_verdict() == NULL) referee_end();
 }
 
+static const node_witness witness = {.before = handover_before, .told = handover_told, .after = look_after};
+
 const char *schedule_run(const plan *of)
 {
     static plan own;
@@ -183,7 +207,7 @@ const char *schedule_run(const plan *of)
     events_begin();
     network_begin(&of->network);
     system_begin();
-    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), referee_witness);
+    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), &witness);
     referee_begin(&own);
     actors_begin(&own);
     plan_faults(&own);

@@ -5,6 +5,7 @@
 
 #include "sim/machine.h"
 #include "sim/referee.h"
+#include "wire/identity.h"
 
 /* How far a library call may overshoot its deadline, besides the disturbances: nothing of it takes time here. */
 enum { OVERSHOOT_US = 2000 };
@@ -25,11 +26,20 @@ typedef struct standing {
     int64_t subscribed_us, asked_us; /* as the node saw it ... */
     words channel;                   /* ... of the inbox that the latest question named */
     char channel_bytes[CHANNEL_MOST];
+    words asked_for; /* the holder's member in it */
+    char asked_for_bytes[HOLDER_SIZE];
+    int64_t granted_us; /* since when the node has it as a holder, while it waits; 0 */
+    const cable *subscribed_on;
     const cable *queued_on; /* where the latest question was answered "queued"; NULL if otherwise */
     int64_t valid_until_us; /* at the release, at least so long */
     redlock_lock *lock;     /* held, as far as the user knows */
     redlock_mode mode;
     bool did_believe; /* at the last look */
+    int64_t acquired_us;
+    int64_t lost_us;         /* when its belief ended before it released; 0 */
+    bool was_told, is_over;  /* by on_lost; released */
+    int64_t denied_us;       /* when the node first told a renewal that it has no such holder; 0 */
+    int64_t misled_until_us; /* and had it in the other mode: so long it was valid then */
 } standing;
 
 extern const plan *refereed;
@@ -45,13 +55,20 @@ int64_t standing_held_up_us(const standing *self);
 /* Is its lease, or was its place in the queue, from before the node broke leases? */
 bool standing_is_void(const standing *self);
 bool standing_believes(const standing *self);
+/* Until when, of what it holds, in virtual time. */
+int64_t standing_valid_until_us(const standing *self);
+/* Is this the member of what it holds? */
+bool standing_is_holder(const standing *self, words holder);
 /* Is the first lease one of a few round trips only? */
 bool standing_is_short(const job *what);
 
 /* The checks after every instant, for one name and for one user. */
 void belief_judge(int name);
 void belief_judge_loss(standing *self);
+void belief_judge_denial(const standing *self);
+void belief_judge_telling(const standing *self);
 void waiting_judge(int name);
 void waiting_judge_asking(standing *self);
+void waiting_judge_knowing(const standing *self);
 
 #endif

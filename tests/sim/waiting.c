@@ -67,13 +67,22 @@ void waiting_judge(int name)
     }
 }
 
-/* Does the connection still work on which it was told that it is queued? Whoever was told otherwise, or nothing, has
- * reasons of its own to wait. */
-static bool can_ask(const standing *self)
+/* One that was granted hears of it; but by a clock that stepped back a grant looks old. */
+void waiting_judge_knowing(const standing *self)
 {
-    const cable *on = self->queued_on;
-    return on != NULL && on->is_served && !on->is_cut && !on->is_closed;
+    if (!self->is_waiting || self->is_gone || self->granted_us == 0 || was_broken(self)) return;
+    if (plan_has(refereed, FAULT_STEP)) return;
+    int64_t since_us = latest(self->granted_us, undisturbed_since_us(self));
+    if (now_us() - since_us > 4 * network_delay_most_us() + OVERSHOOT_US)
+        referee_accuse(self->user, "has %d since %lld, and does not know it", self->what->name,
+                       (long long)self->granted_us);
 }
+
+static bool is_sound(const cable *self) { return self != NULL && self->is_served && !self->is_cut && !self->is_closed; }
+
+/* Do the connections still work on which it subscribed, and on which it was told that it is queued? Whoever was told
+ * otherwise, or nothing, has reasons of its own to wait. */
+static bool can_ask(const standing *self) { return is_sound(self->queued_on) && is_sound(self->subscribed_on); }
 
 static void note_subscription(standing *self)
 {
@@ -81,8 +90,10 @@ static void note_subscription(standing *self)
         const cable *one = network_cable(i);
         bool is_its_inbox = one->is_subscribed && one->channel_length == self->channel.length &&
                             memcmp(one->channel, self->channel_bytes, one->channel_length) == 0;
-        bool is_heard = one->machine == self->client && is_its_inbox && !one->is_cut && !one->is_closed;
-        if (is_heard) self->subscribed_us = latest(self->subscribed_us, one->subscribed_us);
+        if (one->machine != self->client || !is_its_inbox || !is_sound(one)) continue;
+        if (one->subscribed_us < self->subscribed_us) continue;
+        self->subscribed_us = one->subscribed_us;
+        self->subscribed_on = one;
     }
 }
 
