@@ -140,6 +140,11 @@ static void an_upgrade_that_nobody_heard_of_is_released(void **state)
     deed_release(given, reads[1]->lock);
     loop_until(on, deed_is_done, given);
     loop_until(on, has_holders, (&(expected){the->stage, "r", 0}));
+    for (int entries = 0; entries < 2; entries++) {
+        deed *left = deed_new(on);
+        deed_release(left, reads[0]->lock);
+        COMPLETES(left, REDLOCK_OK);
+    }
 }
 
 static void a_lost_hold_is_not_entered_again(void **state)
