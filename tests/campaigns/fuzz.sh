@@ -56,7 +56,12 @@ fuzz_one() {
     corpus=$fuzz/corpus/$1 log=$fuzz/$1.log
     mkdir -p "$corpus" $fuzz/findings $fuzz/profiles
     LLVM_PROFILE_FILE=/dev/null $fuzz/fuzz_"$1" -max_total_time="$seconds" -print_final_stats=1 \
-        -artifact_prefix="$fuzz/findings/$1-" "$corpus" >"$log" 2>&1 && found=0 || found=1
+        -artifact_prefix="$fuzz/findings/$1-" "$corpus" >"$log" 2>&1
+    case $? in
+    0) found=0 ;;
+    72) echo "$1 was interrupted" && exit 130 ;;
+    *) found=1 ;;
+    esac
     LLVM_PROFILE_FILE=$fuzz/profiles/$1.profraw $fuzz/fuzz_"$1" -runs=0 "$corpus" >>"$log" 2>&1 || found=1
     executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | head -1)
     findings=$((findings + found)) executions=$((executions + ${executed:-0})) fuzzers=$((fuzzers + 1))

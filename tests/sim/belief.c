@@ -60,11 +60,13 @@ void belief_judge(int name)
 
 enum { DRIFT_LEAST_US = 2000, RETRY_MOST_US = 1500000 };
 
-/* A lease that is not renewed lasts as long as it was asked for, and so does one that began with a claim. */
+/* A lease that is not renewed lasts as long as it was asked for, and so does one that began with a claim; less what two
+ * clocks may differ by over it, and over the wait before. */
 static void judge_length(const standing *self)
 {
     int64_t held_us = now_us() - self->acquired_us, began_us = self->began_us;
-    int64_t least_us = self->what->ttl_ms * 970 - DRIFT_LEAST_US - 4 * network_delay_most_us() - OVERSHOOT_US;
+    int64_t least_us = self->what->ttl_ms * 970 - (self->acquired_us - began_us) / 100 - DRIFT_LEAST_US -
+                       4 * network_delay_most_us() - OVERSHOOT_US;
     bool was_undisturbed = network_broke_us(self->client) == 0 && standing_held_up_us(self) < began_us &&
                            node_troubled_until_us() < began_us && plan_healed_us(refereed) < began_us;
     if (was_undisturbed && held_us < least_us)
@@ -82,12 +84,13 @@ void belief_judge_denial(const standing *self)
         referee_accuse(self->user, "was told that it has lost %d, and goes on", self->what->name);
 }
 
-/* on_lost is called when the belief ends, or when the machine runs again. */
+/* on_lost is called when the belief ends, or when the machine runs again; or, for a thread that stalled between a look
+ * at the clock and its sleep, so much later. */
 void belief_judge_telling(const standing *self)
 {
     if (self->lost_us == 0 || self->was_told || !self->what->is_told || self->lock == NULL || self->is_excused) return;
     int64_t since_us = latest(self->lost_us, standing_held_up_us(self));
-    if (now_us() - since_us > OVERSHOOT_US)
+    if (now_us() - since_us > OVERSHOOT_US + refereed->clients[self->client].stall_most_us)
         referee_accuse(self->user, "was not told that it has lost %d", self->what->name);
 }
 
