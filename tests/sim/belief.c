@@ -103,7 +103,7 @@ void belief_judge_loss(standing *self)
     if (!was_believed || self->did_believe || self->lock == NULL) return;
     self->lost_us = now_us();
     if (standing_is_void(self)) return;
-    if (now_us() + DRIFT_LEAST_US < self->misled_until_us)
+    if (!self->is_excused && now_us() + DRIFT_LEAST_US < self->misled_until_us)
         referee_accuse(self->user, "gave up %d, which the node has in the other mode", self->what->name);
     const job *what = self->what;
     int64_t ttl_us = what->ttl_ms * 1000, now = now_us();
