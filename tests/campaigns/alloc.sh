@@ -12,7 +12,6 @@
 
 . tests/support/versions.sh
 [ $# = 0 ] || { echo "usage: tests/campaign alloc" && exit 2; }
-bootstrap build tests
 
 calls=0 allocations_failed=0 crashes=0 leaks=0 without_status=0 failed=0
 

@@ -16,7 +16,6 @@ case ${1:-} in
 esac
 
 coverage=build/campaign-coverage
-bootstrap build tests
 { has gcc && has gcov; } || { echo "missing: gcc with its gcov" && exit 2; }
 build $coverage all --preset coverage -DCMAKE_C_COMPILER=gcc
 find $coverage -name '*.gcda' -exec rm -f {} +

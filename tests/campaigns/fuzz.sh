@@ -28,7 +28,7 @@ for name in $names; do
     [ -f "tests/fuzz/fuzz_$name.c" ] || { echo "there is no target $name" && exit 2; }
 done
 
-bootstrap build fuzz
+bootstrap fuzz
 build $fuzz all -S tests/fuzz -DCMAKE_C_COMPILER=clang
 
 # The files that a target says it parses, by the paths that the compiler knows.

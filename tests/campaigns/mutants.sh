@@ -30,8 +30,6 @@ read_options() {
     [ $# = 0 ] || usage 2
 }
 
-list_mutants() { need patch patch has patch; }
-
 chosen() {
     ls tests/mutants/"$only"*.patch |
         awk -v most="$slice" '{ all[NR] = $0 }
@@ -119,7 +117,7 @@ try() {
 }
 
 read_options "$@"
-bootstrap build mutants
+has patch || { echo "missing: patch" && exit 2; }
 began=$(date +%s) tried=0 killed=0 most=0
 copy_tree
 build_first

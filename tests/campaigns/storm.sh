@@ -7,7 +7,6 @@
 #
 # operations: submitted, each of them completed once; closings: clients closed meanwhile
 
-bootstrap build tests
 REDLOCK_STORM_SECONDS=60
 while [ $# -ge 2 ]; do
     case $1 in

@@ -6,7 +6,7 @@
 #     bootstrap build tests          and what the tests need
 #     bootstrap build tests full     and what the instrumented runs need
 #     bootstrap build tests matrix   and what building other versions of hiredis needs
-#     bootstrap build fuzz           and what fuzzing needs
+#     bootstrap fuzz                 what fuzzing needs beyond the tests
 
 missing_names=
 missing_packages=
@@ -54,6 +54,7 @@ list_tests() {
     want libevent libevent-dev has_library libevent_core
     want libev libev-dev has_header ev.h
     want GLib libglib2.0-dev has_library glib-2.0
+    want patch patch has patch
     want Lua-5.1 'lua5.1 liblua5.1-0-dev' has_library lua5.1
 }
 list_full() { need valgrind valgrind has valgrind; }
