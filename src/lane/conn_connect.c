@@ -53,7 +53,9 @@ void conn_start_connecting(conn *self, int64_t now_us)
         return;
     }
     self->lookup = lookup_begin(server->host, server->port);
-    if (self->lookup == NULL) conn_close(self, REDLOCK_ERR_SYSTEM, "no thread to resolve the name", now_us);
+    if (self->lookup != NULL) return;
+    int error = errno;
+    conn_fail_system(self, error == ENOMEM ? REDLOCK_ERR_MEMORY : REDLOCK_ERR_SYSTEM, "no look-up", error, now_us);
 }
 
 void conn_addresses_ready(conn *self, int64_t now_us)

@@ -10,6 +10,7 @@
  * functions may then be gone: it is the one thing that is made with malloc. */
 #include "lane/resolve.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -84,10 +85,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-static bool start_detached(lookup *self)
+/* Zero, or why not. */
+static int start_detached(lookup *self)
 {
     pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) return false;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0) return error;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
 
@@ -96,10 +99,10 @@ static bool start_detached(lookup *self)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    int error = pthread_create(&thread, &attributes, run, self);
+    error = pthread_create(&thread, &attributes, run, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    return error == 0;
+    return error;
 }
 
 lookup *lookup_begin(const char *host, uint16_t port)
@@ -113,9 +116,11 @@ lookup *lookup_begin(const char *host, uint16_t port)
     atomic_init(&self->is_done, false);
 
     self->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->fd >= 0 && start_detached(self)) return self;
+    int error = self->fd < 0 ? errno : start_detached(self);
+    if (error == 0) return self;
     if (self->fd >= 0) close(self->fd);
     free(self);
+    errno = error;
     return NULL;
 }
 

@@ -44,18 +44,24 @@ static server *own_server;
 /* ---- Memory that is not the client's: what the library takes past its allocator, and what hiredis takes by its own,
  * which it has from 1.0 on. Refused, too, with REDLOCK_TEST_STARVES_ALL, and --wrap=calloc for the linker ---- */
 
-static account *short_account; /* armed for the step that runs; NULL: none */
+static account *_Atomic short_account; /* armed for the step that runs; NULL: none */
 static _Thread_local bool has_memory_of_its_own;
 
 static inline bool is_short(void)
 {
-    return short_account != NULL && !has_memory_of_its_own && account_refuses(short_account);
+    account *of = atomic_load(&short_account); /* another thread's step may be over at any moment */
+    return of != NULL && !has_memory_of_its_own && account_refuses(of);
 }
 
 #ifdef REDLOCK_TEST_STARVES_ALL
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size) { return is_short() ? NULL : __real_calloc(count, size); }
+void *__wrap_calloc(size_t count, size_t size)
+{
+    if (!is_short()) return __real_calloc(count, size);
+    errno = ENOMEM;
+    return NULL;
+}
 #endif
 
 #if defined(REDLOCK_TEST_STARVES_ALL) && HIREDIS_MAJOR >= 1
