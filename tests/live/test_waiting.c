@@ -132,10 +132,12 @@ static void a_handed_over_lease_grows_to_the_full_ttl(void **state)
 
 /* ---- The end of a wait ------------------------------------------------------------------------*/
 
+/* A wait of a millisecond may be over before the server has said that the lock is taken: the outcome is unknown then. */
 static void time_out(stage *the, int64_t wait_ms)
 {
     redlock_lock *lock;
-    EXPECT(redlock_acquire(the->other, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock), REDLOCK_TIMED_OUT);
+    redlock_status status = redlock_acquire(the->other, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock);
+    if (status != REDLOCK_ERR_TIMEOUT || wait_ms > 1) EXPECT(status, REDLOCK_TIMED_OUT);
     assert_null(lock);
 }
 
