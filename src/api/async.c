@@ -23,7 +23,6 @@ struct completion {
     redlock_done_fn *done;
     void *arg;
     int64_t began_us;
-    redlock_status (*judge)(redlock_client *client, redlock_lock *lock, const request *asked);
     bool upgrades;                 /* a conversion is under way */
     struct completion *next;       /* in the client's list of those that wait for redlock_process */
     bool is_dropped, is_delivered; /* with the client's completions_mutex */
@@ -97,13 +96,20 @@ static void end_upgrade(completion *self)
     self->op.status = handle_judge_upgrade(self->lock, asked);
 }
 
+static void end_extension(completion *self)
+{
+    operation *op = &self->op;
+    bool is_moot;
+    if (op->is_at_once || op->status != REDLOCK_OK) return;
+    op->status = handle_judge_extend(self->lock, &op->single, op->asks.question.holder[0], &is_moot);
+}
+
 static void nested_finished(operation *op, int64_t now_us)
 {
     (void)now_us;
     completion *self = (completion *)op;
     if (self->upgrades) end_upgrade(self);
-    else if (!op->is_at_once && op->status == REDLOCK_OK)
-        op->status = self->judge(self->client, self->lock, &op->single);
+    else end_extension(self);
     if (op->status != REDLOCK_OK) handle_leave(self->client, self->lock);
     conclude(self);
 }
@@ -112,7 +118,7 @@ static void extension_finished(operation *op, int64_t now_us)
 {
     (void)now_us;
     completion *self = (completion *)op;
-    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = self->judge(self->client, self->lock, &op->single);
+    end_extension(self);
     keeper_unuse(&self->client->keeper, self->lock);
     conclude(self);
 }
@@ -217,7 +223,6 @@ static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
         self->holder_at = HOLDER_SIZE;
         ask_about(self, handle_begin_upgrade(held, self->waiter));
     } else if (is_short) {
-        self->judge = handle_judge_extend;
         ask_about(self, handle_question(held, SCRIPT_RENEW, wanted_ttl_ms));
     } else {
         answer_at_once(self, REDLOCK_OK);
@@ -331,7 +336,6 @@ redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_
     completion *self = new_request(lock, done, arg);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->op.finished = extension_finished;
-    self->judge = handle_judge_extend;
     keeper_use(lock->keeper, lock);
     if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
     else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);

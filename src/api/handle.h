@@ -34,6 +34,8 @@ redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked);
 /* Takes an entry back that came to nothing; if it was the last, the lock is given back in the background. */
 void handle_leave(redlock_client *client, redlock_lock *lock);
 
-redlock_status handle_judge_extend(redlock_client *client, redlock_lock *lock, const request *asked);
+/* What the answer to an extension means that named a holder of this kind. *is_moot: it found no such holder, which says
+ * nothing, for a conversion changed the kind, or may have; the outcome is then unknown. */
+redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, char kind, bool *is_moot);
 
 #endif

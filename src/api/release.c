@@ -79,26 +79,31 @@ void handle_leave(redlock_client *client, redlock_lock *lock)
     else keeper_undo(&client->keeper, lock, clock_now_us());
 }
 
-redlock_status handle_judge_extend(redlock_client *client, redlock_lock *lock, const request *asked)
+redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, char kind, bool *is_moot)
 {
+    *is_moot = false;
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code == RENEW_ABSENT) {
-        if (!lock->is_unsettled) keeper_lost(&client->keeper, lock);
-        return REDLOCK_LOST;
+        *is_moot = !keeper_found_absent(lock->keeper, lock, kind);
+        return *is_moot ? REDLOCK_ERR_TIMEOUT : REDLOCK_LOST;
     }
     int64_t lease_ms = asked->value[0];
     if (asked->code != RENEW_DONE || lease_ms <= 0 || lease_ms > LEASE_MOST_MS) return REDLOCK_ERR_PROTOCOL;
-    keeper_extended(&client->keeper, lock, asked->sent_us, lease_ms);
+    keeper_extended(lock->keeper, lock, asked->sent_us, lease_ms);
     return REDLOCK_OK;
 }
 
-static redlock_status ask_extend(redlock_client *client, redlock_lock *lock, int64_t ttl_ms)
+/* It asks with a copy of the holder: another thread, in the same hold, may convert it meanwhile. */
+static redlock_status ask_extend(redlock_client *client, redlock_lock *lock, int64_t ttl_ms, bool *is_moot)
 {
     exchange asks = {0};
     request asked;
+    char holder[HOLDER_SIZE];
     question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
+    about.holder = keeper_copy_holder(&client->keeper, lock, holder);
+    *is_moot = false;
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    return status == REDLOCK_OK ? handle_judge_extend(client, lock, &asked) : status;
+    return status == REDLOCK_OK ? handle_judge_extend(lock, &asked, holder[0], is_moot) : status;
 }
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
@@ -110,7 +115,11 @@ redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
     if (status != REDLOCK_OK) return status;
     if (atomic_load(&lock->is_closed)) return REDLOCK_ERR_CLOSED;
     if (!handle_is_valid(lock, clock_now_us())) return REDLOCK_LOST;
-    status = ask_extend(client, lock, ttl_ms);
-    bool is_otherwise = status == REDLOCK_LOST && keeper_settle_otherwise(&client->keeper, lock);
-    return is_otherwise ? ask_extend(client, lock, ttl_ms) : status;
+    bool is_moot;
+    int64_t until_us = clock_now_us() + client->timeout_us;
+    do {
+        status = ask_extend(client, lock, ttl_ms, &is_moot);
+        if (is_moot) (void)keeper_settle_otherwise(&client->keeper, lock);
+    } while (is_moot && clock_now_us() < until_us);
+    return status;
 }

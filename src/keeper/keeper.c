@@ -292,14 +292,29 @@ void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us)
     pthread_mutex_unlock(&self->mutex);
 }
 
-void keeper_lost(keeper *self, redlock_lock *lock)
+/* With the mutex. */
+static void lose(keeper *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
     atomic_store(&lock->hold.valid_until_us, 0);
     atomic_store(&lock->is_lost, true);
     lock->is_gone = true;
     if (lock->state == LOCK_HELD) keeper_plan(self, lock, 0);
+}
+
+void keeper_lost(keeper *self, redlock_lock *lock)
+{
+    pthread_mutex_lock(&self->mutex);
+    lose(self, lock);
     pthread_mutex_unlock(&self->mutex);
+}
+
+bool keeper_found_absent(keeper *self, redlock_lock *lock, char kind)
+{
+    pthread_mutex_lock(&self->mutex);
+    bool proves = !lock->is_converting && !lock->is_unsettled && lock_kind(lock) == kind;
+    if (proves) lose(self, lock);
+    pthread_mutex_unlock(&self->mutex);
+    return proves;
 }
 
 bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) == thread_number(); }

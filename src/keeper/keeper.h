@@ -175,6 +175,10 @@ void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);
 
+/* The server was asked for a holder of this kind, and has none: the same, and true; or false, where that proves
+ * nothing, since a conversion is under way, unsettled, or has changed the kind since. */
+bool keeper_found_absent(keeper *self, redlock_lock *lock, char kind);
+
 /* Hands an asynchronous operation in, and cancels one, from any thread. */
 redlock_status keeper_submit(keeper *self, operation *op);
 void keeper_cancel(keeper *self, uint64_t id);

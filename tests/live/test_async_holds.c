@@ -52,6 +52,24 @@ static void a_deleted_lock_is_neither_extended_nor_released(void **state)
     COMPLETES(given, REDLOCK_LOST);
 }
 
+/* The holder that it asks for is one that the server does not have any more, and the lock is held all the same. */
+static void an_extension_that_a_conversion_overtook_loses_nothing(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *taken = deed_new(on), *longer = deed_new(on), *again = deed_new(on), *given = deed_new(on);
+    deed_acquire(taken, "r", REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS));
+    COMPLETES(taken, REDLOCK_OK);
+    deed_extend(longer, taken->lock, 2 * LONG_MS); /* which waits for the loop to turn */
+    EXPECT(redlock_upgrade(taken->lock), REDLOCK_OK);
+    COMPLETES(longer, REDLOCK_ERR_TIMEOUT);
+    assert_true(redlock_is_held(taken->lock));
+    deed_extend(again, taken->lock, 2 * LONG_MS);
+    COMPLETES(again, REDLOCK_OK);
+    deed_release(given, taken->lock);
+    COMPLETES(given, REDLOCK_OK);
+}
+
 /* The holder's own and each answer's arrival keep apart what is renewed and what is released at the same time. */
 static void an_extension_that_is_under_way_survives_the_release(void **state)
 {
@@ -288,6 +306,7 @@ int main(void)
         ON_EVERY_HOST(an_extension_that_is_under_way_survives_the_release),
         ON_EVERY_HOST(a_hold_is_entered_again),
         ON_EVERY_HOST(a_shared_hold_is_upgraded_by_entering_it_exclusively),
+        ON_HOST(an_extension_that_a_conversion_overtook_loses_nothing, by_hand),
         ON_EVERY_HOST(an_upgrade_that_nobody_heard_of_is_released),
         ON_EVERY_HOST(a_lost_hold_is_not_entered_again),
         ON_EVERY_HOST(an_entry_that_fails_last_gives_the_lock_back),

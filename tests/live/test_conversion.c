@@ -254,6 +254,46 @@ static void a_forced_release_is_told_to_who_is_renewed(void **state)
     EXPECT(redlock_force_release(NULL, name, 1, NULL, NULL), REDLOCK_ERR_ARGUMENT);
 }
 
+/* ---- Extended by another thread meanwhile -----------------------------------------------------*/
+
+typedef struct extender {
+    redlock_lock *lock;
+    _Atomic bool is_over;
+    int extended, failed;
+} extender;
+
+static void *extend_on_and_on(void *arg)
+{
+    extender *self = arg;
+    while (!atomic_load(&self->is_over)) {
+        if (redlock_extend(self->lock, LONG_MS) == REDLOCK_OK) self->extended++;
+        else self->failed++;
+    }
+    return NULL;
+}
+
+/* The holder that one thread asks for is not the one that the other has just made of it. */
+static void a_hold_that_is_converted_is_extended_all_the_same(void **state)
+{
+    enum { CONVERSIONS = 300 };
+    stage *the = *state;
+    extender beside = {.lock = take(the->client, name, SHARED())};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, extend_on_and_on, &beside), 0);
+    int refused = 0;
+    for (int i = 0; i < CONVERSIONS; i++) {
+        refused += redlock_upgrade(beside.lock) != REDLOCK_OK;
+        refused += redlock_downgrade(beside.lock) != REDLOCK_OK;
+    }
+    atomic_store(&beside.is_over, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(refused, 0);
+    assert_int_equal(beside.failed, 0);
+    assert_true(beside.extended > 0);
+    EXPECT(redlock_release(beside.lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +310,7 @@ int main(int argc, char **argv)
         ON_STAGE(a_hold_whose_conversion_is_unknown_is_extended_and_released),
         ON_STAGE(a_hold_whose_conversion_is_unknown_is_released_though_a_reply_is_lost),
         ON_STAGE(a_hold_whose_conversion_is_unknown_does_not_outlive_its_client),
+        ON_STAGE(a_hold_that_is_converted_is_extended_all_the_same),
         ON_STAGE(a_lost_hold_and_one_with_permits_are_not_converted),
         ON_STAGE(an_owner_with_a_slash_is_converted_like_any_other),
         ON_STAGE(a_forced_release_takes_the_lock_from_everyone_and_hands_it_on),
