@@ -51,6 +51,11 @@ static void dropped(operation *op)
 static void deliver(completion *self)
 {
     redlock_status status = self->op.status;
+    /* It was acquired, and the client's close took it away before anybody was told. */
+    if (status == REDLOCK_OK && self->acquired != NULL && atomic_load(&self->lock->is_closed)) {
+        handle_leave(self->client, self->lock);
+        status = REDLOCK_ERR_CLOSED;
+    }
     if (self->acquired != NULL) self->acquired(self->arg, status, status == REDLOCK_OK ? self->lock : NULL);
     else if (self->done != NULL) self->done(self->arg, status);
     free_half(self, &self->is_delivered);

@@ -131,6 +131,25 @@ static void a_close_of_a_frozen_server_takes_the_timeout_and_completes_all(void 
     EXPECT(asks->status, REDLOCK_ERR_CLOSED);
 }
 
+/* By the time that a loop of its own hears of it, it is not held any more. */
+static void a_grant_that_nobody_was_told_of_is_taken_back_by_the_close(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *asks = deed_new(on);
+    deed_acquire(asks, "r", NULL);
+    struct pollfd told = {.fd = redlock_fd(on->client), .events = POLLIN};
+    assert_int_equal(poll(&told, 1, LONG_MS), 1);
+    assert_int_equal(stage_holders(the->stage, "r"), 1);
+    assert_int_equal(asks->completions, 0);
+    async_close(the);
+    assert_int_equal(asks->completions, 1);
+    EXPECT(asks->status, REDLOCK_ERR_CLOSED);
+    assert_null(asks->lock);
+    expect_free(the->stage->other, "r");
+    eventually(is_all_given_back, &the->account);
+}
+
 int main(void)
 {
     /* clang-format off */
@@ -140,6 +159,7 @@ int main(void)
         ON_EVERY_HOST(a_close_completes_what_has_not_begun),
         ON_EVERY_HOST(a_release_that_is_pending_at_the_close_reaches_the_server),
         ON_EVERY_HOST(a_close_of_a_frozen_server_takes_the_timeout_and_completes_all),
+        ON_HOST(a_grant_that_nobody_was_told_of_is_taken_back_by_the_close, delivered),
     };
     /* clang-format on */
     return cmocka_run_group_tests_name("live async close", tests, NULL, NULL);
