@@ -92,6 +92,10 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     *self = (keeper){.terms = *terms, .armed_us = awake};
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->wake_fd < 0) return REDLOCK_ERR_SYSTEM;
+    if (!alarm_open(&self->alarm)) {
+        close(self->wake_fd);
+        return REDLOCK_ERR_SYSTEM;
+    }
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->called_back, NULL);
     lane_init(&self->lane, terms->config, KEEPER_LANE, terms->key_prefix, terms->who);
@@ -99,12 +103,12 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     self->lane.listener_arg = self;
     self->lane.awaits_message = true;
     operations_init(&self->operations);
-    self->poller = (poller){.fd = -1, .timer_fd = -1, .armed_us = INT64_MAX};
+    self->poller.fd = -1;
     if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
     self->lane.command.on_closing = command_closing;
     self->lane.inbox.on_closing = inbox_closing;
     self->armed_us = NEVER; /* nobody turns it until the first wake-up */
-    if (poller_open(&self->poller, self->wake_fd)) return REDLOCK_OK;
+    if (poller_open(&self->poller, self->wake_fd, self->alarm.fd)) return REDLOCK_OK;
     keeper_destroy(self);
     return REDLOCK_ERR_SYSTEM;
 }
@@ -331,7 +335,7 @@ static void end(keeper *self)
 static void turn_until_complete(keeper *self)
 {
     atomic_store(&self->turning, thread_number());
-    while (keeper_turn(self, NEVER)) continue;
+    while (keeper_turn(self)) continue;
     atomic_store(&self->turning, 0);
 }
 
@@ -358,6 +362,7 @@ void keeper_destroy(keeper *self)
     operations_destroy(&self->operations, self->terms.config->memory);
     poller_close(&self->poller);
     schedule_free(&self->timers, self->terms.config->memory);
+    alarm_close(&self->alarm);
     close(self->wake_fd);
     pthread_cond_destroy(&self->called_back);
     pthread_mutex_destroy(&self->mutex);

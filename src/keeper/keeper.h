@@ -29,6 +29,7 @@
 #include <stdatomic.h>
 
 #include "engine/hold.h"
+#include "keeper/alarm.h"
 #include "keeper/operation.h"
 #include "keeper/poller.h"
 #include "keeper/schedule.h"
@@ -122,6 +123,7 @@ struct keeper {
     operations operations;
     poller poller; /* of a client without a thread */
     int wake_fd;
+    alarm_clock alarm;
     int64_t armed_us; /* the keeper sleeps until then; INT64_MIN: it is awake */
     pthread_t thread;
     _Atomic bool has_thread;

@@ -25,8 +25,8 @@ bool keeper_end_undo(keeper *self, redlock_lock *lock);
 /* Ends the sleep of whoever turns. With the mutex. */
 void keeper_wake(keeper *self);
 
-/* One round: what is due, then the sockets. Waits at most until `until_us`. False when closing is complete. */
-bool keeper_turn(keeper *self, int64_t until_us);
+/* One round: what is due, then the sockets, waited for until something is due. False when closing is complete. */
+bool keeper_turn(keeper *self);
 
 /* Starts the thread, if the client is to have one. With the mutex. */
 redlock_status keeper_start(keeper *self);

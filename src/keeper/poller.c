@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 static bool add(int set, int fd, uint32_t events)
@@ -13,14 +12,11 @@ static bool add(int set, int fd, uint32_t events)
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &wanted) == 0;
 }
 
-bool poller_open(poller *self, int wake_fd)
+bool poller_open(poller *self, int wake_fd, int alarm_fd)
 {
-    *self = (poller){.armed_us = INT64_MAX};
     for (int i = 0; i < POLLER_CONNS; i++) self->conns[i].fd = -1;
     self->fd = epoll_create1(EPOLL_CLOEXEC);
-    self->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    bool is_made = self->fd >= 0 && self->timer_fd >= 0;
-    if (is_made && add(self->fd, wake_fd, EPOLLIN) && add(self->fd, self->timer_fd, EPOLLIN)) return true;
+    if (self->fd >= 0 && add(self->fd, wake_fd, EPOLLIN) && add(self->fd, alarm_fd, EPOLLIN)) return true;
     poller_close(self);
     return false;
 }
@@ -28,8 +24,7 @@ bool poller_open(poller *self, int wake_fd)
 void poller_close(poller *self)
 {
     if (self->fd >= 0) close(self->fd);
-    if (self->timer_fd >= 0) close(self->timer_fd);
-    self->fd = self->timer_fd = -1;
+    self->fd = -1;
 }
 
 static uint32_t epoll_events(short events)
@@ -40,12 +35,10 @@ static uint32_t epoll_events(short events)
 void poller_watch(poller *self, int index, const conn *which)
 {
     struct watched *was = &self->conns[index];
-    struct watched is = {conn_poll_fd(which), conn_poll_events(which), which->generation, which->lookup != NULL};
-    bool is_same_socket = was->fd == is.fd && was->generation == is.generation && was->is_lookup == is.is_lookup;
-    if (is_same_socket && was->events == is.events) return;
+    struct watched is = {conn_poll_fd(which), conn_poll_events(which)};
+    if (is.fd < 0 || (was->fd == is.fd && was->events == is.events)) return;
     struct epoll_event wanted = {.events = epoll_events(is.events), .data.fd = is.fd};
-    if (is.fd >= 0 && epoll_ctl(self->fd, EPOLL_CTL_MOD, is.fd, &wanted) != 0)
-        (void)epoll_ctl(self->fd, EPOLL_CTL_ADD, is.fd, &wanted);
+    (void)epoll_ctl(self->fd, was->fd == is.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, is.fd, &wanted);
     *was = is;
 }
 
@@ -56,16 +49,4 @@ void poller_forget(poller *self, int fd)
         (void)epoll_ctl(self->fd, EPOLL_CTL_DEL, fd, NULL);
         self->conns[i].fd = -1;
     }
-}
-
-void poller_arm(poller *self, int64_t at_us)
-{
-    if (self->armed_us == at_us) return;
-    self->armed_us = at_us;
-    struct itimerspec when = {0}; /* all zero: disarmed */
-    if (at_us != INT64_MAX) {
-        int64_t us = at_us > 0 ? at_us : 1;
-        when.it_value = (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
-    }
-    (void)timerfd_settime(self->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One descriptor for a caller's event loop: an epoll set with the keeper's sockets, its wake-up and a timer in it. */
+ * One descriptor for a caller's event loop: an epoll set with the keeper's sockets, its wake-up and its alarm in it. */
 #ifndef REDLOCK_KEEPER_POLLER_H
 #define REDLOCK_KEEPER_POLLER_H
 
@@ -12,28 +12,20 @@ enum { POLLER_CONNS = 2 };
 
 typedef struct poller {
     int fd; /* -1: there is none */
-    int timer_fd;
-    int64_t armed_us;
     struct watched {
         int fd;
         short events;
-        unsigned generation;
-        bool is_lookup;
     } conns[POLLER_CONNS];
 } poller;
 
-/* wake_fd stays in the set for good. */
-bool poller_open(poller *self, int wake_fd);
+/* wake_fd and alarm_fd stay in the set for good. */
+bool poller_open(poller *self, int wake_fd, int alarm_fd);
 void poller_close(poller *self);
 
-/* Follows what a connection waits for now. A descriptor's number may come back with another socket, so its generation
- * counts. */
+/* Follows what a connection waits for now. */
 void poller_watch(poller *self, int index, const conn *which);
 
-/* A watched descriptor is about to be closed. */
+/* A watched descriptor is about to be closed: its number may come back with another socket. */
 void poller_forget(poller *self, int fd);
-
-/* The descriptor becomes readable at this instant; INT64_MAX: not by the clock. */
-void poller_arm(poller *self, int64_t at_us);
 
 #endif

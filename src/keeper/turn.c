@@ -164,19 +164,21 @@ static void drain(int fd)
 
 static void pump(keeper *self, int64_t until_us)
 {
-    lane_stops stops = {.fd = {self->wake_fd, -1}};
+    lane_stops stops = {.fd = {self->wake_fd, self->alarm.fd}};
     lane_pump(&self->lane, until_us, &stops);
     if (stops.is_set[0]) drain(self->wake_fd);
     operations_notice(self);
 }
 
-bool keeper_turn(keeper *self, int64_t until_us)
+bool keeper_turn(keeper *self)
 {
     int64_t due_us;
     if (!work(self, &due_us)) return false;
     /* A callback closed the client: that begins now, not when something is due. */
     if (atomic_load(&self->close_requested)) due_us = INT64_MIN;
-    pump(self, earliest(due_us, until_us));
+    int64_t now_us = clock_now_us();
+    if (due_us > now_us) alarm_advance(&self->alarm, due_us, now_us);
+    pump(self, due_us);
     pthread_mutex_lock(&self->mutex);
     self->armed_us = INT64_MIN;
     pthread_mutex_unlock(&self->mutex);
@@ -189,7 +191,7 @@ static void *run(void *arg)
 {
     keeper *self = arg;
     atomic_store(&self->turning, thread_number());
-    while (keeper_turn(self, NEVER)) {
+    while (keeper_turn(self)) {
         if (!atomic_load(&self->close_requested)) continue;
         /* A callback closed the client: this thread ends it, and nobody will join it. */
         pthread_detach(pthread_self());
@@ -246,14 +248,14 @@ void keeper_process(keeper *self)
     if (operations_has_work(&self->operations)) until_us = INT64_MIN;
     poller_watch(&self->poller, 0, &self->lane.command);
     poller_watch(&self->poller, 1, &self->lane.inbox);
-    poller_arm(&self->poller, earliest(until_us, sockets_wake_us(self)));
+    alarm_set(&self->alarm, earliest(until_us, sockets_wake_us(self)));
     atomic_store(&self->turning, 0);
 }
 
 int64_t keeper_wake_us(keeper *self)
 {
     pthread_mutex_lock(&self->mutex);
-    int64_t wake_us = self->poller.armed_us;
+    int64_t wake_us = self->alarm.at_us;
     if (self->armed_us < wake_us) wake_us = self->armed_us;
     pthread_mutex_unlock(&self->mutex);
     return wake_us;
