@@ -2,8 +2,11 @@
  * What a user of the library does, as a thread on its machine. */
 #include "sim/actors.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "sim/grants.h"
 #include "sim/machine.h"
@@ -32,6 +35,8 @@ struct actor {
     redlock_canceller *canceller;
     worker workers[JOBS_MOST]; /* one for each job */
     int at_work;               /* so many have a thread that has not ended */
+    fiber *loop;               /* of a client that wants to be turned; NULL: it does not */
+    int loop_stop_fd;          /* readable: the loop is to end */
     dice cancels;
     bool is_closing, is_closed, is_done;
 };
@@ -53,11 +58,48 @@ static void release(void *owner, void *block)
 
 static void pause_for(int64_t span_us) { fiber_wait(now_us() + span_us, NULL); }
 
+/* ---- The event loop of a client that has none of its own --------------------------------------- */
+
+static void *turn(void *of)
+{
+    actor *self = of;
+    struct pollfd fds[] = {{.fd = redlock_fd(self->client), .events = POLLIN},
+                           {.fd = self->loop_stop_fd, .events = POLLIN}};
+    while (fds[1].revents == 0) {
+        int64_t ms = self->plan->asks_timeout ? redlock_timeout_ms(self->client) : -1;
+        struct timespec most = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+        (void)ppoll(fds, 2, ms < 0 ? NULL : &most, NULL);
+        redlock_status status = redlock_process(self->client);
+        if (status != REDLOCK_OK)
+            referee_break("client %d: process answered %s", self->number, redlock_status_name(status));
+    }
+    return NULL;
+}
+
+static void start_loop(actor *self)
+{
+    if (self->plan->host == REDLOCK_HOST_KEEPER) return;
+    self->loop_stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->loop = fiber_start(self->number, turn, self);
+}
+
+/* It has to be over before its client is closed. */
+static void stop_loop(actor *self)
+{
+    uint64_t one = 1;
+    if (self->loop == NULL) return;
+    (void)!write(self->loop_stop_fd, &one, sizeof one);
+    while (!fiber_is_over(self->loop)) fiber_wait(SIM_NEVER, self->loop);
+    close(self->loop_stop_fd);
+    self->loop = NULL;
+}
+
 /* ---- Closing ---------------------------------------------------------------------------------- */
 
 static void close_client(actor *self)
 {
     self->is_closing = true;
+    stop_loop(self);
     redlock_status status = redlock_close(self->client);
     trace("client %d: close -> %s", self->number, redlock_status_name(status));
     self->is_closed = true;
@@ -313,6 +355,7 @@ static void work_in_turn(actor *self)
 static redlock_status open_client(actor *self)
 {
     redlock_client_options options = {.struct_size = sizeof options,
+                                      .host = self->plan->host,
                                       .timeout_ms = self->plan->timeout_ms,
                                       .connect_timeout_ms = self->plan->connect_timeout_ms,
                                       .linger_ms = self->plan->linger_ms,
@@ -330,6 +373,7 @@ static void *live(void *of)
         referee_break("client %d could not be opened", self->number);
         return NULL;
     }
+    start_loop(self);
     if (self->plan->is_parallel) work_at_once(self);
     else work_in_turn(self);
     int64_t quiet_us = plan_healed_us(the_plan) > now_us() ? plan_healed_us(the_plan) : now_us();

@@ -84,14 +84,25 @@ void belief_judge_denial(const standing *self)
         referee_accuse(self->user, "was told that it has lost %d, and goes on", self->what->name);
 }
 
-/* on_lost is called when the belief ends, or when the machine runs again; or, for a thread that stalled between a look
- * at the clock and its sleep, so much later. */
+/* on_lost is called when the belief ends, or when the machine runs again. */
+static bool is_told_late(const standing *self, int64_t lost_us)
+{
+    return !self->is_excused && now_us() - latest(lost_us, standing_held_up_us(self)) > OVERSHOOT_US;
+}
+
 void belief_judge_telling(const standing *self)
 {
-    if (self->lost_us == 0 || self->was_told || !self->what->is_told || self->lock == NULL || self->is_excused) return;
-    int64_t since_us = latest(self->lost_us, standing_held_up_us(self));
-    if (now_us() - since_us > OVERSHOOT_US + refereed->clients[self->client].stall_most_us)
+    if (self->lost_us == 0 || self->was_told || !self->what->is_told || self->lock == NULL) return;
+    if (is_told_late(self, self->lost_us))
         referee_accuse(self->user, "was not told that it has lost %d", self->what->name);
+}
+
+/* Nobody may have looked at the instant at which the belief ended by itself. */
+void belief_judge_told(const standing *self)
+{
+    int64_t lost_us = self->did_believe ? self->believes_until_us : self->lost_us;
+    if (lost_us != 0 && is_told_late(self, lost_us))
+        referee_accuse(self->user, "was told late that it has lost %d", self->what->name);
 }
 
 /* A lock that is renewed is not lost while the connection is sound and the node serves. */
@@ -99,6 +110,7 @@ void belief_judge_loss(standing *self)
 {
     bool was_believed = self->did_believe;
     self->did_believe = standing_believes(self);
+    if (self->did_believe) self->believes_until_us = standing_valid_until_us(self);
     if (self->did_believe) self->lost_us = 0; /* by an answer that was read late, before it was told */
     if (!was_believed || self->did_believe || self->lock == NULL) return;
     self->lost_us = now_us();

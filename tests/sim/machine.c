@@ -203,6 +203,15 @@ void fibers_look(int machine_number)
     }
 }
 
+void fibers_poll_until(int machine_number, int64_t until_us)
+{
+    for (int i = 0; i < fiber_count; i++) {
+        fiber *self = &fibers[i];
+        bool polls = self->is_used && self->machine == machine_number && self->is_polled_ready != NULL;
+        if (polls && self->wake_us > until_us) self->wake_us = until_us;
+    }
+}
+
 static int64_t runs_at_us(const fiber *self)
 {
     if (!self->is_used || self->is_over) return SIM_NEVER;

@@ -16,7 +16,7 @@
 
 #include "sim/dice.h"
 
-enum { MACHINES_MOST = 8, FIBERS_MOST = 64 };
+enum { MACHINES_MOST = 8, FIBERS_MOST = 96 };
 
 #define SIM_NEVER INT64_MAX
 
@@ -64,6 +64,8 @@ typedef bool fiber_ready_fn(void *looked_at, size_t count);
 void fiber_poll(int64_t until_us, fiber_ready_fn *is_ready, void *looked_at, size_t count);
 /* Wakes the machine's fibers that poll and are ready now. */
 void fibers_look(int machine_number);
+/* Those that poll look again at this instant, if they sleep for longer. */
+void fibers_poll_until(int machine_number, int64_t until_us);
 
 /* Runs every fiber that can run now, and again, until none can. */
 void fibers_run(void);

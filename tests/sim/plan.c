@@ -112,6 +112,22 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
     for (int i = 0; i < self->job_count; i++) make_job(&self->jobs[i], whole, chance);
 }
 
+static void choose_host(client_plan *self, dice *chance)
+{
+    static const redlock_host hosts[] = {REDLOCK_HOST_KEEPER,  REDLOCK_HOST_KEEPER, REDLOCK_HOST_KEEPER,
+                                         REDLOCK_HOST_DELIVER, REDLOCK_HOST_MANUAL, REDLOCK_HOST_MANUAL};
+    self->host = hosts[dice_below(chance, 6)];
+    self->asks_timeout = dice_below(chance, 2) == 0;
+}
+
+/* A thread that is preempted just before it falls asleep shows only where that is frequent. */
+static void stall_more(client_plan *self, dice *chance)
+{
+    if (self->stall_permille == 0 || dice_below(chance, 2) == 0) return;
+    self->stall_permille = (int)dice_between(chance, 200, 600);
+    self->stall_most_us = dice_spread(chance, 5000, 50000);
+}
+
 /* ---- Faults ----------------------------------------------------------------------------------- */
 
 static void make_fault(fault *self, const plan *whole, dice *chance)
@@ -193,6 +209,8 @@ void plan_make(plan *self, uint64_t seed)
     for (int i = 0; i < self->client_count; i++) {
         dice own = dice_for(seed, 10 + (uint64_t)i);
         make_client(&self->clients[i], self, &own);
+        choose_host(&self->clients[i], &own);
+        stall_more(&self->clients[i], &own);
     }
     if (!self->is_calm) make_faults(self, &chance);
 }
@@ -236,11 +254,13 @@ static void print_job(const plan *whole, const job *self, int number)
 static void print_client(const plan *whole, int number)
 {
     const client_plan *self = &whole->clients[number];
-    printf("  client %d: jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, stalls %d of 1000 "
+    static const char *const hosts[] = {"keeper", "deliver", "manual"};
+    printf("  client %d (%s): jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, stalls %d of "
+           "1000 "
            "up to %lld us\n",
-           number, self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm, (long long)self->timeout_ms,
-           (long long)self->connect_timeout_ms, (long long)self->linger_ms, self->stall_permille,
-           (long long)self->stall_most_us);
+           number, hosts[self->host], self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm,
+           (long long)self->timeout_ms, (long long)self->connect_timeout_ms, (long long)self->linger_ms,
+           self->stall_permille, (long long)self->stall_most_us);
     for (int i = 0; i < self->job_count; i++)
         if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i], i);
 }

@@ -31,6 +31,8 @@ typedef struct job {
 
 typedef struct client_plan {
     bool is_left_out;
+    redlock_host host;
+    bool asks_timeout; /* MANUAL: its loop polls for redlock_timeout_ms at the most, and not for as long as it likes */
     int64_t offset_us, rate_ppm;
     int stall_permille;
     int64_t stall_most_us;

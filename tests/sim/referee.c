@@ -103,7 +103,12 @@ void referee_gone(int client)
     }
 }
 
-void referee_excuses(int user) { users[user].is_excused = true; }
+void referee_excuses(int user)
+{
+    users[user].is_excused = true;
+    users[user].excused_us = now_us();
+}
+
 void referee_data_changed(void) { grants_forget(); }
 void referee_leases_broken(void) { broken_us = now_us(); }
 
@@ -249,10 +254,16 @@ static bool is_explained(const standing *self, redlock_status status)
 static void judge_acquisition(const standing *self, redlock_status status)
 {
     if (!is_explained(self, status)) referee_accuse(self->user, "acquire answered %s", redlock_status_name(status));
-    int64_t wait_ms = self->what->wait_ms;
-    if (wait_ms == 0) wait_ms = refereed->clients[self->client].timeout_ms;
+    const client_plan *of = &refereed->clients[self->client];
+    int64_t most_us = (self->what->wait_ms == 0 ? of->timeout_ms : self->what->wait_ms) * 1000;
     bool may_leave = !self->what->is_async && (status == REDLOCK_TIMED_OUT || status == REDLOCK_CANCELLED);
-    if (wait_ms > 0) judge_duration(self, "acquire", wait_ms * 1000 + (may_leave ? LEAVING_US : 0));
+    if (most_us < 0) return;
+    if (may_leave) most_us += LEAVING_US;
+    /* A loop is over when its client is closed, and the close tells what is left: after the blocking calls of others,
+     * and at its own end. */
+    if (self->is_excused && of->host != REDLOCK_HOST_KEEPER)
+        most_us = latest(most_us, self->excused_us - self->began_us + 2 * of->timeout_ms * 1000);
+    judge_duration(self, "acquire", most_us);
 }
 
 void referee_acquired(int user, redlock_status status, redlock_lock *lock)
@@ -284,6 +295,7 @@ void referee_lost(int user)
     if (self->was_told) referee_accuse(user, "was told twice that it has lost %d", self->what->name);
     if (self->is_over) referee_accuse(user, "was told that it has lost %d, which it had released", self->what->name);
     if (standing_believes(self)) referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
+    belief_judge_told(self);
     self->was_told = true;
 }
 

@@ -21,6 +21,7 @@ typedef struct standing {
     const redlock_operation *operation; /* of an asynchronous call */
     bool is_waiting;                    /* within redlock_acquire */
     bool is_excused, is_gone;
+    int64_t excused_us;
     int64_t entered_us;              /* when it began to acquire */
     int64_t began_us;                /* the call under way */
     int64_t subscribed_us, asked_us; /* as the node saw it ... */
@@ -34,7 +35,8 @@ typedef struct standing {
     int64_t valid_until_us; /* at the release, at least so long */
     redlock_lock *lock;     /* held, as far as the user knows */
     redlock_mode mode;
-    bool did_believe; /* at the last look */
+    bool did_believe;          /* at the last look ... */
+    int64_t believes_until_us; /* ... until then */
     int64_t acquired_us;
     int64_t lost_us;         /* when its belief ended before it released; 0 */
     bool was_told, is_over;  /* by on_lost; released */
@@ -67,6 +69,7 @@ void belief_judge(int name);
 void belief_judge_loss(standing *self);
 void belief_judge_denial(const standing *self);
 void belief_judge_telling(const standing *self);
+void belief_judge_told(const standing *self);
 void waiting_judge(int name);
 void waiting_judge_asking(standing *self);
 void waiting_judge_knowing(const standing *self);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Descriptors, clock and randomness of the simulated machines. */
+ * Clock, randomness, eventfds and sockets of the simulated machines. */
 #include "sim/system.h"
 
 #include <errno.h>
@@ -16,21 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim/descriptor.h"
 #include "sim/machine.h"
 #include "sim/wrapped.h"
 
-enum { FD_FIRST = 1 << 20, FDS_MOST = 2048, RECEIVE_PATIENCE_US = 4000 };
+enum { FD_FIRST = 1 << 20, FDS_MOST = 2048 };
 
 /* Whoever reads the clock more often at one instant goes round in circles, and would for ever. */
 enum { READINGS_MOST = 20000 };
-
-typedef struct descriptor {
-    bool is_open;
-    int machine;
-    bool is_event;
-    uint64_t count; /* of an eventfd */
-    cable *cable;   /* of a socket; NULL before it connects */
-} descriptor;
 
 static descriptor descriptors[FDS_MOST];
 static int descriptor_count;
@@ -68,13 +61,13 @@ void system_exile(int number)
     }
 }
 
-static descriptor *at(int fd)
+descriptor *descriptor_at(int fd)
 {
     return fd >= FD_FIRST && fd < FD_FIRST + descriptor_count ? &descriptors[fd - FD_FIRST] : NULL;
 }
 
 /* The lowest that is free, as a system does. */
-static int take_descriptor(bool is_event)
+int descriptor_take(enum descriptor_kind kind)
 {
     int place = 0;
     while (place < descriptor_count && descriptors[place].is_open) place++;
@@ -82,12 +75,12 @@ static int take_descriptor(bool is_event)
         errno = EMFILE;
         return -1;
     }
-    descriptors[place] = (descriptor){.is_open = true, .machine = system_machine(), .is_event = is_event};
+    descriptors[place] = (descriptor){.is_open = true, .machine = system_machine(), .kind = kind, .at_us = SIM_NEVER};
     if (place == descriptor_count) descriptor_count++;
     return FD_FIRST + place;
 }
 
-static int fail(int error)
+int system_fail(int error)
 {
     errno = error;
     return -1;
@@ -175,14 +168,14 @@ int __wrap_madvise(void *place, size_t size, int advice)
 int __wrap_eventfd(unsigned count, int flags)
 {
     if (system_machine() < 0) return __real_eventfd(count, flags);
-    int fd = take_descriptor(true);
-    if (fd >= 0) at(fd)->count = count;
+    int fd = descriptor_take(DESCRIPTOR_EVENT);
+    if (fd >= 0) descriptor_at(fd)->count = count;
     return fd;
 }
 
 ssize_t __wrap_write(int fd, const void *bytes, size_t size)
 {
-    descriptor *self = at(fd);
+    descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_write(fd, bytes, size);
     self->count++;
     fibers_look(self->machine);
@@ -191,9 +184,9 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t size)
 
 ssize_t __wrap_read(int fd, void *bytes, size_t size)
 {
-    descriptor *self = at(fd);
+    descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_read(fd, bytes, size);
-    if (self->count == 0) return fail(EAGAIN);
+    if (self->count == 0) return system_fail(EAGAIN);
     memcpy(bytes, &self->count, sizeof self->count);
     self->count = 0;
     return (ssize_t)size;
@@ -203,31 +196,32 @@ ssize_t __wrap_read(int fd, void *bytes, size_t size)
 
 int __wrap_socket(int family, int type, int protocol)
 {
-    return system_machine() < 0 ? __real_socket(family, type, protocol) : take_descriptor(false);
+    return system_machine() < 0 ? __real_socket(family, type, protocol) : descriptor_take(DESCRIPTOR_SOCKET);
 }
 
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t length)
 {
-    descriptor *self = at(fd);
+    descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_connect(fd, to, length);
-    if (is_exiled[self->machine]) return fail(ENETUNREACH);
+    if (is_exiled[self->machine]) return system_fail(ENETUNREACH);
     self->cable = cable_open(self->machine);
-    return fail(self->cable == NULL ? ENOBUFS : EINPROGRESS);
+    return system_fail(self->cable == NULL ? ENOBUFS : EINPROGRESS);
 }
 
 int __wrap_close(int fd)
 {
-    descriptor *self = at(fd);
+    descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_close(fd);
     if (self->cable != NULL && !self->cable->is_closed) cable_close(self->cable);
     self->cable = NULL;
     self->is_open = false;
+    for (int i = 0; i < descriptor_count; i++) set_drop(&descriptors[i], fd);
     return 0;
 }
 
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
-    const descriptor *self = at(fd);
+    const descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_getsockopt(fd, level, name, value, length);
     int error = self->cable->state == CABLE_REFUSED ? ECONNREFUSED : self->cable->is_reset ? ECONNRESET : 0;
     memcpy(value, &error, sizeof error);
@@ -236,7 +230,7 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
-    return at(fd) == NULL ? __real_setsockopt(fd, level, name, value, length) : 0;
+    return descriptor_at(fd) == NULL ? __real_setsockopt(fd, level, name, value, length) : 0;
 }
 
 static int tell_address(struct sockaddr *address, socklen_t *length, uint16_t port)
@@ -249,12 +243,12 @@ static int tell_address(struct sockaddr *address, socklen_t *length, uint16_t po
 
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *length)
 {
-    return at(fd) == NULL ? __real_getsockname(fd, address, length) : tell_address(address, length, 40000);
+    return descriptor_at(fd) == NULL ? __real_getsockname(fd, address, length) : tell_address(address, length, 40000);
 }
 
 int __wrap_getpeername(int fd, struct sockaddr *address, socklen_t *length)
 {
-    return at(fd) == NULL ? __real_getpeername(fd, address, length) : tell_address(address, length, 6379);
+    return descriptor_at(fd) == NULL ? __real_getpeername(fd, address, length) : tell_address(address, length, 6379);
 }
 
 int __wrap_fcntl(int fd, int command, ...)
@@ -263,83 +257,13 @@ int __wrap_fcntl(int fd, int command, ...)
     va_start(arguments, command);
     int argument = va_arg(arguments, int);
     va_end(arguments);
-    return at(fd) == NULL ? __real_fcntl(fd, command, argument) : 0;
+    return descriptor_at(fd) == NULL ? __real_fcntl(fd, command, argument) : 0;
 }
 
 ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
 {
-    descriptor *self = at(fd);
+    descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_send(fd, bytes, size, flags);
-    if (self->cable->is_reset || self->cable->state != CABLE_OPEN) return fail(ECONNRESET);
+    if (self->cable->is_reset || self->cable->state != CABLE_OPEN) return system_fail(ECONNRESET);
     return (ssize_t)cable_send(self->cable, bytes, size);
-}
-
-/* ---- Polling ---------------------------------------------------------------------------------- */
-
-static short state_of_cable(const cable *self)
-{
-    if (self->state == CABLE_CONNECTING) return 0;
-    if (self->state == CABLE_REFUSED || self->is_reset) return POLLIN | POLLOUT | POLLERR | POLLHUP;
-    bool is_readable = cable_readable(self) > 0 || self->is_ended;
-    return (short)((is_readable ? POLLIN : 0) | POLLOUT);
-}
-
-static short state_of(int fd)
-{
-    const descriptor *self = at(fd);
-    if (self == NULL) return 0;
-    if (self->is_event) return self->count > 0 ? POLLIN : 0;
-    return self->cable == NULL ? 0 : state_of_cable(self->cable);
-}
-
-static bool is_any_ready(void *looked_at, size_t count)
-{
-    const struct pollfd *fds = looked_at;
-    for (size_t i = 0; i < count; i++)
-        if ((state_of(fds[i].fd) & (fds[i].events | POLLERR | POLLHUP)) != 0) return true;
-    return false;
-}
-
-static int look(struct pollfd *fds, nfds_t count)
-{
-    int ready = 0;
-    for (nfds_t i = 0; i < count; i++) {
-        fds[i].revents = (short)(state_of(fds[i].fd) & (fds[i].events | POLLERR | POLLHUP));
-        ready += fds[i].revents != 0;
-    }
-    return ready;
-}
-
-/* Until the descriptor may be looked at again, or the machine's clock shows `until_us`. */
-static void wait_for(struct pollfd *fds, nfds_t count, int number, int64_t until_us)
-{
-    while (!is_any_ready(fds, count) && machine_clock_us(number) < until_us)
-        fiber_poll(machine_instant_us(number, until_us), is_any_ready, fds, count);
-}
-
-int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *span, const sigset_t *mask)
-{
-    int number = system_machine();
-    if (number < 0) return __real_ppoll(fds, count, span, mask);
-    int64_t until_us = SIM_NEVER;
-    if (span != NULL) until_us = machine_clock_us(number) + span->tv_sec * 1000000 + (span->tv_nsec + 999) / 1000;
-    wait_for(fds, count, number, until_us);
-    return look(fds, count);
-}
-
-int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
-{
-    return system_machine() < 0 ? __real_poll(fds, count, timeout_ms) : look(fds, count);
-}
-
-ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags)
-{
-    descriptor *self = at(fd);
-    if (self == NULL) return __real_recv(fd, bytes, size, flags);
-    struct pollfd one = {.fd = fd, .events = POLLIN};
-    if ((flags & MSG_DONTWAIT) == 0)
-        wait_for(&one, 1, self->machine, machine_clock_us(self->machine) + RECEIVE_PATIENCE_US);
-    if (self->cable->is_reset) return fail(ECONNRESET);
-    if (cable_readable(self->cable) > 0) return (ssize_t)cable_receive(self->cable, bytes, size);
-    return self->cable->is_ended ? 0 : fail(EAGAIN);
 }

@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -39,6 +41,10 @@ WRAPPED(ssize_t, send, (int, const void *, size_t, int))
 WRAPPED(ssize_t, recv, (int, void *, size_t, int))
 WRAPPED(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *))
 WRAPPED(int, poll, (struct pollfd *, nfds_t, int))
+WRAPPED(int, timerfd_create, (clockid_t, int))
+WRAPPED(int, timerfd_settime, (int, int, const struct itimerspec *, struct itimerspec *))
+WRAPPED(int, epoll_create1, (int))
+WRAPPED(int, epoll_ctl, (int, int, int, struct epoll_event *))
 
 WRAPPED(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))
 WRAPPED(int, pthread_join, (pthread_t, void **))
