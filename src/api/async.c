@@ -152,7 +152,7 @@ static completion *new_completion(redlock_client *client, size_t extra)
     self->client = client;
     self->op.free_self = dropped;
     self->op.asks.round_trip = &client->stats.round_trip;
-    self->op.id = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
+    self->op.entry.number = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
     self->began_us = clock_now_us();
     return self;
 }
@@ -185,7 +185,7 @@ static redlock_status begin_acquisition(completion *self, const void *name, size
     self->lock = handle_new(client, name, name_length, as, &self->options);
     if (self->lock == NULL) return REDLOCK_ERR_MEMORY;
     question asked = acquisition_question(client, self->lock, &self->options, on, self->waiter);
-    self->op.id = self->lock->number; /* so that the message of a grant leads here */
+    self->op.entry.number = self->lock->number; /* so that the message of a grant leads here */
     self->op.acquires = true;
     self->op.waiter_length = asked.waiter_length;
     self->op.terms = acquisition_terms(client, self->lock, &self->options, self->began_us);
@@ -209,7 +209,7 @@ static redlock_status acquire_new(completion *self, const void *name, size_t nam
         return status;
     }
     redlock_lock *lock = self->lock;
-    if (id != NULL) *id = self->op.id;
+    if (id != NULL) *id = self->op.entry.number;
     status = submit(self); /* after which it may be complete, and gone */
     if (status != REDLOCK_OK) keeper_free(&client->keeper, lock);
     return status;

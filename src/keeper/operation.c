@@ -18,8 +18,7 @@ static void drop(operations *self, operation *op);
 
 void operations_init(operations *self)
 {
-    self->bucket = self->first_buckets;
-    self->buckets = OPERATION_FIRST_BUCKETS;
+    directory_init(&self->by_id);
     self->submitted_end = &self->submitted;
     self->ready_end = &self->ready;
 }
@@ -27,59 +26,22 @@ void operations_init(operations *self)
 void operations_destroy(operations *self, const memory *from)
 {
     while (self->all != NULL) drop(self, self->all);
-    if (self->bucket != self->first_buckets) memory_free(from, self->bucket);
+    directory_free(&self->by_id, from);
     schedule_free(&self->timers, from);
 }
 
-/* ---- The table, with the mutex ---- */
+/* ---- The doors, with the mutex ---- */
 
-static operation **bucket_of(operations *self, uint64_t id) { return &self->bucket[id & (self->buckets - 1)]; }
-
-static void chain(operations *self, operation *op)
+static operation *find(const operations *self, uint64_t id)
 {
-    operation **bucket = bucket_of(self, op->id);
-    op->same_bucket = *bucket;
-    *bucket = op;
-}
-
-/* Without memory the chains grow longer, and that is all. */
-static void grow(operations *self, const memory *from)
-{
-    operation **old = self->bucket;
-    size_t old_buckets = self->buckets;
-    operation **larger = memory_new(from, 2 * old_buckets * sizeof *larger);
-    if (larger == NULL) return;
-    self->bucket = larger;
-    self->buckets = 2 * old_buckets;
-    for (size_t i = 0; i < old_buckets; i++) {
-        for (operation *op = old[i], *next; op != NULL; op = next) {
-            next = op->same_bucket;
-            chain(self, op);
-        }
-    }
-    if (old != self->first_buckets) memory_free(from, old);
-}
-
-static operation *find(operations *self, uint64_t id)
-{
-    operation *op = *bucket_of(self, id);
-    while (op != NULL && op->id != id) op = op->same_bucket;
-    return op;
-}
-
-static void unchain(operations *self, operation *op)
-{
-    operation **at = bucket_of(self, op->id);
-    while (*at != op) at = &(*at)->same_bucket;
-    *at = op->same_bucket;
-    self->count--;
+    directory_entry *found = directory_find(&self->by_id, id);
+    return found == NULL ? NULL : (operation *)((char *)found - offsetof(operation, entry));
 }
 
 void operation_submit(keeper *keeps, operation *op)
 {
     operations *self = &keeps->operations;
-    if (++self->count > 2 * self->buckets) grow(self, keeps->terms.config->memory);
-    chain(self, op);
+    directory_add(&self->by_id, keeps->terms.config->memory, &op->entry);
     op->after = NULL;
     *self->submitted_end = op;
     self->submitted_end = &op->after;
@@ -174,7 +136,7 @@ static void tell(keeper *keeps, operation *op, redlock_status status, int64_t no
     self->untold--;
     schedule_remove(&self->timers, &op->timer);
     pthread_mutex_lock(&keeps->mutex);
-    unchain(self, op);
+    directory_remove(&self->by_id, &op->entry);
     /* A cancel that came too late must not find it any more. */
     operation **at = &self->cancelled;
     while (op->is_cancelled && *at != NULL && *at != op) at = &(*at)->next_cancelled;

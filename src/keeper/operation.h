@@ -13,11 +13,12 @@
  * there may be ten thousand of them: a sweep goes through them in the order of submission, in as many turns as it
  * takes. Whoever has something to do before the sweep comes by hears first what it missed.
  *
- * Threads: the table, `submitted` and `cancelled` belong to the keeper's mutex; the rest to the turning thread. */
+ * Threads: `by_id`, `submitted` and `cancelled` belong to the keeper's mutex; the rest to the turning thread. */
 #ifndef REDLOCK_KEEPER_OPERATION_H
 #define REDLOCK_KEEPER_OPERATION_H
 
 #include "engine/acquire.h"
+#include "keeper/directory.h"
 #include "keeper/schedule.h"
 #include "lane/exchange.h"
 #include "lane/lane.h"
@@ -39,9 +40,8 @@ struct operation {
     redlock_status status;
     size_t waiter_length;
     timer timer;
-    unsigned inbox_seen; /* operations.inbox_changes, when it last heard of the inbox */
-    uint64_t id;
-    operation *same_bucket;     /* in the table, by id */
+    unsigned inbox_seen;        /* operations.inbox_changes, when it last heard of the inbox */
+    directory_entry entry;      /* in by_id; its number is the id */
     operation *previous, *next; /* of all that run */
     operation *after;           /* in one of the lists: submitted, ready */
     operation **listed_at;      /* in the ready list: what points to it */
@@ -50,12 +50,8 @@ struct operation {
     void (*free_self)(operation *self);
 };
 
-enum { OPERATION_FIRST_BUCKETS = 64 };
-
 typedef struct operations {
-    operation **bucket;
-    size_t buckets, count; /* in the table */
-    operation *first_buckets[OPERATION_FIRST_BUCKETS];
+    directory by_id;
     operation *submitted, **submitted_end;
     operation *cancelled;
     operation *all, *last; /* in the order of submission */
