@@ -174,8 +174,8 @@ bool keeper_turn(keeper *self)
 {
     int64_t due_us;
     if (!work(self, &due_us)) return false;
-    /* A callback closed the client: that begins now, not when something is due. */
-    if (atomic_load(&self->close_requested)) due_us = INT64_MIN;
+    /* A callback closed the client: that begins now, not when something is due. Once it has begun it may wait. */
+    if (atomic_load(&self->close_requested) && !is_closing(self)) due_us = INT64_MIN;
     int64_t now_us = clock_now_us();
     if (due_us > now_us) alarm_advance(&self->alarm, due_us, now_us);
     pump(self, due_us);

@@ -150,6 +150,42 @@ static void a_grant_that_nobody_was_told_of_is_taken_back_by_the_close(void **st
     eventually(is_all_given_back, &the->account);
 }
 
+static int64_t process_busy_us(void)
+{
+    struct timespec busy;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &busy);
+    return (int64_t)busy.tv_sec * 1000000 + busy.tv_nsec / 1000;
+}
+
+static void freeze_and_close(deed *self)
+{
+    server_freeze(self->arg);
+    close_it(self);
+}
+
+/* The lock that it has to release keeps it waiting for the timeout. */
+static void a_close_inside_waits_asleep_for_a_frozen_server(void **state)
+{
+    enum { TIMEOUT_MS = 1000 };
+    async_stage *the = *state;
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = TIMEOUT_MS, COUNTED_BY(&the->account)));
+    deed *closer = deed_new(on);
+    closer->then = freeze_and_close;
+    closer->arg = the->stage->server;
+    deed_acquire(closer, "r", NULL);
+    int64_t from_us = process_busy_us();
+    loop_until(on, deed_is_done, closer);
+    if (on->host == REDLOCK_HOST_KEEPER) on->client = NULL;
+    loop_until(on, is_closed, on);
+    if (on->host == REDLOCK_HOST_KEEPER) loop_for(on, TIMEOUT_MS);
+    assert_in_range(process_busy_us() - from_us, 0, TIMEOUT_MS * 1000 / 2);
+    server_thaw(the->stage->server);
+    EXPECT(closer->status, REDLOCK_OK);
+    EXPECT(redlock_release(closer->lock), REDLOCK_ERR_CLOSED);
+    eventually(is_all_given_back, &the->account);
+}
+
 int main(void)
 {
     /* clang-format off */
@@ -160,6 +196,7 @@ int main(void)
         ON_EVERY_HOST(a_release_that_is_pending_at_the_close_reaches_the_server),
         ON_EVERY_HOST(a_close_of_a_frozen_server_takes_the_timeout_and_completes_all),
         ON_HOST(a_grant_that_nobody_was_told_of_is_taken_back_by_the_close, delivered),
+        ON_EVERY_HOST(a_close_inside_waits_asleep_for_a_frozen_server),
     };
     /* clang-format on */
     return cmocka_run_group_tests_name("live async close", tests, NULL, NULL);
