@@ -112,12 +112,16 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
     for (int i = 0; i < self->job_count; i++) make_job(&self->jobs[i], whole, chance);
 }
 
-static void choose_host(client_plan *self, dice *chance)
+/* Who turns what happens in the background? Drawn last, so that everything else is as it would be without it. */
+static void make_host(client_plan *self, dice *chance)
 {
-    static const redlock_host hosts[] = {REDLOCK_HOST_KEEPER,  REDLOCK_HOST_KEEPER, REDLOCK_HOST_KEEPER,
-                                         REDLOCK_HOST_DELIVER, REDLOCK_HOST_MANUAL, REDLOCK_HOST_MANUAL};
-    self->host = hosts[dice_below(chance, 6)];
-    self->asks_timeout = dice_below(chance, 2) == 0;
+    int64_t drawn = dice_below(chance, 5);
+    if (drawn > 1) return;
+    self->host = drawn == 0 ? REDLOCK_HOST_DELIVER : REDLOCK_HOST_MANUAL;
+    self->asks_for_timeout = self->host == REDLOCK_HOST_MANUAL && dice_below(chance, 2) == 0;
+    self->closes_inside = dice_below(chance, 2) == 0;
+    for (int i = 0; i < self->job_count; i++)
+        self->jobs[i].is_returned_inside = dice_below(chance, 6) == 0 && self->jobs[i].is_async;
 }
 
 /* A thread that is preempted just before it falls asleep shows only where that is frequent. */
@@ -209,7 +213,7 @@ void plan_make(plan *self, uint64_t seed)
     for (int i = 0; i < self->client_count; i++) {
         dice own = dice_for(seed, 10 + (uint64_t)i);
         make_client(&self->clients[i], self, &own);
-        choose_host(&self->clients[i], &own);
+        make_host(&self->clients[i], &own);
         stall_more(&self->clients[i], &own);
     }
     if (!self->is_calm) make_faults(self, &chance);
@@ -243,24 +247,26 @@ static void print_job(const plan *whole, const job *self, int number)
 {
     static const char *const between[] = {"", ", extend", ", enter again", ", downgrade", ", upgrade"};
     printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, "
-           "max hold %lld ms%s%s%s, hold %lld us%s\n",
+           "max hold %lld ms%s%s%s, hold %lld us%s%s\n",
            number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
            (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms,
            (long long)self->wait_ms, (long long)self->claim_ms, (long long)self->max_hold_ms,
            self->auto_renew ? ", renewed" : "", self->is_async ? ", async" : "",
-           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway]);
+           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway],
+           self->is_returned_inside ? ", released by the completion" : "");
 }
 
 static void print_client(const plan *whole, int number)
 {
+    static const char *const hosts[] = {"KEEPER", "DELIVER", "MANUAL"};
     const client_plan *self = &whole->clients[number];
-    static const char *const hosts[] = {"keeper", "deliver", "manual"};
-    printf("  client %d (%s): jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, stalls %d of "
-           "1000 "
+    printf("  client %d: host %s%s%s, jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, "
+           "stalls %d of 1000 "
            "up to %lld us\n",
-           number, hosts[self->host], self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm,
-           (long long)self->timeout_ms, (long long)self->connect_timeout_ms, (long long)self->linger_ms,
-           self->stall_permille, (long long)self->stall_most_us);
+           number, hosts[self->host], self->asks_for_timeout ? " with its timeout" : "",
+           self->closes_inside ? ", closed by a callback" : "", self->is_parallel ? "at once" : "in turn",
+           (long long)self->rate_ppm, (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
+           (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us);
     for (int i = 0; i < self->job_count; i++)
         if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i], i);
 }

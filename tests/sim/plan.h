@@ -27,17 +27,19 @@ typedef struct job {
     bool auto_renew, is_async, is_reentrant, is_told; /* of the loss: on_lost */
     int64_t hold_us;
     enum midway midway;
+    bool is_returned_inside; /* the completion itself submits the release */
 } job;
 
 typedef struct client_plan {
     bool is_left_out;
-    redlock_host host;
-    bool asks_timeout; /* MANUAL: its loop polls for redlock_timeout_ms at the most, and not for as long as it likes */
     int64_t offset_us, rate_ppm;
     int stall_permille;
     int64_t stall_most_us;
     int64_t timeout_ms, connect_timeout_ms, linger_ms;
-    bool is_parallel; /* all jobs at once, each by a thread of its own; otherwise one after the other */
+    redlock_host host;
+    bool asks_for_timeout; /* MANUAL: redlock_timeout_ms, besides the descriptor */
+    bool closes_inside;    /* where the fault CLOSE strikes, the next callback closes the client */
+    bool is_parallel;      /* all jobs at once, each by a thread of its own; otherwise one after the other */
     int job_count;
     job jobs[JOBS_MOST];
 } client_plan;

@@ -106,7 +106,11 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *span, 
 
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    return system_machine() < 0 ? __real_poll(fds, count, timeout_ms) : look(fds, count);
+    int number = system_machine();
+    if (number < 0) return __real_poll(fds, count, timeout_ms);
+    int64_t until_us = timeout_ms < 0 ? SIM_NEVER : machine_clock_us(number) + timeout_ms * INT64_C(1000);
+    wait_for(fds, count, number, until_us);
+    return look(fds, count);
 }
 
 ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags)

@@ -103,10 +103,12 @@ void referee_gone(int client)
     }
 }
 
-void referee_excuses(int user)
+void referee_excuses(int user) { users[user].is_excused = true; }
+
+void referee_closes(int client)
 {
-    users[user].is_excused = true;
-    users[user].excused_us = now_us();
+    for (int i = 0; i < JOBS_MOST; i++)
+        users[user_of(client, i)].is_excused = users[user_of(client, i)].is_closed = true;
 }
 
 void referee_data_changed(void) { grants_forget(); }
@@ -251,19 +253,23 @@ static bool is_explained(const standing *self, redlock_status status)
     }
 }
 
+/* Once nobody calls redlock_process any more, what is pending completes in redlock_close, which waits for the calls
+ * that are under way before that; and for what it releases, before it delivers. */
+static int64_t delivery_us(const standing *self)
+{
+    const client_plan *of = &refereed->clients[self->client];
+    bool is_by_close = self->is_closed && self->what->is_async && of->host != REDLOCK_HOST_KEEPER;
+    return is_by_close ? 2 * of->timeout_ms * 1000 : 0;
+}
+
 static void judge_acquisition(const standing *self, redlock_status status)
 {
     if (!is_explained(self, status)) referee_accuse(self->user, "acquire answered %s", redlock_status_name(status));
-    const client_plan *of = &refereed->clients[self->client];
-    int64_t most_us = (self->what->wait_ms == 0 ? of->timeout_ms : self->what->wait_ms) * 1000;
+    int64_t wait_ms = self->what->wait_ms;
+    if (wait_ms == 0) wait_ms = refereed->clients[self->client].timeout_ms;
     bool may_leave = !self->what->is_async && (status == REDLOCK_TIMED_OUT || status == REDLOCK_CANCELLED);
-    if (most_us < 0) return;
-    if (may_leave) most_us += LEAVING_US;
-    /* A loop is over when its client is closed, and the close tells what is left: after the blocking calls of others,
-     * and at its own end. */
-    if (self->is_excused && of->host != REDLOCK_HOST_KEEPER)
-        most_us = latest(most_us, self->excused_us - self->began_us + 2 * of->timeout_ms * 1000);
-    judge_duration(self, "acquire", most_us);
+    int64_t late_us = delivery_us(self) + (may_leave ? LEAVING_US : 0);
+    if (wait_ms > 0) judge_duration(self, "acquire", wait_ms * 1000 + late_us);
 }
 
 void referee_acquired(int user, redlock_status status, redlock_lock *lock)
@@ -285,7 +291,9 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock)
     grants_check_fence(user, lock, self->mode);
     bool was_held_up = standing_held_up_us(self) >= self->began_us;
     self->did_believe = standing_believes(self);
-    if (!self->did_believe && !was_held_up) referee_accuse(user, "acquired a lease that is over");
+    /* The completion itself may have closed the client. */
+    bool was_given_up = self->is_closed && refereed->clients[self->client].closes_inside;
+    if (!self->did_believe && !was_held_up && !was_given_up) referee_accuse(user, "acquired a lease that is over");
 }
 
 void referee_lost(int user)
@@ -365,7 +373,8 @@ void referee_closed(int client)
     if (!plan_is_gentle(refereed) || grants_had_stray()) return;
     for (int i = 0; i < active_count; i++) {
         const standing *self = &users[active[i]];
-        if (self->client != client || self->lock == NULL || self->lost_us != 0) continue;
+        bool is_lost = self->lost_us != 0 || self->was_told; /* it may be on_lost that closed the client */
+        if (self->client != client || self->lock == NULL || is_lost) continue;
         if (grants_end_us(self->what->name, self->lock) > now_us())
             referee_accuse(self->user, "holds %d, and the client is closed", self->what->name);
     }

@@ -40,6 +40,8 @@ void referee_releases(int user);
 void referee_released(int user, redlock_status status);
 /* It was disturbed on purpose: its next status proves nothing. */
 void referee_excuses(int user);
+/* So were all users of the client: it is being closed under them. */
+void referee_closes(int client);
 /* The library told a user that its lock is lost. */
 void referee_lost(int user);
 /* The client was closed, and all its calls have ended or are about to. */

@@ -20,8 +20,7 @@ typedef struct standing {
     const job *what;
     const redlock_operation *operation; /* of an asynchronous call */
     bool is_waiting;                    /* within redlock_acquire */
-    bool is_excused, is_gone;
-    int64_t excused_us;
+    bool is_excused, is_closed, is_gone;
     int64_t entered_us;              /* when it began to acquire */
     int64_t began_us;                /* the call under way */
     int64_t subscribed_us, asked_us; /* as the node saw it ... */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * A client and its threads. Private to actors.c, which opens, cancels and closes, and to jobs.c, which has the work. */
+#ifndef REDLOCK_TESTS_SIM_ACTOR_H
+#define REDLOCK_TESTS_SIM_ACTOR_H
+
+#include "sim/loop.h"
+#include "sim/plan.h"
+
+typedef struct actor actor;
+typedef struct awaited awaited;
+
+/* A thread that does jobs: one after the other, or a single one. */
+typedef struct worker {
+    actor *of;
+    int user;
+    redlock_operation operation; /* of an acquisition that is waited for, or 0 */
+    awaited *returned;           /* the release that the completion submitted, or NULL */
+    bool is_over;
+} worker;
+
+struct actor {
+    int number;
+    const plan *whole;
+    const client_plan *plan;
+    redlock_client *client;
+    redlock_canceller *canceller;
+    loop loop;                 /* but for the host KEEPER */
+    worker workers[JOBS_MOST]; /* one for each job */
+    int at_work;               /* so many have a thread that has not ended */
+    dice cancels;
+    bool is_to_close; /* by the next callback */
+    bool is_closing, is_closed, is_done;
+};
+
+/* Does the job, unless the client is being closed. */
+void worker_work(worker *self);
+/* In a callback: closes the client, if it is to be closed there. */
+void actor_close_inside(actor *self);
+
+#endif

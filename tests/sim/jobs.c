@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ * The jobs of a client: to acquire, to hold, to give back; by calls that block, or that complete later. */
+#include <string.h>
+
+#include "sim/actor.h"
+#include "sim/grants.h"
+#include "sim/machine.h"
+#include "sim/referee.h"
+#include "sim/system.h"
+#include "sim/trace.h"
+
+static const job *job_of(const worker *self) { return &self->of->plan->jobs[number_of_user(self->user)]; }
+
+static void pause_for(int64_t span_us) { fiber_wait(now_us() + span_us, NULL); }
+
+static void convert(worker *self, redlock_lock *lock, redlock_mode to)
+{
+    /* Neither mode is sure while it changes, but the one that both include. */
+    referee_changes(self->user, REDLOCK_SHARED);
+    redlock_status status = to == REDLOCK_SHARED ? redlock_downgrade(lock) : redlock_upgrade(lock);
+    trace("client %d: convert -> %s", self->of->number, redlock_status_name(status));
+    if (status == REDLOCK_OK && to == REDLOCK_EXCLUSIVE) {
+        referee_changes(self->user, REDLOCK_EXCLUSIVE);
+        grants_check_fence(self->user, lock, REDLOCK_EXCLUSIVE);
+    }
+}
+
+static void lost(void *of, redlock_lock *lock)
+{
+    worker *self = of;
+    (void)lock;
+    referee_lost(self->user);
+    actor_close_inside(self->of);
+}
+
+static void set_options(redlock_options *out, worker *self, const job *what)
+{
+    *out = (redlock_options){.struct_size = sizeof *out,
+                             .mode = what->mode,
+                             .on_lost = what->is_told ? lost : NULL,
+                             .on_lost_arg = self,
+                             .policy = self->of->whole->policy[what->name],
+                             .permits = what->mode == REDLOCK_SHARED ? self->of->whole->permits[what->name] : 0,
+                             .ttl_ms = what->ttl_ms,
+                             .wait_ms = what->wait_ms,
+                             .claim_ms = what->claim_ms,
+                             .max_hold_ms = what->max_hold_ms,
+                             .auto_renew = what->auto_renew,
+                             .reentrant = what->is_reentrant,
+                             .canceller = what->is_async ? NULL : self->of->canceller};
+}
+
+static void enter_again(worker *self, redlock_lock *lock, const job *what)
+{
+    redlock_lock *inner;
+    redlock_options options;
+    set_options(&options, self, what);
+    redlock_status status = redlock_acquire(self->of->client, grants_name(what->name), &options, &inner);
+    trace("client %d: enter again -> %s", self->of->number, redlock_status_name(status));
+    if (status != REDLOCK_OK) return;
+    if (inner != lock) referee_accuse(self->user, "entered again, and got another lock");
+    pause_for(what->hold_us / 4);
+    (void)redlock_release(inner);
+}
+
+static void act_midway(worker *self, redlock_lock *lock, const job *what)
+{
+    switch (what->midway) {
+    case MIDWAY_NOTHING: return;
+    case MIDWAY_EXTEND: (void)redlock_extend(lock, what->ttl_ms); return;
+    case MIDWAY_ENTER: enter_again(self, lock, what); return;
+    case MIDWAY_DOWNGRADE: convert(self, lock, REDLOCK_SHARED); return;
+    case MIDWAY_UPGRADE: convert(self, lock, REDLOCK_EXCLUSIVE); return;
+    }
+}
+
+/* ---- Asynchronous calls, waited for ---- */
+
+struct awaited {
+    worker *of;
+    int completions;
+    redlock_status status;
+    redlock_lock *lock;
+};
+
+/* What outlives the call is in the arena: a second completion would be noticed. */
+static awaited *new_awaited(worker *of)
+{
+    awaited *made = arena_take(sizeof *made);
+    *made = (awaited){.of = of};
+    return made;
+}
+
+static void complete(awaited *self, redlock_status status, redlock_lock *lock)
+{
+    if (self->completions++ > 0) referee_accuse(self->of->user, "an operation completed twice");
+    self->status = status;
+    self->lock = lock;
+    fibers_wake(self);
+}
+
+static void released(void *of, redlock_status status)
+{
+    awaited *self = of;
+    complete(self, status, NULL);
+    actor_close_inside(self->of->of);
+}
+
+/* What a completion submits completes later, too; what is refused does not. */
+static void return_inside(worker *self, redlock_lock *lock)
+{
+    referee_acquired(self->user, REDLOCK_OK, lock);
+    referee_releases(self->user);
+    self->returned = new_awaited(self);
+    redlock_status status = redlock_release_async(lock, released, self->returned);
+    if (status != REDLOCK_OK) complete(self->returned, status, NULL);
+}
+
+static void acquired(void *of, redlock_status status, redlock_lock *lock)
+{
+    awaited *self = of;
+    if (status == REDLOCK_OK && job_of(self->of)->is_returned_inside) return_inside(self->of, lock);
+    complete(self, status, lock);
+    actor_close_inside(self->of->of);
+}
+
+static redlock_status wait_for(awaited *self)
+{
+    while (self->completions == 0) fiber_wait(SIM_NEVER, self);
+    return self->status;
+}
+
+static redlock_status acquire_async(worker *self, const job *what, redlock_options *options, redlock_lock **lock)
+{
+    awaited *completion = new_awaited(self);
+    const char *name = grants_name(what->name);
+    *lock = NULL;
+    redlock_status status =
+        redlock_acquire_async(self->of->client, name, strlen(name), options, acquired, completion, &self->operation);
+    if (status == REDLOCK_OK) status = wait_for(completion);
+    self->operation = 0;
+    *lock = completion->lock;
+    return status;
+}
+
+static redlock_status release_lock(worker *self, const job *what, redlock_lock *lock)
+{
+    if (!what->is_async || self->of->is_closing) return redlock_release(lock);
+    awaited *completion = new_awaited(self);
+    redlock_status status = redlock_release_async(lock, released, completion);
+    return status == REDLOCK_OK ? wait_for(completion) : status; /* closed just now: it took the handle all the same */
+}
+
+static void hold(worker *self, redlock_lock *lock, const job *what)
+{
+    const actor *of = self->of;
+    pause_for(what->hold_us / 2);
+    if (!of->is_closing) act_midway(self, lock, what);
+    pause_for(what->hold_us - what->hold_us / 2);
+    referee_releases(self->user);
+    bool was_closing = of->is_closing;
+    redlock_status status = release_lock(self, what, lock);
+    if (!was_closing && !of->is_closing) referee_released(self->user, status);
+}
+
+static void await_return(worker *self)
+{
+    redlock_status status = wait_for(self->returned);
+    if (!self->of->is_closing) referee_released(self->user, status);
+}
+
+void worker_work(worker *self)
+{
+    actor *of = self->of;
+    const job *what = job_of(self);
+    if (what->is_left_out || of->is_closing) return;
+    pause_for(what->think_us);
+    if (of->is_closing || system_is_exiled(of->number)) return;
+    redlock_lock *lock;
+    redlock_options options;
+    set_options(&options, self, what);
+    referee_waits(self->user, what->is_async ? &self->operation : NULL);
+    redlock_status status = what->is_async ? acquire_async(self, what, &options, &lock)
+                                           : redlock_acquire(of->client, grants_name(what->name), &options, &lock);
+    if (self->returned != NULL) {
+        await_return(self);
+        return;
+    }
+    referee_acquired(self->user, status, lock);
+    if (status == REDLOCK_OK) hold(self, lock, what);
+}
