@@ -310,6 +310,14 @@ static void begin_release(completion *self)
     else ask_about(self, handle_question(lock, SCRIPT_RELEASE, client->linger_ms));
 }
 
+/* Refused, and the handle is to be gone all the same. What a close that has begun did not find held any more is undone
+ * with what it found. */
+static void give_up_release(redlock_client *client, redlock_lock *lock)
+{
+    if (atomic_load(&lock->is_closed)) keeper_free(&client->keeper, lock);
+    else keeper_undo(&client->keeper, lock, clock_now_us());
+}
+
 redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg)
 {
     if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
@@ -328,8 +336,7 @@ redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, 
     }
     redlock_lock *given = self->lock;
     redlock_status status = submit(self);
-    /* The client is closed, and the handle is to be gone all the same. */
-    if (status != REDLOCK_OK && given != NULL) keeper_free(&client->keeper, given);
+    if (status != REDLOCK_OK && given != NULL) give_up_release(client, given);
     return status;
 }
 

@@ -150,6 +150,28 @@ static void a_grant_that_nobody_was_told_of_is_taken_back_by_the_close(void **st
     eventually(is_all_given_back, &the->account);
 }
 
+static void release_the_other(deed *self) { (void)redlock_release_async(self->arg, NULL, NULL); }
+
+/* It is refused then, but nobody else has the lock in hand any more. */
+static void what_a_completion_releases_during_the_close_is_released(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    redlock_lock *busy = take(the->stage->other, "busy", NULL);
+    deed *held = deed_new(on), *waiter = deed_new(on);
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
+    COMPLETES(held, REDLOCK_OK);
+    waiter->then = release_the_other;
+    waiter->arg = held->lock;
+    deed_acquire(waiter, "busy", FOR_EVER);
+    loop_until(on, has_waiters, (&(expected){the->stage, "busy", 1}));
+    async_close(the);
+    EXPECT(waiter->status, REDLOCK_ERR_CLOSED);
+    assert_int_equal(stage_holders(the->stage, "r"), 0);
+    assert_true(is_all_given_back(&the->account));
+    EXPECT(redlock_release(busy), REDLOCK_OK);
+}
+
 static int64_t process_busy_us(void)
 {
     struct timespec busy;
@@ -196,6 +218,7 @@ int main(void)
         ON_EVERY_HOST(a_release_that_is_pending_at_the_close_reaches_the_server),
         ON_EVERY_HOST(a_close_of_a_frozen_server_takes_the_timeout_and_completes_all),
         ON_HOST(a_grant_that_nobody_was_told_of_is_taken_back_by_the_close, delivered),
+        ON_EVERY_HOST(what_a_completion_releases_during_the_close_is_released),
         ON_EVERY_HOST(a_close_inside_waits_asleep_for_a_frozen_server),
     };
     /* clang-format on */
