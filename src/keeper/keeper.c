@@ -150,8 +150,18 @@ void keeper_forget(keeper *self, redlock_lock *lock)
     if (lock->state != LOCK_UNDOING) {
         keeper_unlist(self, lock);
         lock->state = LOCK_RELEASED;
+        lock->is_in_release = true;
+        self->releasing++;
     }
     pthread_mutex_unlock(&self->mutex);
+}
+
+/* With the mutex: whoever released the lock has freed it, or left it to be undone. */
+static void end_release(keeper *self, redlock_lock *lock)
+{
+    if (!lock->is_in_release) return;
+    lock->is_in_release = false;
+    if (--self->releasing == 0 && self->is_closing) keeper_wake(self);
 }
 
 /* With the mutex: has everyone let go of it? */
@@ -163,6 +173,7 @@ static bool is_free(const redlock_lock *lock)
 void keeper_free(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
+    end_release(self, lock);
     lock->is_abandoned = true;
     self->lock_count--;
     bool ends = is_free(lock);
@@ -198,6 +209,7 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
         lock->hold.renew_at_us = now_us;
         lock->hold.failures = 0;
         self->undoing++;
+        end_release(self, lock);
         list(self, lock);
         keeper_plan(self, lock, now_us);
         counter_add(&self->terms.stats->undone, 1);

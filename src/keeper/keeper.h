@@ -71,6 +71,7 @@ struct redlock_lock {
     bool is_listed;
     bool is_calling_back; /* on_lost is running */
     bool is_abandoned;    /* the user let go while the errand was out: its answer frees the lock */
+    bool is_in_release;   /* forgotten, and not yet freed or to be undone */
     bool errand_is_out;   /* the connection has `call` */
     bool errand_is_undo;
     bool by_source;
@@ -119,6 +120,7 @@ struct keeper {
     size_t lock_count;   /* room in the schedule is kept for so many */
     redlock_lock *locks; /* those that are held or undone */
     size_t undoing;      /* of them */
+    size_t releasing;    /* locks that are in the hands of a thread that releases them: closing waits for it */
     lane lane;
     operations operations;
     poller poller; /* of a client without a thread */

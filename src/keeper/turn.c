@@ -150,7 +150,7 @@ static bool work(keeper *self, int64_t *until_us)
     if (closes) undo_the_held(self, now_us);
     attend_all(self, now_us);
     *until_us = arm(self, operations_until_us);
-    bool is_done = self->undoing == 0 && self->operations.untold == 0;
+    bool is_done = self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;
     bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
     pthread_mutex_unlock(&self->mutex);
     return !is_complete;

@@ -2,6 +2,8 @@
  * Clients and handles from the first call to the last: opening, closing, and what is left behind. */
 #include <dirent.h>
 
+#include "api/handle.h"
+#include "host/clock.h"
 #include "live/stage.h"
 
 /* ---- Opening ----------------------------------------------------------------------------------*/
@@ -145,11 +147,11 @@ static void *allocate_counted(void *arg, size_t size)
     return malloc(size);
 }
 
-static void release_counted(void *arg, void *memory)
+static void release_counted(void *arg, void *block)
 {
     (void)arg;
-    if (memory != NULL) atomic_fetch_sub(&blocks, 1);
-    free(memory);
+    if (block != NULL) atomic_fetch_sub(&blocks, 1);
+    free(block);
 }
 
 static bool has_blocks(void *count) { return atomic_load(&blocks) == *(long *)count; }
@@ -213,10 +215,10 @@ static void *allocate_behind(void *arg, size_t size)
     return malloc(size);
 }
 
-static void release_behind(void *arg, void *memory)
+static void release_behind(void *arg, void *block)
 {
     (void)arg;
-    free(memory);
+    free(block);
 }
 
 static bool is_reached(void *of) { return atomic_load(&((hurdle *)of)->is_reached); }
@@ -254,6 +256,37 @@ static void a_call_that_has_only_just_begun_is_waited_for(void **state)
     expect_taker(begins, REDLOCK_ERR_CLOSED);
     pthread_join(closer, NULL);
     EXPECT(redlock_release(held), REDLOCK_OK);
+}
+
+static bool is_closing(void *of)
+{
+    keeper *self = of;
+    pthread_mutex_lock(&self->mutex);
+    bool is = self->is_closing;
+    pthread_mutex_unlock(&self->mutex);
+    return is;
+}
+
+/* Its thread was preempted where the lock is in no hands but its own, and finds the client closed when it goes on. */
+static void a_release_that_has_only_just_begun_is_waited_for(void **state)
+{
+    stage *the = *state;
+    pthread_t closer;
+    hurdle before = {.is_up = false};
+    EXPECT(redlock_open(server_uri(the->server), NULL, &before.client), REDLOCK_OK);
+    redlock_lock *lock = take(before.client, "r", REDLOCK_OPTIONS(.ttl_ms = 60000));
+    keeper *keeps = lock->keeper;
+    assert_true(holds_leave(&before.client->holds, lock));
+    keeper_forget(keeps, lock);
+    assert_int_equal(pthread_create(&closer, NULL, close_behind, &before), 0);
+    eventually(is_closing, keeps);
+    for (int i = 0; i < 20; i++) {
+        patience_pause();
+        assert_false(atomic_load(&before.is_closed));
+    }
+    keeper_undo(keeps, lock, clock_now_us());
+    pthread_join(closer, NULL);
+    assert_int_equal(stage_holders(the, "r"), 0);
 }
 
 /* ---- A callback closes, others are in calls ---- */
@@ -327,6 +360,7 @@ int main(void)
         ON_STAGE(rounds_of_everything_leave_neither_descriptors_nor_memory),
         ON_STAGE(a_close_with_an_undo_that_cannot_be_told_leaves_nothing),
         ON_STAGE(a_call_that_has_only_just_begun_is_waited_for),
+        ON_STAGE(a_release_that_has_only_just_begun_is_waited_for),
         ON_STAGE(a_client_that_a_callback_closes_is_closed_once),
         ON_STAGE(a_handle_that_outlives_its_client_takes_the_last_memory_with_it),
     };
