@@ -450,6 +450,7 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(redlock_clie
 /* The handle is gone when this returned REDLOCK_OK; or REDLOCK_ERR_CLOSED or _ERR_SYSTEM, and then the lock is released in the
  * background if that is still possible. `done` may be NULL. */
 REDLOCK_API redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
+/* REDLOCK_ERR_TIMEOUT also where an upgrade or a downgrade overtook it: then nothing was extended, or it is not known. */
 REDLOCK_API redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg);
 
 /* An acquisition that is not complete yet completes with REDLOCK_CANCELLED, unless it is being granted just now. */
