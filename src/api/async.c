@@ -23,6 +23,7 @@ struct completion {
     redlock_done_fn *done;
     void *arg;
     int64_t began_us;
+    unsigned kind_changes;         /* of the holder that is asked for */
     bool upgrades;                 /* a conversion is under way */
     struct completion *next;       /* in the client's list of those that wait for redlock_process */
     bool is_dropped, is_delivered; /* with the client's completions_mutex */
@@ -106,7 +107,7 @@ static void end_extension(completion *self)
     operation *op = &self->op;
     bool is_moot;
     if (op->is_at_once || op->status != REDLOCK_OK) return;
-    op->status = handle_judge_extend(self->lock, &op->single, op->asks.question.holder[0], &is_moot);
+    op->status = handle_judge_extend(self->lock, &op->single, self->kind_changes, &is_moot);
 }
 
 static void nested_finished(operation *op, int64_t now_us)
@@ -166,8 +167,9 @@ static void answer_at_once(completion *self, redlock_status status)
 /* By the time it is sent, a conversion may have changed the holder under it: it keeps a copy. */
 static void ask_about(completion *self, question about)
 {
-    about.holder = keeper_copy_holder(self->lock->keeper, self->lock, self->waiter + self->holder_at);
     redlock_client *client = self->client;
+    char *copy = self->waiter + self->holder_at;
+    about.holder = keeper_copy_holder(&client->keeper, self->lock, copy, &self->kind_changes);
     client_ask(client, &self->op.asks, &self->op.single, &client->keeper.lane, &about, self->began_us);
 }
 

@@ -34,8 +34,8 @@ redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked);
 /* Takes an entry back that came to nothing; if it was the last, the lock is given back in the background. */
 void handle_leave(redlock_client *client, redlock_lock *lock);
 
-/* What the answer to an extension means that named a holder of this kind. *is_moot: it found no such holder, which says
- * nothing, for a conversion changed the kind, or may have; the outcome is then unknown. */
-redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, char kind, bool *is_moot);
+/* What the answer to an extension means that named the holder as it was after so many changes of its kind. *is_moot: it
+ * found no such holder, which says nothing, for a conversion came between, or may have; the outcome is then unknown. */
+redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, unsigned kind_changes, bool *is_moot);
 
 #endif

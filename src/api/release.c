@@ -79,12 +79,12 @@ void handle_leave(redlock_client *client, redlock_lock *lock)
     else keeper_undo(&client->keeper, lock, clock_now_us());
 }
 
-redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, char kind, bool *is_moot)
+redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, unsigned kind_changes, bool *is_moot)
 {
     *is_moot = false;
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code == RENEW_ABSENT) {
-        *is_moot = !keeper_found_absent(lock->keeper, lock, kind);
+        *is_moot = !keeper_found_absent(lock->keeper, lock, kind_changes);
         return *is_moot ? REDLOCK_ERR_TIMEOUT : REDLOCK_LOST;
     }
     int64_t lease_ms = asked->value[0];
@@ -98,12 +98,13 @@ static redlock_status ask_extend(redlock_client *client, redlock_lock *lock, int
 {
     exchange asks = {0};
     request asked;
+    unsigned kind_changes;
     char holder[HOLDER_SIZE];
     question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
-    about.holder = keeper_copy_holder(&client->keeper, lock, holder);
+    about.holder = keeper_copy_holder(&client->keeper, lock, holder, &kind_changes);
     *is_moot = false;
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    return status == REDLOCK_OK ? handle_judge_extend(lock, &asked, holder[0], is_moot) : status;
+    return status == REDLOCK_OK ? handle_judge_extend(lock, &asked, kind_changes, is_moot) : status;
 }
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)

@@ -253,6 +253,7 @@ static void set_kind(redlock_lock *lock, char kind)
 {
     lock->bytes[lock_holder(lock) - lock->bytes] = kind;
     atomic_store(&lock->kind, kind);
+    lock->kind_changes++;
     lock->nonce = -1; /* a renewal under way asked for the holder that it no longer is: its answer is void */
 }
 
@@ -276,9 +277,10 @@ void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_
     pthread_mutex_unlock(&self->mutex);
 }
 
-char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out)
+char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out, unsigned *kind_changes)
 {
     pthread_mutex_lock(&self->mutex);
+    *kind_changes = lock->kind_changes;
     memcpy(out, lock_holder(lock), lock->holder_length);
     pthread_mutex_unlock(&self->mutex);
     return out;
@@ -324,10 +326,10 @@ void keeper_lost(keeper *self, redlock_lock *lock)
     pthread_mutex_unlock(&self->mutex);
 }
 
-bool keeper_found_absent(keeper *self, redlock_lock *lock, char kind)
+bool keeper_found_absent(keeper *self, redlock_lock *lock, unsigned kind_changes)
 {
     pthread_mutex_lock(&self->mutex);
-    bool proves = !lock->is_converting && !lock->is_unsettled && lock_kind(lock) == kind;
+    bool proves = !lock->is_converting && !lock->is_unsettled && lock->kind_changes == kind_changes;
     if (proves) lose(self, lock);
     pthread_mutex_unlock(&self->mutex);
     return proves;

@@ -55,8 +55,9 @@ struct redlock_lock {
     _Atomic uint64_t fence;
     uint64_t number; /* of the hold; its hold id ends in it */
     uint64_t name_hash;
-    uint64_t thread; /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
-    unsigned depth;  /* ... how often a reentrant hold was entered */
+    unsigned kind_changes; /* how often the kind was set anew: an absent holder of an earlier one proves nothing */
+    uint64_t thread;       /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
+    unsigned depth;        /* ... how often a reentrant hold was entered */
     int64_t acquired_us;
     int64_t claim_ms; /* with inbox_number: what an undo needs to name the waiter's member */
     int64_t undo_until_us;
@@ -167,8 +168,8 @@ void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t 
 void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to);
 void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled);
 
-/* Copies the holder's member as it is now, and returns the copy. */
-char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out);
+/* Copies the holder's member as it is now, and returns the copy; *kind_changes tells it from earlier and later ones. */
+char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out, unsigned *kind_changes);
 
 /* The holder was absent: true if the lock was unsettled, and now has the other kind for good. */
 bool keeper_settle_otherwise(keeper *self, redlock_lock *lock);
@@ -179,9 +180,9 @@ void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);
 
-/* The server was asked for a holder of this kind, and has none: the same, and true; or false, where that proves
- * nothing, since a conversion is under way, unsettled, or has changed the kind since. */
-bool keeper_found_absent(keeper *self, redlock_lock *lock, char kind);
+/* The server was asked for the holder as keeper_copy_holder gave it, and has none: the same, and true; or false, where
+ * that proves nothing, since a conversion is under way, unsettled, or was since then. */
+bool keeper_found_absent(keeper *self, redlock_lock *lock, unsigned kind_changes);
 
 /* Hands an asynchronous operation in, and cancels one, from any thread. */
 redlock_status keeper_submit(keeper *self, operation *op);
