@@ -3,7 +3,9 @@
 # exactly the embedded bytes. A new script is a .lua file, its name here and its line in script.h.
 #
 # Included, this file gives redlock_embed_scripts(target). The build then runs it as
-#   cmake -DOUT=<file.c> -DLUA_DIR=<dir> [-DSCRIPTS="acquire;release"] -P EmbedScripts.cmake
+#   cmake -DOUT=<file.c> -DLUA_DIR=<dir> -DBANDS=<bands.h> [-DSCRIPTS="acquire;release"] [-DLIMITS="NAME=number;..."]
+#         -P EmbedScripts.cmake
+# The names of src/wire/bands.h stand for their numbers in the scripts; LIMITS replaces some, for tests.
 
 if(CMAKE_SCRIPT_MODE_FILE)
     cmake_minimum_required(VERSION 3.16)
@@ -13,11 +15,13 @@ set(REDLOCK_SCRIPTS acquire release cancel renew inspect downgrade upgrade force
 set(REDLOCK_FRAGMENTS expiry handover holders leaving now vacate waiter)
 set(REDLOCK_EMBED_SCRIPTS_FILE "${CMAKE_CURRENT_LIST_FILE}")
 
-# Adds the generated file to a target, and makes it again whenever a script or a fragment changes.
+# Adds the generated file to a target, and makes it again whenever a script or a fragment changes. What follows the
+# target replaces limits: NAME=number.
 function(redlock_embed_scripts target)
     set(lua_dir "${PROJECT_SOURCE_DIR}/lua")
     set(out "${CMAKE_CURRENT_BINARY_DIR}/scripts.c")
-    set(sources "${REDLOCK_EMBED_SCRIPTS_FILE}")
+    set(bands "${PROJECT_SOURCE_DIR}/src/wire/bands.h")
+    set(sources "${REDLOCK_EMBED_SCRIPTS_FILE}" "${bands}")
     foreach(name IN LISTS REDLOCK_SCRIPTS)
         list(APPEND sources "${lua_dir}/${name}.lua")
     endforeach()
@@ -26,7 +30,8 @@ function(redlock_embed_scripts target)
     endforeach()
     add_custom_command(
         OUTPUT "${out}"
-        COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DLUA_DIR=${lua_dir}" -P "${REDLOCK_EMBED_SCRIPTS_FILE}"
+        COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DLUA_DIR=${lua_dir}" "-DBANDS=${bands}" "-DLIMITS=${ARGN}"
+                -P "${REDLOCK_EMBED_SCRIPTS_FILE}"
         DEPENDS ${sources}
         COMMENT "Embedding the scripts"
         VERBATIM)
@@ -58,6 +63,26 @@ function(strip_comments text result)
     set(${result} "${text}" PARENT_SCOPE)
 endfunction()
 
+# Puts the numbers of bands.h in the place of their names.
+function(put_numbers text result)
+    file(STRINGS "${BANDS}" lines REGEX "^#define [A-Z_]+ INT64_C")
+    foreach(line IN LISTS lines)
+        string(REGEX REPLACE "^#define ([A-Z_]+) INT64_C.([0-9]+).*" "\\1;\\2" pair "${line}")
+        list(GET pair 0 name)
+        list(GET pair 1 number)
+        foreach(limit IN LISTS LIMITS)
+            if(limit MATCHES "^${name}=([0-9]+)$")
+                set(number "${CMAKE_MATCH_1}")
+            endif()
+        endforeach()
+        string(REPLACE "${name}" "${number}" text "${text}")
+    endforeach()
+    if(text MATCHES "([A-Z]+_(BAND|MOST))")
+        message(FATAL_ERROR "a script says ${CMAKE_MATCH_1}, which ${BANDS} does not")
+    endif()
+    set(${result} "${text}" PARENT_SCOPE)
+endfunction()
+
 function(c_literal text result)
     string(REPLACE "\\" "\\\\" text "${text}")
     string(REPLACE "\"" "\\\"" text "${text}")
@@ -72,6 +97,7 @@ function(embed_scripts)
     foreach(name IN LISTS SCRIPTS)
         read_joined("${LUA_DIR}/${name}.lua" text)
         strip_comments("${text}" text)
+        put_numbers("${text}" text)
         string(SHA1 sha1 "${text}")
         string(TOUPPER "${name}" id)
         c_literal("${text}" literal)
@@ -93,8 +119,8 @@ function(embed_scripts)
 endfunction()
 
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
-    if(NOT DEFINED OUT OR NOT DEFINED LUA_DIR)
-        message(FATAL_ERROR "usage: cmake -DOUT=<file.c> -DLUA_DIR=<dir> -P EmbedScripts.cmake")
+    if(NOT DEFINED OUT OR NOT DEFINED LUA_DIR OR NOT DEFINED BANDS)
+        message(FATAL_ERROR "usage: cmake -DOUT=<file.c> -DLUA_DIR=<dir> -DBANDS=<bands.h> -P EmbedScripts.cmake")
     endif()
     if(NOT DEFINED SCRIPTS)
         set(SCRIPTS ${REDLOCK_SCRIPTS})
