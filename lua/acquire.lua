@@ -2,162 +2,207 @@
 -- Takes a lock, or joins its queue.
 --
 -- KEYS  1  the lock's key
--- ARGV  1  holder member: "<mode> <hold id> <who>"
---       2  ttl ms      3  grace ms      4  nonce
---       5  waiter member: "<claim ms> <inbox channel> <holder member>", or "" (do not queue)
+-- ARGV  1  holder member: "<owner> <hold id> <who>"      2  ttl ms      3  grace ms      4  nonce
+--       5  mode: "x" or "s", a policy, "/" and a limit; absent: "x"
+--       6  "<claim ms> <inbox channel>" to queue; "" or absent: do not
+--       7  the arrival that an earlier answer told; 0 or absent: none
+--       8  a fence that a new one shall not be below, if that is not far ahead; 0 or absent: none
 --
--- { 1, nonce, fence, lease left ms, now us}      granted, or was already
--- { 2, nonce, lease left ms, position, now us}   queued, or was already
--- { 0, nonce, lease left ms, waiters, now us}    held by another; not queued
--- { 3, nonce, 0, waiters, now us}                the queue is full; not queued
--- { 4, nonce, 0, 0, now us}                      the same owner holds it in the other mode: it would wait for itself
--- {-1, nonce, 0, 0, 0}                           an argument is out of range; nothing was done
+-- { 1, nonce, now us, last fence, kind, lease left ms}   granted, or was already; kind 1 exclusive, 2 shared
+-- { 2, nonce, now us, lease left ms, position, claim ms of the one ahead, arrival}    queued, or was already
+-- { 0, nonce, now us, lease left ms, waiters}            held by another; not queued
+-- { 3, nonce, now us, 0, waiters}                        the queue is full; not queued
+-- { 4, nonce, now us}                                    the same owner holds it in the other mode: it would wait for
+--                                                        itself; not queued
+-- { 5, nonce, now us, lease left ms}                     nobody is subscribed to that channel here; not queued
+-- { 6, nonce, now us}                                    the hold id is buried; nothing was done
+-- { 7, nonce, now us}                                    more of those ahead are to be served: ask again at once
+-- {-1, nonce, 0}                                         an argument is out of range; nothing was done
+-- {-2, nonce, now us}                                    the key has no lock of this layout; nothing was done
 
-local call, argv, key, number = redis.call, ARGV, KEYS[1], tonumber
-local holder = argv[1] or ''
-local ttl, grace, nonce = number(argv[2]), number(argv[3]), number(argv[4])
+local call, argv, key = redis.call, ARGV, KEYS[1]
+local holder, ttl, grace, nonce = argv[1], argv[2] + 0, argv[3] + 0, argv[4] + 0
+local mode, inbox, told_arrival, hint = argv[5] or 'x', argv[6] or '', (argv[7] or 0) + 0, (argv[8] or 0) + 0
 
--- The first field is nearly always one letter; docs/protocol.md has the rest of its grammar.
-local mode, kind, limit, owner = string.sub(holder, 1, 2), 'x', '', nil
-if mode == 's ' then
-  kind = 's'
-elseif mode ~= 'x ' then
-  local rest
-  kind, rest = string.match(holder, '^([xs])[fw]?([^ ]*) ')
-  limit = string.match(rest or '', '^/([1-9]%d*)') or ''
-  if limit ~= '' then rest = string.sub(rest, #limit + 2) end
-  owner = string.match(rest or '', '^@(.+)$')
-  if rest ~= '' and not owner then kind = nil end
+-- The mode is nearly always one letter.
+local kind, limit = mode, ''
+if mode ~= 'x' and mode ~= 's' then
+  kind, limit = string.match(mode, '^([xs])[fw]?(.*)$')
+  if limit ~= '' then limit = string.match(limit or '', '^/([1-9]%d*)$') end
 end
-if not (kind and ttl and ttl >= 1 and ttl <= 2592000000 and ttl % 1 == 0
-    and grace and grace >= 0 and grace <= 2592000000 and grace % 1 == 0
-    and nonce and nonce >= -9007199254740991 and nonce <= 9007199254740991) then
-  return {-1, nonce or 0, 0, 0, 0}
+if not (kind and limit and ttl >= 1 and ttl <= SPAN_MOST and ttl % 1 == 0
+    and grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and nonce >= -NUMBER_MOST and nonce <= NUMBER_MOST
+    and hint >= 0 and hint <= FENCE_MOST and hint % 1 == 0 and string.find(holder, '^[-@][^ ]* [^ ]+ [^ ]+$')
+    and (told_arrival == 0 or told_arrival >= READER_BAND and told_arrival < WRITER_BAND and told_arrival % 1 == 0)) then
+  return {-1, nonce, 0}
 end
---@include waiter
-if not is_waiter then return {-1, nonce, 0, 0, 0} end
 
 --@include now
 
--- The path that is kept short: nobody but "f" is there, and its fence is in the past. Counts come back
--- cheaply, while members and scores make tables and pass through text.
-local mint, members = '-' .. seconds .. micros, call('ZCARD', key)
+-- The path that is kept short: nobody but "f1" is there, and its fence is in the past.
+local members, number = call('ZCARD', key), kind == 'x' and 1 or 2
 local ends, expiry = now_ms + ttl, ttl + grace
-if kind == 's' then ends = ends + 20000000000000 end
-if members == 0 or members == 1 and call('ZCOUNT', key, '-inf', mint) == 0 then
-  local ends_part, format = ends % 1000000, string.format
-  call('ZADD', key, mint, 'f', format('%d%06d', (ends - ends_part) / 1000000, ends_part), holder)
-  call('PEXPIRE', key, format(expiry < 2147483648 and '%d' or '%.0f', expiry))
-  return {1, nonce, now_us, ttl, now_us}
+if number == 2 then ends = ends + SHARED_BAND end
+if hint == 0 and members < 2 then
+  -- The score of a fence that is minted now: minus 4e15 and the digits of the clock.
+  local micros, mint = time[2] .. '', nil
+  if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
+  mint = '-' .. time[1] + 4000000000 .. micros
+  if members == 0 or call('ZADD', key, 'XX', 'LT', 'CH', mint, 'f1') == 1 then
+    local ends_part, format = ends % 1000000, string.format
+    ends = format('%d%06d', (ends - ends_part) / 1000000, ends_part)
+    if members == 0 then call('ZADD', key, mint, 'f1', ends, holder) else call('ZADD', key, ends, holder) end
+    call('PEXPIRE', key, format(expiry < 2147483648 and '%d' or '%.0f', expiry))
+    return {1, nonce, now_us, now_us, number, ttl}
+  end
 end
 
 --@include expiry
+--@include holders
 
 -- The next short one: a reader, and nobody is there but readers.
-if kind == 's' then
-  local inside = call('ZCOUNT', key, '(' .. decimal(now_ms + 20000000000000), '(100000000000000')
-  if inside == members - 1 and (limit == '' or inside < number(limit)) then
-    local score = call('ZSCORE', key, 'f')
-    if score and call('ZADD', key, 'NX', decimal(ends), holder) == 1 then
+if kind == 's' and members > 1 then
+  local inside = call('ZCOUNT', key, '(' .. decimal(now_ms + SHARED_BAND), '(READER_BAND')
+  if inside == members - 1 and (limit == '' or inside < tonumber(limit)) then
+    local fence = last_fence()
+    if fence > 0 and call('ZADD', key, 'NX', decimal(ends), holder) == 1 then
       expire(expiry)
-      return {1, nonce, -score, ttl, now_us}
+      return {1, nonce, now_us, fence, 2, ttl}
     end
   end
 end
 
--- A writer's place in the queue is behind all readers.
-local arrival = seconds .. micros
-if kind == 'x' and string.sub(arrival, 1, 1) == '1' then
-  arrival = '5' .. string.sub(arrival, 2)
-elseif kind == 'x' then
-  arrival = decimal(now_us + 4000000000000000)
+--@include line
+
+-- Where it stands among those that wait for the same kind, and the claim of the one ahead of it.
+local waiter = inbox ~= '' and inbox .. ' ' .. mode .. ' ' .. holder
+local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
+local function place()
+  local rank = call('ZRANK', key, waiter)
+  local first = call('ZCOUNT', key, '-inf', kind == 'x' and '(WRITER_BAND' or '(READER_BAND')
+  if rank == first then return 1, 0 end
+  local ahead = read_waiter(call('ZRANGE', key, decimal(rank - 1), decimal(rank - 1))[1])
+  return rank - first + 1, ahead and ahead.claim or 0
+end
+
+-- It joins, or keeps its place: what is ahead of the clock comes down to it. Returns the arrival.
+local function join()
+  if call('ZADD', key, 'NX', decimal(arrival + band), waiter) == 1 then return arrival end
+  local since = call('ZSCORE', key, waiter) - band
+  if since <= now_us then return since end
+  call('ZADD', key, decimal(now_us + band), waiter)
+  return now_us
 end
 
 -- The last short ones: it is held exclusively, by ourselves or by one stranger, and will be for a while.
 local first = call('ZRANGE', key, '1', '1', 'WITHSCORES')
 local lease = (first[2] or 0) - now_ms
-if lease > 0 and string.match(first[1], '^x[^ ]* [^ ]+ ') then
+if lease > 0 and lease < SHARED_BAND - now_ms and string.find(first[1], '^[-@][^ ]* [^ ]+ [^ ]+$') then
   if first[1] == holder then
-    if waiter ~= '' then call('ZREM', key, waiter) end
-    return {1, nonce, -call('ZSCORE', key, 'f'), lease, now_us}
+    if waiter then call('ZREM', key, waiter) end
+    return {1, nonce, now_us, last_fence(), 1, lease}
   end
-  local is_alone = string.sub(first[1], 2, 2) == ' ' or not string.match(first[1], '^x[^ @]*@')
-    or call('ZCOUNT', key, '-inf', '(100000000000000') == 2
-  if is_alone and not (owner and string.match(first[1], '^x[^ @]*@([^ ]+) ') == owner) then
-    if waiter == '' then return {0, nonce, lease, members - 2, now_us} end
-    if members < 65538 then
-      local is_last = call('ZADD', key, 'NX', arrival, waiter) == 1 and kind == 'x'
-      return {2, nonce, lease, is_last and members - 1 or call('ZRANK', key, waiter) - 1, now_us}
-    end
+  local owner = string.match(first[1], '^[^ ]+ ')
+  local is_alone = owner == '- '
+    or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '-inf', '(READER_BAND') == 2
+  if is_alone and not waiter then
+    return {0, nonce, now_us, lease, call('ZCOUNT', key, 'READER_BAND', '+inf')}
+  end
+  if is_alone and members < QUEUE_MOST and is_heard(channel) then
+    arrival = join()
+    local position, ahead = place()
+    return {2, nonce, now_us, lease, position, ahead, arrival}
   end
 end
 
---@include holders
+local clock = decimal(now_us)
 --@include handover
+--@include burial
 
-if call('ZRANGE', key, '0', '0')[1] ~= 'f' then
-  return {err = 'WRONGTYPE The key holds a sorted set that is not a lock'}
-end
+if not is_layout() then return {-2, nonce, now_us} end
 left = purge() or left
+least_fence = hint
+if call('ZSCORE', key, hold_id_of(holder)) then return {6, nonce, now_us} end
 
 -- Was it granted already, by an earlier attempt or by a handover?
-lease = end_of(holder, kind) - now_ms
+lease, number = lease_of(holder)
 if lease > 0 then
-  if waiter ~= '' then call('ZREM', key, waiter) end
-  return {1, nonce, last_fence(), lease, now_us}
+  if waiter then drop({{member = waiter, hold_id = hold_id_of(holder)}}) end
+  return {1, nonce, now_us, last_fence(), number, lease}
 end
 
 -- Looks for the owner among the first holders of a band.
+local owner = string.match(holder, '^(@[^ ]+) ')
 local function is_inside(from, to)
-  for _, member in ipairs(call('ZRANGEBYSCORE', key, '(' .. decimal(from), to, 'LIMIT', '0', '1000')) do
-    if string.match(member, '^[xs][^ @]*@([^ ]+) ') == owner then return true end
+  for _, member in ipairs(call('ZRANGEBYSCORE', key, '(' .. decimal(from), to, 'LIMIT', '0', 'PORTION_MOST')) do
+    if string.match(member, '^(@[^ ]+) ') == owner then return true end
   end
 end
 
 -- An owner enters beside itself, whoever waits: it would wait for itself.
 if owner then
-  local writes = is_inside(now_ms, '(20000000000000')
-  local reads = is_inside(now_ms + 20000000000000, '(100000000000000')
-  if writes and kind == 's' or reads and kind == 'x' then return {4, nonce, 0, 0, now_us} end
+  local writes = is_inside(now_ms, '(SHARED_BAND')
+  local reads = is_inside(now_ms + SHARED_BAND, '(READER_BAND')
+  if writes and kind == 's' or reads and kind == 'x' then return {4, nonce, now_us} end
   if writes or reads then
+    if waiter then call('ZREM', key, waiter) end
     call('ZADD', key, decimal(ends), holder)
-    if waiter ~= '' then call('ZREM', key, waiter) end
     expire(expiry)
-    return {1, nonce, last_fence(), ttl, now_us}
+    return {1, nonce, now_us, last_fence(), kind == 'x' and 1 or 2, ttl}
   end
 end
 
--- Everyone else enters from the queue. Who does not want to wait stands in it for as long as this call.
-local ahead = call('ZCOUNT', key, '-inf', '(100000000000000')
-local is_tried = waiter == '' and count_exclusive() == 0 and (kind == 's' or count_shared() == 0)
-self, self_lease = waiter, ttl
-if is_tried then self = '1 - ' .. holder end
-if self ~= '' and not call('ZRANK', key, self) and call('ZCARD', key) - ahead < 65536 then
-  call('ZADD', key, arrival, self)
+-- When the line is full, its dead give way: those of a part of it, another one each time.
+local function has_room()
+  local count = call('ZCOUNT', key, 'READER_BAND', '+inf')
+  if count < QUEUE_MOST then return true end
+  local from = math.max(0, now_us % count - PORTION_MOST)
+  for at = from, from + PORTION_MOST - 1, PAGE_SIZE_MOST do
+    living(call('ZRANGEBYSCORE', key, 'READER_BAND', '+inf', 'LIMIT', decimal(at), 'PAGE_SIZE_MOST'))
+  end
+  return call('ZCOUNT', key, 'READER_BAND', '+inf') < QUEUE_MOST
 end
-local longest, refusal = hand_over()
-if is_tried and not granted then call('ZREM', key, self) end
+
+-- Everyone else enters from the queue. Who does not want to wait stands in it for as long as this call.
+local is_tried = not waiter and count_exclusive() == 0 and (kind == 's' or count_shared() == 0)
+if is_tried then waiter = '1 - ' .. mode .. ' ' .. holder end
+if waiter then
+  self, self_lease = waiter, ttl
+  if call('ZRANK', key, waiter) then call('ZREM', key, '?' .. hold_id_of(holder))
+  elseif not has_room() then
+    return {3, nonce, now_us, 0, call('ZCOUNT', key, 'READER_BAND', '+inf')}
+  end
+  arrival = join()
+end
+hand_over()
+if is_tried and not granted then
+  call('ZREM', key, waiter)
+  waiter = false
+end
 if longest > 0 then expire(longest + grace) end
-if granted then return {1, nonce, granted, ttl, now_us} end
+if granted then return {1, nonce, now_us, granted, kind == 'x' and 1 or 2, ttl} end
 if refusal then return refusal end
+if more then return {7, nonce, now_us} end
 
 -- Not now. The lease told is that of the holder that ends last; where permits count, of the reader that ends
--- first.
-local highest, one = '(100000000000000', {}
+-- first; and never more than the time for which somebody may still bar others.
+local highest, one = '(READER_BAND', {}
 if limit ~= '' then
-  local lowest = '(' .. decimal(now_ms + 20000000000000)
+  local lowest = '(' .. decimal(now_ms + SHARED_BAND)
   one = call('ZRANGEBYSCORE', key, lowest, highest, 'WITHSCORES', 'LIMIT', '0', '1')
 end
 if not one[2] then
   one = call('ZREVRANGEBYSCORE', key, highest, '(' .. decimal(now_ms), 'WITHSCORES', 'LIMIT', '0', '1')
 end
-lease = number(one[2] or 0)
-if lease >= 20000000000000 then lease = lease - 20000000000000 end
+lease = tonumber(one[2] or 0)
+if lease >= SHARED_BAND then lease = lease - SHARED_BAND end
 lease = math.max(0, lease - now_ms)
-ahead = call('ZCOUNT', key, '-inf', '(100000000000000')
-local waiters = call('ZCARD', key) - ahead
-if waiter == '' then return {0, nonce, lease, waiters, now_us} end
-local rank = call('ZRANK', key, waiter)
-if not rank then return {3, nonce, 0, waiters, now_us} end
-expire(lease + grace)
-return {2, nonce, lease, rank - ahead + 1, now_us}
+if lease > 0 then expire(lease + grace) end
+if barred_until then lease = math.min(lease, barred_until - now_ms) end
+if not waiter then return {0, nonce, now_us, lease, call('ZCOUNT', key, 'READER_BAND', '+inf')} end
+if not is_heard(channel) then
+  call('ZREM', key, waiter)
+  return {5, nonce, now_us, lease}
+end
+local position, ahead = place()
+return {2, nonce, now_us, lease, position, ahead, arrival}

@@ -1,37 +1,46 @@
 -- SPDX-License-Identifier: MIT
--- Makes an exclusive hold a shared one without letting go, and lets waiting readers in beside it.
+-- Makes an exclusive hold a shared one without letting go, and lets waiting readers in beside it. Asked again, it
+-- serves the line again.
 --
 -- KEYS  1  the lock's key
--- ARGV  1  exclusive holder member      2  not read      3  grace ms      4  nonce
---       5  the shared holder member that it becomes
+-- ARGV  1  holder member      2  not used: a ttl      3  grace ms      4  nonce      5  the last fence that is known
 --
--- { 1, nonce, lease left ms}   it is shared now, or was already
--- { 4, nonce, 0}               its owner has another exclusive hold: nothing was done
--- { 0, nonce, 0}               the holder is not there or has expired: nothing was done
--- {-1, nonce, 0}               an argument is out of range; nothing was done
-local call, argv, key = redis.call, ARGV, KEYS[1]
-local holder, shared = argv[1] or '', argv[5] or ''
-local grace, nonce = tonumber(argv[3]), tonumber(argv[4])
-if not (grace and grace >= 0 and grace <= 2592000000 and grace % 1 == 0
-    and nonce and nonce >= -9007199254740991 and nonce <= 9007199254740991
-    and string.find(holder, '^x[^ ]* [^ ]+ ') and string.find(shared, '^s[^ ]* [^ ]+ ')) then
-  return {-1, nonce or 0, 0}
-end
+-- { 1, nonce, now us, fence, 2, lease left ms}           it is shared now, or was already; the last fence is a new one
+-- { 4, nonce, now us, fence, 1, lease left ms}           its owner has another exclusive hold; the last fence is new
+-- { 8, nonce, now us, last fence, kind, lease left ms}   the last fence is another: nothing was done
+-- { 7, nonce, now us, last fence, 2, lease left ms}      as 1 or 8; but more of those who wait are to be served: ask
+--                                                        again at once
+-- { 0, nonce, now us}                                    the holder is not there or has expired: nothing was done
+-- {-1, nonce, 0}                                         an argument is out of range; nothing was done
 
+--@include conversion
 --@include now
 --@include expiry
 --@include holders
+--@include line
+local clock = decimal(now_us)
 --@include handover
-local lease = end_of(holder, 'x') - now_ms
+local lease, kind = lease_of(holder)
 if lease <= 0 then
-  lease = end_of(shared, 's') - now_ms
-  return lease > 0 and {1, nonce, lease} or {0, nonce, 0}
+  call('ZREM', key, '')
+  return {0, nonce, now_us}
 end
-if count_exclusive() > 1 then return {4, nonce, 0} end
-call('ZREM', key, holder)
-call('ZADD', key, decimal(now_ms + lease + 20000000000000), shared)
-purge()
-batch = true
-local longest, refusal = hand_over()
-if longest > 0 then expire(longest + grace) end
-return refusal or {1, nonce, lease}
+local code, minted = 1, last_fence()
+if minted ~= named then
+  code = 8
+else
+  minted = math.max(minted + 1, now_us)
+  call('PEXPIRE', key, decimal(math.max(lease + grace, call('PTTL', key))))
+  call('ZADD', key, at_fence(minted), 'f1')
+  if kind == 1 and count_exclusive() > 1 then return {4, nonce, now_us, minted, 1, lease} end
+  if kind == 1 then call('ZADD', key, decimal(now_ms + lease + SHARED_BAND), holder) end
+  kind = 2
+end
+if kind == 2 then
+  purge()
+  batch = true
+  hand_over()
+  if longest > 0 then expire(longest + grace) end
+  if refusal then return refusal end
+end
+return {more and 7 or code, nonce, now_us, minted, kind, lease}

@@ -3,27 +3,40 @@
 --
 -- KEYS  1  the lock's key
 -- ARGV  1  holder member      2  ttl ms      3  grace ms      4  nonce
+--       5  a fence that the last one shall not be below; 0 or absent: none
 --
--- { 1, nonce, lease left ms}   the lease lasts at least ttl ms
--- { 0, nonce, 0}               the holder is not there or has expired: nothing was done
--- {-1, nonce, 0}               an argument is out of range; nothing was done
+-- { 1, nonce, now us, last fence, kind, lease left ms}   the lease lasts at least ttl ms; kind 1 exclusive, 2 shared
+-- { 0, nonce, now us}                                    the holder is not there or has expired: nothing was done
+-- {-1, nonce, 0}                                         an argument is out of range; nothing was done
 local call, argv, key = redis.call, ARGV, KEYS[1]
-local holder = argv[1]
-local ttl, grace, nonce = tonumber(argv[2]), tonumber(argv[3]), tonumber(argv[4])
-if not (ttl and ttl >= 1 and ttl <= 2592000000 and ttl % 1 == 0
-    and grace and grace >= 0 and grace <= 2592000000 and grace % 1 == 0
-    and nonce and nonce >= -9007199254740991 and nonce <= 9007199254740991
-    and holder and holder ~= 'f') then
-  return {-1, nonce or 0, 0}
+local holder, ttl, grace, nonce, least = argv[1], argv[2] + 0, argv[3] + 0, argv[4] + 0, (argv[5] or 0) + 0
+local mark = string.sub(holder, 1, 1)
+if not (ttl >= 1 and ttl <= SPAN_MOST and ttl % 1 == 0 and grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0
+    and nonce >= -NUMBER_MOST and nonce <= NUMBER_MOST and least >= 0 and least <= FENCE_MOST and least % 1 == 0
+    and (mark == '-' or mark == '@')) then
+  return {-1, nonce, 0}
 end
 
 --@include now
 --@include expiry
-local band = string.sub(holder, 1, 1) == 's' and 20000000000000 or 0
-local ends = tonumber(call('ZSCORE', key, holder) or 0) - band
-if ends <= now_ms then return {0, nonce, 0} end
-if ends >= now_ms + ttl then return {1, nonce, ends - now_ms} end
+local score = tonumber(call('ZSCORE', key, holder) or 0)
+local band, kind = 0, 1
+if score >= SHARED_BAND then band, kind = SHARED_BAND, 2 end
+local lease = score - band - now_ms
+if lease <= 0 then
+  -- A replica refuses the write, and does not answer for its primary.
+  call('ZREM', key, '')
+  return {0, nonce, now_us}
+end
+local fence = -(call('ZSCORE', key, 'f1') or -FENCE_BAND) - FENCE_BAND
 -- PEXPIRE comes first, for a server out of memory refuses ZADD only as the first write of a script.
-call('PEXPIRE', key, decimal(math.max(ttl + grace, call('PTTL', key))))
-call('ZADD', key, decimal(now_ms + ttl + band), holder)
-return {1, nonce, ttl}
+if lease < ttl or fence < least then call('PEXPIRE', key, decimal(math.max(ttl + grace, call('PTTL', key)))) end
+if fence < least then
+  fence = least
+  call('ZADD', key, '-' .. decimal(fence + FENCE_BAND), 'f1')
+end
+if lease < ttl then
+  lease = ttl
+  call('ZADD', key, decimal(now_ms + ttl + band), holder)
+end
+return {1, nonce, now_us, fence, kind, lease}

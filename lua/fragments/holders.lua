@@ -1,31 +1,67 @@
 -- SPDX-License-Identifier: MIT
--- The bands of scores (docs/protocol.md): "f" < 0 < exclusive holders < 2e13 <= shared holders < 1e14
--- <= waiting readers < 4e15 <= waiting writers.
+-- The bands of scores, from the lowest: "f1" with the fence, notes, buried hold ids, 0, exclusive holders, shared
+-- holders, waiting readers, waiting writers.
+local function is_layout()
+  local first = call('ZRANGE', key, '0', '0')[1]
+  return not first or first == 'f1'
+end
+
 local function last_fence()
-  return -(call('ZSCORE', key, 'f') or 0)
+  local score = call('ZSCORE', key, 'f1')
+  return score and -score - FENCE_BAND or 0
+end
+
+-- The score of a fence.
+local function at_fence(fence)
+  return '-' .. decimal(fence + FENCE_BAND)
 end
 
 local function count_exclusive()
-  return call('ZCOUNT', key, '(' .. decimal(now_ms), '(20000000000000')
+  return call('ZCOUNT', key, '(' .. decimal(now_ms), '(SHARED_BAND')
 end
 
 local function count_shared()
-  return call('ZCOUNT', key, '(' .. decimal(now_ms + 20000000000000), '(100000000000000')
+  return call('ZCOUNT', key, '(' .. decimal(now_ms + SHARED_BAND), '(READER_BAND')
 end
 
--- When the lease of a holder of this kind ends, 0 if it is not there. One that is not above now_ms is over.
-local function end_of(holder, kind)
-  return (call('ZSCORE', key, holder) or 0) - (kind == 's' and 20000000000000 or 0)
+-- What is left of a holder's lease, and its kind: 1 exclusive, 2 shared. Nothing is left of one that is not there.
+local function lease_of(holder)
+  local score = tonumber(call('ZSCORE', key, holder) or 0)
+  if score >= SHARED_BAND then return score - SHARED_BAND - now_ms, 2 end
+  return score - now_ms, 1
 end
 
--- Takes out holders whose lease is over, at most 1000 of each kind. Returns the kind of those: "x", "s", or nil.
-local function purge()
-  local expired = call('ZCOUNT', key, '1', decimal(now_ms))
-  if expired > 0 then call('ZREMRANGEBYRANK', key, '1', decimal(math.min(expired, 1000))) end
-  local readers = call('ZCOUNT', key, '20000000000000', decimal(now_ms + 20000000000000))
-  if readers > 0 then
-    local first = call('ZCOUNT', key, '-inf', '(20000000000000')
-    call('ZREMRANGEBYRANK', key, decimal(first), decimal(first + math.min(readers, 1000) - 1))
+-- The clients of expired holders may be frozen: their waiters go to the end of the line.
+local function send_to_the_end(expired)
+  local clients = {}
+  for _, holder in ipairs(expired) do
+    local client = string.match(holder, '^[^ ]+ ([^ ]+)%.[^ .]+ ')
+    if client then clients[client] = true end
   end
-  return expired > 0 and 'x' or readers > 0 and 's' or nil
+  local waiters = call('ZRANGEBYSCORE', key, 'READER_BAND', '+inf', 'LIMIT', '0', 'PORTION_MOST')
+  for _, waiter in ipairs(waiters) do
+    local kind, client = string.match(waiter, '^[^ ]+ [^ ]+ ([xs])[^ ]* [^ ]+ ([^ ]+)%.[^ .]+ ')
+    if client and clients[client] then
+      call('ZADD', key, decimal(now_us + (kind == 'x' and WRITER_BAND or 0)), waiter)
+    end
+  end
+end
+
+-- Takes out what is over, at most PORTION_MOST holders of each kind. Returns the kind of those: "x", "s", or nil.
+local function purge()
+  if call('ZCOUNT', key, '-' .. decimal(now_ms), '(0') > 0 then
+    call('ZREMRANGEBYSCORE', key, '-' .. decimal(now_ms), '(0')
+  end
+  local kind
+  local function take_out(from, to, what)
+    if call('ZCOUNT', key, from, to) == 0 then return end
+    local expired = call('ZRANGEBYSCORE', key, from, to, 'LIMIT', '0', 'PORTION_MOST')
+    local first = call('ZCOUNT', key, '-inf', '(' .. from)
+    call('ZREMRANGEBYRANK', key, decimal(first), decimal(first + #expired - 1))
+    send_to_the_end(expired)
+    kind = kind or what
+  end
+  take_out('1', decimal(now_ms), 'x')
+  take_out('SHARED_BAND', decimal(now_ms + SHARED_BAND), 's')
+  return kind
 end

@@ -1,12 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- A holder was taken out while others were there: the lock goes to whoever is next, or its key lingers for
--- the fence.
-left = string.sub(holder, 1, 1)
-purge()
-local longest, refusal = hand_over()
+-- A holder was taken out, or was gone already: the lock goes to whoever is next, or its key lingers. `code` is
+-- what is answered when nobody is.
+hand_over()
 if longest > 0 then expire(longest + grace) end
 if refusal then return refusal end
-if longest > 0 then return {2, nonce} end
-if call('ZCARD', key) > 1 then return {1, nonce} end
-if linger == '0' then call('DEL', key) else call('PEXPIRE', key, linger) end
-return {1, nonce}
+if more then return {7, nonce, now_us} end
+if code ~= 0 and call('ZCOUNT', key, '(0', '+inf') == 0 then let_linger() end
+return {longest > 0 and code == 1 and 2 or code, nonce, now_us}
