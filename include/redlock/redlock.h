@@ -87,7 +87,8 @@ extern "C" {
     X(ERR_QUEUE_FULL, -17, "too many waiters queue for this lock")                                 \
     X(ERR_CLOSED, -18, "the client was closed")                                                    \
     X(ERR_FORKED, -19, "the client belongs to the parent process")                                 \
-    X(ERR_IN_CALLBACK, -20, "a blocking call is not allowed inside a callback")
+    X(ERR_IN_CALLBACK, -20, "a blocking call is not allowed inside a callback")                    \
+    X(ERR_LAYOUT, -21, "the key of this lock was written by another version, or is no lock at all")
 
 typedef enum redlock_status {
 #define REDLOCK_STATUS_ENUM(name, value, text) REDLOCK_##name = (value),

@@ -10,17 +10,17 @@
 /* Fills in the defaults. REDLOCK_OK, or what is wrong with the options. */
 redlock_status acquisition_check(redlock_options *o);
 
-mode acquisition_mode(const redlock_options *o);
+wanted acquisition_wanted(const redlock_options *o);
 
 /* The hold of the same owner, entered once more; NULL when there is none. */
-redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const mode *as);
+redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const wanted *what);
 
 acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
                                 int64_t now_us);
 
-/* The question, and the waiter's member that it points to. */
+/* The question, and the inbox that it points to. */
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
-                              char waiter[WAITER_SIZE]);
+                              char inbox[INBOX_SIZE]);
 
 void acquisition_count(redlock_client *client, const acquire *op, int64_t waited_us);
 

@@ -23,12 +23,10 @@ struct completion {
     redlock_done_fn *done;
     void *arg;
     int64_t began_us;
-    unsigned kind_changes;         /* of the holder that is asked for */
     bool upgrades;                 /* a conversion is under way */
     struct completion *next;       /* in the client's list of those that wait for redlock_process */
     bool is_dropped, is_delivered; /* with the client's completions_mutex */
-    size_t holder_at;              /* where in `waiter` a request has the holder's member */
-    char waiter[];                 /* of an acquisition that may wait; or of a request, the members that it names */
+    char inbox[];                  /* of an acquisition that may wait */
 };
 
 /* ---- The end ---- */
@@ -93,21 +91,16 @@ static void acquisition_finished(operation *op, int64_t now_us)
     conclude(self);
 }
 
-/* What was begun is ended whatever came of it: without an answer the holder may be in either mode. */
 static void end_upgrade(completion *self)
 {
-    request *asked = &self->op.single;
-    if (asked->state == REQUEST_SENT) asked->is_ambiguous = true;
-    asked->status = self->op.status;
-    self->op.status = handle_judge_upgrade(self->lock, asked);
+    operation *op = &self->op;
+    if (op->status == REDLOCK_OK) op->status = handle_judge_conversion(self->lock, SCRIPT_UPGRADE, &op->single);
 }
 
 static void end_extension(completion *self)
 {
     operation *op = &self->op;
-    bool is_moot;
-    if (op->is_at_once || op->status != REDLOCK_OK) return;
-    op->status = handle_judge_extend(self->lock, &op->single, self->kind_changes, &is_moot);
+    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_extend(self->lock, &op->single);
 }
 
 static void nested_finished(operation *op, int64_t now_us)
@@ -137,8 +130,6 @@ static void release_finished(operation *op, int64_t now_us)
         (void)handle_let_go_of_lost(client, self->lock, now_us);
     } else if (self->lock != NULL) {
         if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_release(self->lock, &op->single);
-        /* Absent under this kind, but perhaps not under the other: found out, and ended, in the background. */
-        if (op->status == REDLOCK_LOST && self->lock->is_unsettled) op->status = REDLOCK_ERR_TIMEOUT;
         handle_end_release(client, self->lock, op->status);
     }
     conclude(self);
@@ -164,12 +155,9 @@ static void answer_at_once(completion *self, redlock_status status)
     self->op.status = status;
 }
 
-/* By the time it is sent, a conversion may have changed the holder under it: it keeps a copy. */
 static void ask_about(completion *self, question about)
 {
     redlock_client *client = self->client;
-    char *copy = self->waiter + self->holder_at;
-    about.holder = keeper_copy_holder(&client->keeper, self->lock, copy, &self->kind_changes);
     client_ask(client, &self->op.asks, &self->op.single, &client->keeper.lane, &about, self->began_us);
 }
 
@@ -180,16 +168,16 @@ static redlock_status submit(completion *self)
     return status;
 }
 
-static redlock_status begin_acquisition(completion *self, const void *name, size_t name_length, const mode *as)
+static redlock_status begin_acquisition(completion *self, const void *name, size_t name_length, const wanted *what)
 {
     redlock_client *client = self->client;
     lane *on = &client->keeper.lane;
-    self->lock = handle_new(client, name, name_length, as, &self->options);
+    self->lock = handle_new(client, name, name_length, what, &self->options);
     if (self->lock == NULL) return REDLOCK_ERR_MEMORY;
-    question asked = acquisition_question(client, self->lock, &self->options, on, self->waiter);
+    question asked = acquisition_question(client, self->lock, &self->options, on, self->inbox);
     self->op.entry.number = self->lock->number; /* so that the message of a grant leads here */
     self->op.acquires = true;
-    self->op.waiter_length = asked.waiter_length;
+    self->op.inbox_length = asked.inbox_length;
     self->op.terms = acquisition_terms(client, self->lock, &self->options, self->began_us);
     self->op.terms.queues_first = true;
     self->op.finished = acquisition_finished;
@@ -197,13 +185,13 @@ static redlock_status begin_acquisition(completion *self, const void *name, size
     return REDLOCK_OK;
 }
 
-static redlock_status acquire_new(completion *self, const void *name, size_t name_length, const mode *as,
+static redlock_status acquire_new(completion *self, const void *name, size_t name_length, const wanted *what,
                                   redlock_operation *id)
 {
     redlock_client *client = self->client;
     redlock_status status = keeper_reserve(&client->keeper, true);
     if (status == REDLOCK_OK) {
-        status = begin_acquisition(self, name, name_length, as);
+        status = begin_acquisition(self, name, name_length, what);
         if (status != REDLOCK_OK) keeper_unreserve(&client->keeper);
     }
     if (status != REDLOCK_OK) {
@@ -218,17 +206,16 @@ static redlock_status acquire_new(completion *self, const void *name, size_t nam
 }
 
 /* A hold entered again: complete at once, or after an upgrade or an extension. */
-static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
+static void suit(completion *self, const wanted *what, int64_t wanted_ttl_ms)
 {
     redlock_lock *held = self->lock;
     self->op.finished = nested_finished;
     bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
     if (!redlock_is_held(held)) {
         answer_at_once(self, REDLOCK_LOST);
-    } else if (as->kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED) {
+    } else if (what->as.kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED) {
         self->upgrades = true;
-        self->holder_at = HOLDER_SIZE;
-        ask_about(self, handle_begin_upgrade(held, self->waiter));
+        ask_about(self, handle_begin_conversion(held, SCRIPT_UPGRADE, &self->op.asks));
     } else if (is_short) {
         ask_about(self, handle_question(held, SCRIPT_RENEW, wanted_ttl_ms));
     } else {
@@ -236,11 +223,11 @@ static void suit(completion *self, const mode *as, int64_t wanted_ttl_ms)
     }
 }
 
-static redlock_status acquire_again(completion *self, const mode *as, int64_t wanted_ttl_ms)
+static redlock_status acquire_again(completion *self, const wanted *what, int64_t wanted_ttl_ms)
 {
     redlock_client *client = self->client;
     redlock_lock *held = self->lock;
-    suit(self, as, wanted_ttl_ms);
+    suit(self, what, wanted_ttl_ms);
     redlock_status status = submit(self);
     if (status != REDLOCK_OK) handle_leave(client, held);
     return status;
@@ -264,18 +251,16 @@ static redlock_status acquire_async(redlock_client *client, const void *name, si
     int64_t wanted_ttl_ms = o.ttl_ms;
     if (status == REDLOCK_OK) status = acquisition_check(&o);
     if (status != REDLOCK_OK) return status;
-    mode as = acquisition_mode(&o);
-    completion *self = new_completion(client, o.reentrant      ? 2 * HOLDER_SIZE + WAITER_SIZE
-                                              : o.wait_ms != 0 ? WAITER_SIZE
-                                                               : 0);
+    wanted what = acquisition_wanted(&o);
+    completion *self = new_completion(client, o.wait_ms != 0 ? INBOX_SIZE : 0);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->options = o;
     self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
     self->acquired = acquired;
     self->arg = arg;
-    if (o.reentrant) self->lock = acquisition_enter_again(client, name, name_length, &as);
-    if (self->lock != NULL) return acquire_again(self, &as, wanted_ttl_ms);
-    return acquire_new(self, name, name_length, &as, id);
+    if (o.reentrant) self->lock = acquisition_enter_again(client, name, name_length, &what);
+    if (self->lock != NULL) return acquire_again(self, &what, wanted_ttl_ms);
+    return acquire_new(self, name, name_length, &what, id);
 }
 
 redlock_status redlock_acquire_async(redlock_client *client, const void *name, size_t name_length,
@@ -292,7 +277,7 @@ redlock_status redlock_acquire_async(redlock_client *client, const void *name, s
 
 static completion *new_request(redlock_lock *lock, redlock_done_fn *done, void *arg)
 {
-    completion *self = new_completion(client_of(lock), HOLDER_SIZE);
+    completion *self = new_completion(client_of(lock), 0);
     if (self == NULL) return NULL;
     self->lock = lock;
     self->done = done;
@@ -309,7 +294,7 @@ static void begin_release(completion *self)
     keeper_forget(&client->keeper, lock);
     if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
     else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);
-    else ask_about(self, handle_question(lock, SCRIPT_RELEASE, client->linger_ms));
+    else ask_about(self, handle_release_question(lock, self->began_us));
 }
 
 /* Refused, and the handle is to be gone all the same. What a close that has begun did not find held any more is undone

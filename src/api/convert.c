@@ -12,10 +12,17 @@
 static bool has_permits(const redlock_lock *lock)
 {
     mode as;
-    return !mode_read(&as, lock_holder(lock), lock->mode_length) || as.permits > 0;
+    return !mode_read(&as, lock_mode(lock), lock->mode_length) || as.permits > 0;
 }
 
-/* May the call go on? Otherwise `*status` is its answer, REDLOCK_OK among them: it has that mode already. */
+/* Is it of that kind already, with nothing on its way that may still change it? */
+static bool has_kind(redlock_lock *lock, char kind)
+{
+    version known = keeper_known(lock->keeper, lock);
+    return version_is_settled(&known) && known.kind == kind;
+}
+
+/* May the call go on? Otherwise `*status` is its answer, REDLOCK_OK among them: it has that kind already. */
 static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
 {
     *status = lock == NULL ? REDLOCK_ERR_ARGUMENT : client_enter(client_of(lock));
@@ -23,89 +30,72 @@ static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
     if (atomic_load(&lock->is_closed)) *status = REDLOCK_ERR_CLOSED;
     else if (!handle_is_valid(lock, clock_now_us())) *status = REDLOCK_LOST;
     else if (has_permits(lock)) *status = REDLOCK_ERR_ARGUMENT;
-    return *status == REDLOCK_OK && (lock_kind(lock) != to || lock->is_unsettled);
+    return *status == REDLOCK_OK && !has_kind(lock, to);
 }
 
-/* The same holder with another kind: the first letter of its member. */
-static question begin(redlock_lock *lock, enum script_id id, char to, char *holder)
+static char kind_after(enum script_id id) { return id == SCRIPT_UPGRADE ? KIND_EXCLUSIVE : KIND_SHARED; }
+
+/* From here on the request may be carried out at any time. */
+static void doubt(exchange *asks)
 {
-    keeper_begin_conversion(lock->keeper, lock, to);
+    redlock_lock *lock = asks->about;
+    keeper_doubted(lock->keeper, lock, (uint64_t)asks->question.fence);
+}
+
+/* The last fence was another one: either an earlier attempt of ours made the conversion, or it is asked for the fence
+ * that was told. */
+static bool asks_again(exchange *asks, const answer *from)
+{
+    redlock_lock *lock = asks->about;
+    standing held;
+    if (!standing_read(&held, from->value)) return false;
+    keeper_told(lock->keeper, lock, &held, asks->request->sent_us);
+    if (from->code != CONVERT_STALE || has_kind(lock, kind_after(asks->question.script))) return false;
+    asks->question.fence = (int64_t)held.fence;
+    return true;
+}
+
+question handle_begin_conversion(redlock_lock *lock, enum script_id id, exchange *asks)
+{
     question about = handle_question(lock, id, lock->hold.ttl_ms);
-    memcpy(holder, lock_holder(lock), lock->holder_length);
-    holder[0] = to;
-    about.waiter = holder;
-    about.waiter_length = lock->holder_length;
+    about.fence = (int64_t)keeper_known(lock->keeper, lock).fence;
+    asks->before_sending = doubt;
+    asks->asks_again = asks_again;
+    asks->about = lock;
     return about;
 }
 
-static redlock_status end(redlock_lock *lock, char to, redlock_status status, const request *asked)
+/* The answer was told to the keeper when it came. */
+redlock_status handle_judge_conversion(redlock_lock *lock, enum script_id id, const request *asked)
 {
-    bool is_done = status == REDLOCK_OK && asked->code == CONVERT_DONE;
-    /* After a cut attempt a refusal settles nothing: the server may still carry that attempt out. */
-    bool is_settled = is_done || !asked->is_ambiguous;
-    keeper_end_conversion(lock->keeper, lock, is_done ? to : lock_kind(lock), is_settled);
-    if (status != REDLOCK_OK || is_done) return status;
-    if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
-    keeper_lost(lock->keeper, lock);
-    return REDLOCK_LOST;
-}
-
-static redlock_status ask(redlock_lock *lock, question *about, request *asked)
-{
-    exchange asks = {0};
-    redlock_status status = client_ask_and_wait(client_of(lock), &asks, asked, about, true);
-    if (status != REDLOCK_OK) asked->status = status; /* it never began */
-    return asked->status;
-}
-
-redlock_status redlock_downgrade(redlock_lock *lock)
-{
-    request asked = {0};
-    char holder[HOLDER_SIZE];
-    redlock_status status;
-    if (!may_convert(lock, KIND_SHARED, &status)) return status;
-    question about = begin(lock, SCRIPT_DOWNGRADE, KIND_SHARED, holder);
-    status = end(lock, KIND_SHARED, ask(lock, &about, &asked), &asked);
-    /* The answer of a renewal that was under way is void: this one tells the lease as well. */
-    if (status == REDLOCK_OK && asked.value[0] > 0 && asked.value[0] <= LEASE_MOST_MS)
-        keeper_extended(lock->keeper, lock, asked.sent_us, asked.value[0]);
-    return status;
-}
-
-question handle_begin_upgrade(redlock_lock *lock, char *holder)
-{
-    return begin(lock, SCRIPT_UPGRADE, KIND_EXCLUSIVE, holder);
-}
-
-static bool is_grant(const request *asked)
-{
-    return asked->value[0] > 0 && asked->value[0] <= SERVER_NUMBER_MOST && asked->value[1] > 0 &&
-           asked->value[1] <= LEASE_MOST_MS;
-}
-
-redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked)
-{
-    if (asked->status == REDLOCK_OK && asked->code == CONVERT_DONE && !is_grant(asked)) {
-        keeper_end_conversion(lock->keeper, lock, lock_kind(lock), false);
-        return REDLOCK_ERR_PROTOCOL;
+    standing held;
+    if (asked->status != REDLOCK_OK) return asked->status;
+    if (asked->code == CONVERT_ABSENT) {
+        keeper_lost(lock->keeper, lock);
+        return REDLOCK_LOST;
     }
-    redlock_status status = end(lock, KIND_EXCLUSIVE, asked->status, asked);
-    if (status != REDLOCK_OK) return status;
-    atomic_store(&lock->fence, (uint64_t)asked->value[0]);
-    keeper_extended(lock->keeper, lock, asked->sent_us, asked->value[1]);
-    return REDLOCK_OK;
+    if (!standing_read(&held, asked->value)) return REDLOCK_ERR_PROTOCOL;
+    if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
+    bool is_done = asked->code == CONVERT_DONE || asked->code == CONVERT_STALE;
+    if (!is_done || held.kind != kind_after(id)) return REDLOCK_ERR_PROTOCOL;
+    atomic_store(&lock->fence, held.fence);
+    return handle_is_valid(lock, asked->sent_us) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
-redlock_status redlock_upgrade(redlock_lock *lock)
+static redlock_status convert(redlock_lock *lock, enum script_id id)
 {
-    request asked = {0};
-    char holder[HOLDER_SIZE];
     redlock_status status;
-    if (!may_convert(lock, KIND_EXCLUSIVE, &status)) return status;
-    question about = handle_begin_upgrade(lock, holder);
-    (void)ask(lock, &about, &asked);
-    return handle_judge_upgrade(lock, &asked);
+    if (!may_convert(lock, kind_after(id), &status)) return status;
+    exchange asks = {0};
+    request asked;
+    question about = handle_begin_conversion(lock, id, &asks);
+    status = client_ask_and_wait(client_of(lock), &asks, &asked, &about, true);
+    return status == REDLOCK_OK ? handle_judge_conversion(lock, id, &asked) : status;
 }
+
+redlock_status redlock_downgrade(redlock_lock *lock) { return convert(lock, SCRIPT_DOWNGRADE); }
+
+redlock_status redlock_upgrade(redlock_lock *lock) { return convert(lock, SCRIPT_UPGRADE); }
 
 void redlock_adopt(redlock_lock *lock)
 {
@@ -114,18 +104,53 @@ void redlock_adopt(redlock_lock *lock)
 
 /* ---- By force ---- */
 
+/* How many lost it: told by the first answer that says that it was done. */
+typedef struct raid {
+    int64_t fence, removed;
+    bool is_done;
+} raid;
+
+static bool note_removed(exchange *asks, const answer *from)
+{
+    raid *self = asks->about;
+    bool is_done = from->code == FORCE_FREED || from->code == FORCE_HANDED_OVER || from->code == CODE_MORE;
+    if (from->code == FORCE_STALE) self->fence = from->value[0];
+    if (is_done && !self->is_done) self->removed = from->value[1];
+    self->is_done |= is_done;
+    return false;
+}
+
+static redlock_status ask_force(redlock_client *client, question *about, raid *self, redlock_detail *detail,
+                                request *asked)
+{
+    exchange asks = {.asks_again = note_removed, .about = self};
+    about->fence = self->fence;
+    redlock_status status = client_ask_and_wait(client, &asks, asked, about, true);
+    if (status != REDLOCK_OK) return status;
+    detail_write(detail, asked->status == REDLOCK_OK ? "" : asked->text);
+    return asked->status;
+}
+
+/* Looks, and then names the fence that it saw. Where that has changed since, an earlier attempt that was cut did it;
+ * without one, somebody came or went: look again. */
 static redlock_status take_away(redlock_client *client, const char *key, size_t key_length, size_t *removed,
                                 redlock_detail *detail)
 {
-    exchange asks = {0};
+    question about = {.script = SCRIPT_FORCE, .key = key, .key_length = key_length, .first_ms = client->linger_ms};
+    raid self = {0};
     request asked;
-    question about = {
-        .script = SCRIPT_FORCE, .key = key, .key_length = key_length, .holder = "", .first_ms = client->linger_ms};
-    redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    if (status != REDLOCK_OK) return status;
-    detail_write(detail, asked.status == REDLOCK_OK ? "" : asked.text);
-    if (asked.status == REDLOCK_OK && removed != NULL) *removed = (size_t)asked.value[0];
-    return asked.status;
+    int64_t until_us = clock_now_us() + client->timeout_us;
+    redlock_status status;
+    do {
+        self.fence = 0;
+        status = ask_force(client, &about, &self, detail, &asked);
+        if (status != REDLOCK_OK || self.fence == 0) return status;
+        status = ask_force(client, &about, &self, detail, &asked);
+        if (status != REDLOCK_OK) return status;
+        self.is_done |= asked.is_ambiguous;
+    } while (!self.is_done && clock_now_us() < until_us);
+    if (removed != NULL) *removed = (size_t)self.removed;
+    return self.is_done ? REDLOCK_OK : REDLOCK_ERR_TIMEOUT;
 }
 
 static redlock_status force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,

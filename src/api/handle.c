@@ -9,50 +9,56 @@
 #include "host/thread.h"
 #include "wire/key.h"
 
-static redlock_lock *allocate(redlock_client *client, size_t key_length, size_t name_length, size_t holder_length)
+/* The texts that a handle has behind it. */
+typedef struct texts {
+    char owner[OWNER_FIELD_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE], mode[MODE_SIZE];
+    size_t owner_length, holder_length, mode_length, key_length;
+} texts;
+
+static void write_texts(texts *out, const redlock_client *client, uint64_t number, const wanted *what)
 {
-    size_t bytes = key_length + name_length + holder_length + 3;
+    out->mode_length = mode_write(out->mode, &what->as);
+    out->owner_length = owner_write(out->owner, what->owner, what->owner_length);
+    identity_hold_id(out->hold_id, &client->who, number);
+    out->holder_length = holder_write(out->holder, out->owner, out->hold_id, client->who.who);
+}
+
+static redlock_lock *allocate(redlock_client *client, const texts *from, size_t name_length)
+{
+    size_t bytes = from->key_length + name_length + from->holder_length + from->mode_length + 4;
     redlock_lock *lock = memory_new(&client->memory, sizeof *lock + bytes);
     if (lock == NULL) return NULL;
-    lock->key_length = (uint32_t)key_length;
+    lock->key_length = (uint32_t)from->key_length;
     lock->name_length = (uint32_t)name_length;
-    lock->holder_length = (uint32_t)holder_length;
+    lock->holder_length = (uint32_t)from->holder_length;
+    lock->mode_length = (uint16_t)from->mode_length;
+    lock->owner_length = (uint16_t)(from->owner_length - 1);
+    lock->hold_id_length = (uint16_t)strlen(from->hold_id);
     return lock;
 }
 
-static void write_bytes(redlock_lock *lock, const char *key_prefix, const void *name, const char *holder)
+static void copy_texts(redlock_lock *lock, const char *key_prefix, const void *name, const texts *from)
 {
     char *key = lock->bytes;
     char *own_name = key + lock->key_length + 1;
     char *own_holder = own_name + lock->name_length + 1;
     key_write(key, lock->key_length, key_prefix, name, lock->name_length);
     memcpy(own_name, name, lock->name_length);
-    memcpy(own_holder, holder, lock->holder_length);
+    memcpy(own_holder, from->holder, lock->holder_length);
+    memcpy(own_holder + lock->holder_length + 1, from->mode, lock->mode_length);
 }
 
-/* How many bytes the owner takes in a mode field: it ends the field. */
-static size_t owner_bytes(const char *field, size_t length)
-{
-    const char *at = memchr(field, '@', length);
-    return at == NULL ? 0 : length - (size_t)(at - field) - 1;
-}
-
-redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const mode *as,
+redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                          const redlock_options *options)
 {
-    char field[MODE_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE];
+    texts made;
     uint64_t number = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
-    size_t mode_length = mode_write(field, as);
-    identity_hold_id(hold_id, &client->who, number);
-    size_t holder_length = holder_write(holder, field, hold_id, client->who.who);
-    size_t key_length = key_write(NULL, 0, client->key_prefix, name, name_length);
-    redlock_lock *lock = allocate(client, key_length, name_length, holder_length);
+    write_texts(&made, client, number, what);
+    made.key_length = key_write(NULL, 0, client->key_prefix, name, name_length);
+    redlock_lock *lock = allocate(client, &made, name_length);
     if (lock == NULL) return NULL;
-    write_bytes(lock, client->key_prefix, name, holder);
-    atomic_store(&lock->kind, as->kind);
-    lock->mode_length = (uint16_t)mode_length;
-    lock->owner_length = (uint16_t)owner_bytes(field, mode_length);
-    lock->hold_id_length = (uint16_t)strlen(hold_id);
+    copy_texts(lock, client->key_prefix, name, &made);
+    atomic_store(&lock->kind, what->as.kind);
     lock->keeper = &client->keeper;
     lock->is_reentrant = options->reentrant;
     lock->thread = thread_number();
@@ -73,6 +79,8 @@ question handle_question(const redlock_lock *lock, enum script_id id, int64_t fi
                       .key_length = lock->key_length,
                       .holder = lock_holder(lock),
                       .holder_length = lock->holder_length,
+                      .mode = lock_mode(lock),
+                      .mode_length = lock->mode_length,
                       .first_ms = first_ms};
 }
 

@@ -7,15 +7,25 @@
 #include "wire/mode.h"
 #include "wire/question.h"
 
+/* What is asked for, and for whom: the owner's bytes, length 0 for none. */
+typedef struct wanted {
+    mode as;
+    const char *owner;
+    size_t owner_length;
+} wanted;
+
 /* A handle for one acquisition, with an identity of its own, not held yet. It counts as a reference of the client. NULL
  * when out of memory. */
-redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const mode *as,
+redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                          const redlock_options *options);
 
 /* What the script is asked about this lock. */
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms);
 
 bool handle_is_valid(const redlock_lock *lock, int64_t now_us);
+
+/* What a release asks. */
+question handle_release_question(const redlock_lock *lock, int64_t now_us);
 
 /* What a release's answer means: one that finds nothing was taken from us, unless an earlier attempt of it may have
  * been the one. */
@@ -27,15 +37,15 @@ void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_stat
 /* The lease is over: nobody waits for this release, so it is made in the background. */
 redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us);
 
-/* An upgrade, in two steps: what to ask (`holder` is where the new member is put), and what the answer means. */
-question handle_begin_upgrade(redlock_lock *lock, char *holder);
-redlock_status handle_judge_upgrade(redlock_lock *lock, const request *asked);
-
 /* Takes an entry back that came to nothing; if it was the last, the lock is given back in the background. */
 void handle_leave(redlock_client *client, redlock_lock *lock);
 
-/* What the answer to an extension means that named the holder as it was after so many changes of its kind. *is_moot: it
- * found no such holder, which says nothing, for a conversion came between, or may have; the outcome is then unknown. */
-redlock_status handle_judge_extend(redlock_lock *lock, const request *asked, unsigned kind_changes, bool *is_moot);
+/* What the answer to an extension means. */
+redlock_status handle_judge_extend(redlock_lock *lock, const request *asked);
+
+/* A conversion to the kind that the script is for: prepares the exchange, on which the question returned is to be asked,
+ * so that it is asked again for as long as the version was another one; and what the last answer means. */
+question handle_begin_conversion(redlock_lock *lock, enum script_id id, exchange *asks);
+redlock_status handle_judge_conversion(redlock_lock *lock, enum script_id id, const request *asked);
 
 #endif

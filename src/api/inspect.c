@@ -8,9 +8,8 @@
 #include "wire/key.h"
 
 enum { LISTED_PARTIES = 1000 };
-static const int64_t shared_score_least = INT64_C(20000000000000); /* the bands of docs/protocol.md */
-static const int64_t waiter_score_least = INT64_C(100000000000000);
-static const int64_t writer_score_least = INT64_C(4000000000000000);
+/* Where an answer has what: { code, nonce, now us, fence, holders, waiters, [member, score, ...] }. */
+enum { AT_NOW = 2, AT_FENCE, AT_HOLDERS, AT_WAITERS, AT_LIST, ITEMS };
 
 /* One block: this, the parties, and the texts that they point to. */
 typedef struct listing {
@@ -40,8 +39,7 @@ static void fill_party(redlock_party *party, const member_parts *parts, char **t
 {
     party->hold_id = put_text(texts, parts->hold_id, parts->hold_id_length);
     party->who = put_text(texts, parts->who, parts->who_length);
-    party->owner = put_text(texts, parts->mode.owner, parts->mode.owner_length);
-    party->mode = parts->mode.kind == KIND_SHARED ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
+    party->owner = put_text(texts, parts->owner, parts->owner_length);
     party->permits = parts->mode.permits;
 }
 
@@ -49,39 +47,42 @@ static void add_holder(listing *self, const reply *member, int64_t score, int64_
 {
     member_parts parts;
     int64_t now_ms = now_us / 1000;
-    if (score >= shared_score_least) score -= shared_score_least;
+    bool is_shared = score >= SHARED_BAND;
+    if (is_shared) score -= SHARED_BAND;
     if (score <= now_ms || !holder_read(&parts, member->text, member->length)) return;
     redlock_party *party = &self->parties[self->shown.party_count++];
     *party = (redlock_party){.is_holder = true, .lease_ms = score - now_ms};
+    party->mode = is_shared ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
     fill_party(party, &parts, texts);
 }
 
 static void add_waiter(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
 {
     member_parts parts;
-    if (score >= writer_score_least) score -= writer_score_least;
+    bool is_shared = score < WRITER_BAND;
+    if (!is_shared) score -= WRITER_BAND;
     if (!waiter_read(&parts, member->text, member->length)) return;
     redlock_party *party = &self->parties[self->shown.party_count++];
     *party = (redlock_party){.waited_ms = now_us > score ? (now_us - score) / 1000 : 0};
+    party->mode = is_shared ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
     fill_party(party, &parts, texts);
 }
 
-/* The bands of docs/protocol.md: the fence below zero, holders, waiters. */
 static void add_member(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
 {
-    if (score < 0) self->shown.fence = (uint64_t)0 - (uint64_t)score;
-    else if (score < waiter_score_least) add_holder(self, member, score, now_us, texts);
+    if (score < READER_BAND) add_holder(self, member, score, now_us, texts);
     else add_waiter(self, member, score, now_us, texts);
 }
 
 static bool is_list(const reply *from)
 {
-    bool is_whole = from->kind == REPLY_ARRAY && from->count >= 6 && from->items[5].kind == REPLY_ARRAY &&
-                    from->items[5].count % 2 == 0;
-    for (size_t i = 2; is_whole && i < 5; i++)
+    if (from->kind != REPLY_ARRAY || from->count < ITEMS || from->items[AT_LIST].kind != REPLY_ARRAY) return false;
+    const reply *list = &from->items[AT_LIST];
+    bool is_whole = list->count % 2 == 0;
+    for (size_t i = AT_NOW; is_whole && i < AT_LIST; i++)
         is_whole = from->items[i].kind == REPLY_INTEGER && from->items[i].integer >= 0;
-    for (size_t i = 0; is_whole && i < from->items[5].count; i++)
-        is_whole = from->items[5].items[i].kind == (i % 2 == 0 ? REPLY_STRING : REPLY_INTEGER);
+    for (size_t i = 0; is_whole && i < list->count; i++)
+        is_whole = list->items[i].kind == (i % 2 == 0 ? REPLY_STRING : REPLY_INTEGER);
     return is_whole;
 }
 
@@ -100,17 +101,19 @@ static void read_reply(exchange *asks, const reply *from)
     inquiry *self = asks->owner;
     self->status = REDLOCK_ERR_PROTOCOL;
     if (self->made != NULL || !is_list(from)) return;
-    const reply *members = &from->items[5];
+    const reply *members = &from->items[AT_LIST];
     self->status = REDLOCK_ERR_MEMORY;
     self->made = allocate(self->from, members);
     if (self->made == NULL) return;
     self->status = REDLOCK_OK;
-    self->made->shown.holders = (size_t)from->items[3].integer;
-    self->made->shown.waiters = (size_t)from->items[4].integer;
+    self->made->shown.fence = (uint64_t)from->items[AT_FENCE].integer;
+    self->made->shown.holders = (size_t)from->items[AT_HOLDERS].integer;
+    self->made->shown.waiters = (size_t)from->items[AT_WAITERS].integer;
     self->made->shown.parties = self->made->parties;
     char *texts = (char *)(self->made->parties + members->count / 2);
     for (size_t i = 0; i < members->count; i += 2)
-        add_member(self->made, &members->items[i], members->items[i + 1].integer, from->items[2].integer, &texts);
+        add_member(self->made, &members->items[i], members->items[i + 1].integer, from->items[AT_NOW].integer,
+                   &texts);
 }
 
 static redlock_status inquire(redlock_client *client, inquiry *self, const void *name, size_t name_length,
@@ -120,7 +123,7 @@ static redlock_status inquire(redlock_client *client, inquiry *self, const void 
     char *key = memory_new(&client->memory, key_length);
     if (key == NULL) return REDLOCK_ERR_MEMORY;
     key_write(key, key_length, client->key_prefix, name, name_length);
-    question about = {.script = SCRIPT_INSPECT, .key = key, .key_length = key_length, .first_ms = LISTED_PARTIES + 1};
+    question about = {.script = SCRIPT_INSPECT, .key = key, .key_length = key_length, .first_ms = LISTED_PARTIES};
     request asked;
     self->asks.on_reply = read_reply;
     self->asks.owner = self;

@@ -45,6 +45,7 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
                            .deadline_us = now_us + client->timeout_us,
                            .timeout_us = client->timeout_us,
                            .may_wait = o->wait_ms != 0,
+                           .kind = lock_kind(lock),
                            .seed = client->config.jitter_seed ^ lock->hold.jitter};
     if (o->wait_ms > 0) terms.deadline_us = now_us + o->wait_ms * US_PER_MS;
     if (o->wait_ms < 0) terms.deadline_us = NEVER;
@@ -52,23 +53,23 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
 }
 
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
-                              char waiter[WAITER_SIZE])
+                              char inbox[INBOX_SIZE])
 {
     question asked = handle_question(lock, SCRIPT_ACQUIRE, o->ttl_ms);
     asked.grace_ms = client->grace_ms;
     if (o->wait_ms == 0) return asked;
     lock->inbox_number = on->number;
-    asked.waiter = waiter;
-    asked.waiter_length = waiter_write(waiter, o->claim_ms, on->channel, lock_holder(lock));
+    asked.inbox = inbox;
+    asked.inbox_length = inbox_write(inbox, o->claim_ms, on->channel);
     return asked;
 }
 
 static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o)
 {
-    char waiter[WAITER_SIZE];
+    char inbox[INBOX_SIZE];
     int64_t now_us = clock_now_us();
     acquire_terms terms = acquisition_terms(client, lock, o, now_us);
-    question asked = acquisition_question(client, lock, o, on, waiter);
+    question asked = acquisition_question(client, lock, o, on, inbox);
     exchange asks = {.round_trip = &client->stats.round_trip};
     exchange_begin(&asks, &op->asks, &on->command, &asked);
     lane_stops stops = {.fd = {client->closing_fd, canceller_fd(o->canceller)}};
@@ -99,10 +100,12 @@ void acquisition_count(redlock_client *client, const acquire *op, int64_t waited
 static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
                   int64_t now_us)
 {
-    atomic_store(&lock->fence, op->fence);
+    atomic_store(&lock->fence, op->held.fence);
+    version_told(&lock->version, op->held.fence, op->held.kind);
+    atomic_store(&lock->kind, op->held.kind);
     lock->was_handed_over = op->was_handed_over;
     lock->acquired_us = now_us;
-    hold_begin(&lock->hold, o->ttl_ms, op->lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
+    hold_begin(&lock->hold, o->ttl_ms, op->held.lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
                lock->hold.jitter);
     holds_add(&client->holds, lock);
     keeper_adopt(&client->keeper, lock);
@@ -111,6 +114,7 @@ static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
 redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
                                   const redlock_options *o, int64_t now_us)
 {
+    lock->unanswered_us = acquire_unanswered_us(op);
     if (op->status == REDLOCK_OK) {
         adopt(client, lock, op, o, now_us);
         return REDLOCK_OK;
@@ -126,16 +130,18 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
 static bool leaves_at_once(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op,
                            const redlock_options *o)
 {
-    char waiter[WAITER_SIZE];
+    char inbox[INBOX_SIZE];
     bool is_over = op->status == REDLOCK_TIMED_OUT || op->status == REDLOCK_CANCELLED;
     bool is_near = on->command.state == CONN_OPEN && on->command.first == NULL && on->command.answer_us < NEAR_US;
     if (!is_over || !is_near || !op->is_queued) return false;
     request asked;
     exchange asks = {0};
-    question about = handle_question(lock, SCRIPT_CANCEL, client->linger_ms);
-    about.waiter = waiter;
-    about.waiter_length = waiter_write(waiter, o->claim_ms, on->channel, lock_holder(lock));
     int64_t now_us = clock_now_us();
+    question about = handle_question(lock, SCRIPT_CANCEL, client->linger_ms);
+    about.inbox = inbox;
+    about.inbox_length = inbox_write(inbox, o->claim_ms, on->channel);
+    lock->unanswered_us = acquire_unanswered_us(op);
+    about.burial_ms = lock_burial_ms(lock, now_us);
     client_ask(client, &asks, &asked, on, &about, now_us);
     asked.deadline_us = asked.wake_us = now_us + LEAVE_WITHIN_US;
     lane_stops none = {.fd = {-1, -1}};
@@ -165,35 +171,35 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
 
 /* ---- Re-entry ---- */
 
-mode acquisition_mode(const redlock_options *o)
+wanted acquisition_wanted(const redlock_options *o)
 {
     static const char policy[] = {[REDLOCK_PREFER_READERS] = POLICY_READERS,
                                   [REDLOCK_FAIR] = POLICY_FAIR,
                                   [REDLOCK_PREFER_WRITERS] = POLICY_WRITERS};
-    return (mode){.kind = o->mode == REDLOCK_SHARED ? KIND_SHARED : KIND_EXCLUSIVE,
-                  .policy = policy[o->policy],
-                  .permits = o->permits,
-                  .owner = o->owner,
-                  .owner_length = o->owner == NULL ? 0 : strlen(o->owner)};
+    return (wanted){.as = {.kind = o->mode == REDLOCK_SHARED ? KIND_SHARED : KIND_EXCLUSIVE,
+                           .policy = policy[o->policy],
+                           .permits = o->permits},
+                    .owner = o->owner,
+                    .owner_length = o->owner == NULL ? 0 : strlen(o->owner)};
 }
 
-redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const mode *as)
+redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length,
+                                      const wanted *what)
 {
-    char field[MODE_SIZE];
-    mode only_owner = {.kind = KIND_EXCLUSIVE, .owner = as->owner, .owner_length = as->owner_length};
+    char field[OWNER_FIELD_SIZE];
     claimant who = {.thread = thread_number()};
-    if (as->owner_length > 0) {
-        who.owner_length = mode_write(field, &only_owner) - 2; /* "x@" */
-        who.owner = field + 2;
+    if (what->owner_length > 0) {
+        who.owner_length = owner_write(field, what->owner, what->owner_length) - 1; /* its mark */
+        who.owner = field + 1;
     }
     return holds_enter(&client->holds, name, name_length, &who);
 }
 
 /* Is the hold good for what is asked now? Otherwise it is made so, or the new entry is taken back. */
-static redlock_status suit(redlock_client *client, redlock_lock *held, const mode *as, int64_t wanted_ttl_ms)
+static redlock_status suit(redlock_client *client, redlock_lock *held, const wanted *what, int64_t wanted_ttl_ms)
 {
     redlock_status status = redlock_is_held(held) ? REDLOCK_OK : REDLOCK_LOST;
-    if (status == REDLOCK_OK && as->kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED)
+    if (status == REDLOCK_OK && what->as.kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED)
         status = redlock_upgrade(held);
     bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
     if (status == REDLOCK_OK && is_short) status = redlock_extend(held, wanted_ttl_ms);
@@ -201,20 +207,20 @@ static redlock_status suit(redlock_client *client, redlock_lock *held, const mod
     return status;
 }
 
-static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const mode *as,
+static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                              const redlock_options *o)
 {
     return o->wait_ms != 0 &&
-           holds_excludes(&client->holds, name, name_length, thread_number(), as->kind, clock_now_us());
+           holds_excludes(&client->holds, name, name_length, thread_number(), what->as.kind, clock_now_us());
 }
 
-static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const mode *as,
+static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                                   const redlock_options *o, redlock_lock **out)
 {
     bool needs_thread = o->auto_renew || o->on_lost != NULL || o->wait_ms != 0;
     redlock_status status = keeper_reserve(&client->keeper, needs_thread);
     if (status != REDLOCK_OK) return status;
-    redlock_lock *lock = handle_new(client, name, name_length, as, o);
+    redlock_lock *lock = handle_new(client, name, name_length, what, o);
     if (lock == NULL) {
         keeper_unreserve(&client->keeper);
         return REDLOCK_ERR_MEMORY;
@@ -232,15 +238,15 @@ static redlock_status acquire_checked(redlock_client *client, const void *name, 
     if (status == REDLOCK_OK) status = acquisition_check(o);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
-    mode as = acquisition_mode(o);
-    redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &as) : NULL;
+    wanted what = acquisition_wanted(o);
+    redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &what) : NULL;
     if (held != NULL) {
-        status = suit(client, held, &as, wanted_ttl_ms);
+        status = suit(client, held, &what, wanted_ttl_ms);
         if (status == REDLOCK_OK) *lock = held;
         return status;
     }
-    if (waits_for_itself(client, name, name_length, &as, o)) return REDLOCK_DEADLOCK;
-    return acquire_new(client, name, name_length, &as, o, lock);
+    if (waits_for_itself(client, name, name_length, &what, o)) return REDLOCK_DEADLOCK;
+    return acquire_new(client, name, name_length, &what, o, lock);
 }
 
 redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, size_t name_length,

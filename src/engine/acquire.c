@@ -32,7 +32,7 @@ static void finish(acquire *self, redlock_status status)
 
 static void ask(acquire *self)
 {
-    self->was_ambiguous |= self->asks.is_ambiguous;
+    self->unanswered_us = acquire_unanswered_us(self);
     request_begin(&self->asks, self->terms.deadline_us, self->terms.timeout_us,
                   jitter_below(&self->jitter, UINT32_MAX));
 }
@@ -68,6 +68,13 @@ bool acquire_wants_inbox(const acquire *self)
            self->state == ACQUIRE_WAITING;
 }
 
+int64_t acquire_unanswered_us(const acquire *self)
+{
+    const request *asks = &self->asks;
+    int64_t latest_us = asks->state == REQUEST_SENT ? asks->sent_us : asks->unanswered_us;
+    return latest_us > self->unanswered_us ? latest_us : self->unanswered_us;
+}
+
 bool acquire_is_waiting(const acquire *self)
 {
     return self->state == ACQUIRE_WAITING;
@@ -91,33 +98,32 @@ static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
     if (self->state != ACQUIRE_WAITING) move(self, ACQUIRE_WAITING);
 }
 
-static void take(acquire *self, uint64_t fence, int64_t lease_ms, int64_t valid_until_us, int64_t now_us)
+static void take(acquire *self, const standing *held, int64_t valid_until_us, int64_t now_us)
 {
     if (valid_until_us <= now_us) {
-        take_late(self, lease_ms, now_us);
+        take_late(self, held->lease_ms, now_us);
         return;
     }
-    self->fence = fence;
-    self->lease_ms = lease_ms;
+    self->held = *held;
     self->valid_until_us = valid_until_us;
     self->is_owed = false;
     finish(self, REDLOCK_OK);
 }
 
-static bool is_sane(int64_t fence, int64_t lease_ms, int64_t server_us)
+static bool is_instant(int64_t server_us)
 {
-    return fence > 0 && fence <= SERVER_NUMBER_MOST && lease_ms >= 0 && lease_ms <= LEASE_MOST_MS &&
-           server_us > 0 && server_us <= SERVER_NUMBER_MOST;
+    return server_us > 0 && server_us <= SERVER_NUMBER_MOST;
 }
 
 static void take_message(acquire *self, const grant *from, int64_t received_us, int64_t now_us)
 {
     int64_t lease_ms = from->lease_ms < self->terms.ttl_ms ? from->lease_ms : self->terms.ttl_ms;
+    standing held = {.fence = from->fence, .kind = self->terms.kind, .lease_ms = lease_ms};
     bool has_known = self->known.server_us > 0;
     int64_t until_us = has_known ? lease_valid_until_granted(self->known, from->server_us, received_us, lease_ms)
                                  : lease_valid_until(self->known.sent_us, lease_ms);
     self->was_handed_over = true;
-    take(self, from->fence, lease_ms, until_us, now_us);
+    take(self, &held, until_us, now_us);
 }
 
 /* The grant that overtook the answer, if there was one. */
@@ -133,27 +139,37 @@ static void take_answer(acquire *self, int64_t now_us)
 {
     /* A grant to one that had queued may have come by handover, with a claim for a lease. */
     self->was_handed_over = self->is_queued || self->asks.is_ambiguous;
-    int64_t lease_ms = self->asks.value[1];
-    if (!is_sane(self->asks.value[0], lease_ms, self->asks.value[2])) {
+    standing held;
+    if (!standing_read(&held, self->asks.value) || !is_instant(self->asks.server_us)) {
         finish(self, REDLOCK_ERR_PROTOCOL);
         return;
     }
-    if (lease_ms > self->terms.ttl_ms) lease_ms = self->terms.ttl_ms;
-    take(self, (uint64_t)self->asks.value[0], lease_ms,
-         lease_valid_until(self->asks.sent_us, lease_ms), now_us);
+    if (held.lease_ms > self->terms.ttl_ms) held.lease_ms = self->terms.ttl_ms;
+    take(self, &held, lease_valid_until(self->asks.sent_us, held.lease_ms), now_us);
+}
+
+/* Is it what our script answers to one that queued? */
+static bool is_place(const request *asked)
+{
+    const int64_t *value = asked->value;
+    return is_instant(asked->server_us) && value[0] >= 0 && value[0] <= LEASE_MOST_MS && value[1] > 0 &&
+           value[1] <= INT32_MAX && value[2] >= 0 && value[2] <= LEASE_MOST_MS && value[3] >= READER_BAND &&
+           value[3] < WRITER_BAND;
 }
 
 static void note_queued(acquire *self, int64_t now_us)
 {
-    int64_t position = self->asks.value[1];
-    if (!is_sane(1, self->asks.value[0], self->asks.value[2]) || position < 0 || position > INT32_MAX) {
+    int64_t lease_ms = self->asks.value[0], position = self->asks.value[1];
+    if (!is_place(&self->asks)) {
         finish(self, REDLOCK_ERR_PROTOCOL);
         return;
     }
-    self->known = (server_instant){.sent_us = self->asks.sent_us, .server_us = self->asks.value[2]};
+    self->known = (server_instant){.sent_us = self->asks.sent_us, .server_us = self->asks.server_us};
+    self->arrival_us = self->asks.value[3];
+    self->unheard = 0;
     self->is_queued = true;
     self->at_deadline = REDLOCK_TIMED_OUT;
-    self->recheck_us = now_us + recheck_after_us(self->asks.value[0], position, self->terms.claim_ms, &self->jitter);
+    self->recheck_us = now_us + recheck_after_us(lease_ms, position, self->terms.claim_ms, &self->jitter);
     if (take_early_grant(self, now_us)) return;
     if (!self->inbox_is_open || self->must_ask_again) {
         queue_up(self);
@@ -162,9 +178,30 @@ static void note_queued(acquire *self, int64_t now_us)
     }
 }
 
+static void subscribe_anew(acquire *self)
+{
+    self->distrusts_inbox = true;
+    self->inbox_is_open = false;
+    queue_up(self);
+}
+
+/* Nobody hears us there: the question comes back once the inbox has been opened anew. */
+static void note_unheard(acquire *self, int64_t now_us)
+{
+    self->at_deadline = REDLOCK_TIMED_OUT;
+    self->is_queued = false;
+    if (take_early_grant(self, now_us)) return;
+    if (++self->unheard == 1) {
+        subscribe_anew(self);
+        return;
+    }
+    self->recheck_us = now_us + self->terms.claim_ms * US_PER_MS;
+    move(self, ACQUIRE_WAITING);
+}
+
 static void note_busy(acquire *self)
 {
-    self->is_owed = self->asks.is_ambiguous;
+    self->is_owed = acquire_unanswered_us(self) > 0;
     if (!self->terms.may_wait) {
         finish(self, REDLOCK_BUSY);
         return;
@@ -177,7 +214,9 @@ static void read_answer(acquire *self, int64_t now_us)
 {
     self->text[0] = '\0'; /* whatever failed before has passed */
     /* A try is never queued, and a question that queues is never just refused: not by our script. */
-    bool is_for_another = self->asks.code == (acquire_queues(self) ? ACQUIRE_BUSY : ACQUIRE_QUEUED);
+    bool is_for_another = acquire_queues(self)
+                              ? self->asks.code == ACQUIRE_BUSY
+                              : self->asks.code == ACQUIRE_QUEUED || self->asks.code == ACQUIRE_UNHEARD;
     switch (is_for_another ? CODE_BAD_ARGUMENT : self->asks.code) {
     case ACQUIRE_GRANTED:
         take_answer(self, now_us);
@@ -188,12 +227,15 @@ static void read_answer(acquire *self, int64_t now_us)
     case ACQUIRE_BUSY:
         note_busy(self);
         break;
+    case ACQUIRE_UNHEARD:
+        note_unheard(self, now_us);
+        break;
     case ACQUIRE_DEADLOCK:
-        self->is_owed = self->asks.is_ambiguous || self->was_ambiguous || self->is_queued;
+        self->is_owed = acquire_unanswered_us(self) > 0 || self->is_queued;
         finish(self, REDLOCK_DEADLOCK);
         break;
     case ACQUIRE_FULL:
-        self->is_owed = self->asks.is_ambiguous || self->was_ambiguous;
+        self->is_owed = acquire_unanswered_us(self) > 0;
         finish(self, REDLOCK_ERR_QUEUE_FULL);
         break;
     default:
@@ -271,16 +313,13 @@ static bool is_for(const acquire *self, const grant *from)
 
 void acquire_granted(acquire *self, const grant *from, int64_t now_us)
 {
-    /* What no script of ours says is no grant: the next answer will tell. */
-    bool is_ours = is_for(self, from) && from->fence <= (uint64_t)SERVER_NUMBER_MOST &&
-                   is_sane((int64_t)from->fence, from->lease_ms, from->server_us);
-    if (!is_ours) return;
+    if (!is_for(self, from)) return;
     if (self->state == ACQUIRE_ASKING && self->asks.state == REQUEST_SENT) {
         /* The answer is on its way on the other connection: let it come first, so that nothing is
          * left in flight, and so that the server's clock is known. */
         self->has_early_grant = true;
         self->early_grant = *from;
-        self->early_grant.hold_id = NULL; /* the message does not live so long */
+        self->early_grant.hold_id = self->early_grant.holder = self->early_grant.key = NULL; /* they do not live so long */
         self->early_grant_us = now_us;
     } else if (self->state == ACQUIRE_WAITING || self->state == ACQUIRE_ASKING) {
         take_message(self, from, now_us, now_us);
@@ -298,7 +337,8 @@ void acquire_tick(acquire *self, int64_t now_us)
     if (self->state == ACQUIRE_DONE) return;
     if (self->state == ACQUIRE_WAITING && now_us >= self->recheck_us && now_us < self->terms.deadline_us) {
         self->rechecks++;
-        queue_up(self);
+        if (self->unheard > 0) subscribe_anew(self);
+        else queue_up(self);
         return;
     }
     bool is_answered_for = self->asks.state == REQUEST_SENT && self->state != ACQUIRE_WAITING &&

@@ -17,6 +17,9 @@
  * queues, or finds itself queued or granted; WAITING sends nothing. The
  * deadline, cancel and close end every state.
  *
+ * When the server says that nobody hears us on its side, the inbox leads elsewhere, or is dead: the first time it is
+ * opened anew at once, then at every interval of the claim, and each time the question is asked again.
+ *
  * Invariant: when DONE without the lock, is_owed tells whether the server may still hold or queue
  * us, and then the driver must undo it (script cancel). It completes exactly once. */
 #ifndef REDLOCK_ENGINE_ACQUIRE_H
@@ -43,6 +46,7 @@ typedef struct acquire_terms {
     int64_t timeout_us;  /* of one request */
     bool may_wait;
     bool queues_first;   /* without a try: with many on one inbox, a try would let later ones overtake */
+    char kind;           /* that is asked for: KIND_EXCLUSIVE or KIND_SHARED */
     uint32_t seed;
 } acquire_terms;
 
@@ -53,9 +57,12 @@ typedef struct acquire {
     bool inbox_is_open;
     bool is_queued;         /* the last answer said so */
     bool is_owed;
-    bool was_ambiguous;     /* an earlier question was cut: the server may still carry it out */
+    int64_t unanswered_us;  /* when the latest question was sent that was cut, and may still be carried out; 0: none */
     bool must_ask_again;    /* the inbox opened anew while a question was under way */
     int64_t recheck_us;     /* WAITING: when to ask again */
+    int64_t arrival_us;     /* as the server told it, to keep the place in the line; 0: it did not */
+    unsigned unheard;       /* how often in a row the server said that nobody hears us there */
+    bool distrusts_inbox;   /* the driver is to subscribe anew, if the subscription is older than this question */
     server_instant known;   /* from the last answer "queued"; before it, only when the first question that queues was sent */
     bool has_early_grant;   /* a grant's message overtook the answer that is under way: kept until it is there */
     grant early_grant;
@@ -67,8 +74,7 @@ typedef struct acquire {
     /* DONE */
     redlock_status status;
     bool was_handed_over;   /* granted by a message or after queueing: the lease is only a claim */
-    uint64_t fence;
-    int64_t lease_ms;
+    standing held;          /* as it was told */
     int64_t valid_until_us;
 } acquire;
 
@@ -82,6 +88,9 @@ bool acquire_wants_inbox(const acquire *self);
 
 /* Is a message awaited, and no answer? */
 bool acquire_is_waiting(const acquire *self);
+
+/* When the latest question was sent that was never answered, and may still be carried out; 0: all were. */
+int64_t acquire_unanswered_us(const acquire *self);
 
 /* The question was moved on by its connection: call after every event of `asks`. */
 void acquire_asked(acquire *self, int64_t now_us);

@@ -15,11 +15,17 @@
 
 #include <stdint.h>
 
+#include "wire/bands.h"
+
 #define US_PER_MS ((int64_t)1000)
 
 /* What a server may say: a lease in ms, and an instant or a fence (exact in Lua). Whatever is outside is no answer of ours. */
-#define LEASE_MOST_MS (INT64_C(30) * 24 * 3600 * 1000)
-#define SERVER_NUMBER_MOST (INT64_C(1) << 53)
+#define LEASE_MOST_MS SPAN_MOST
+#define SERVER_NUMBER_MOST NUMBER_MOST
+
+/* For so long after it was sent a request may still be carried out: by a proxy, a frozen server, or the kernel of a
+ * closed socket. */
+#define LATE_MOST_US (INT64_C(120) * 1000 * US_PER_MS)
 
 /* What two clocks may differ by over a span: 1 % of it and 2 ms, of which one covers the server's rounding to ms. */
 int64_t lease_drift_us(int64_t span_us);

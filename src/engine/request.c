@@ -124,7 +124,12 @@ static void finish_with_code(request *self, const answer *from)
         finish(self, REDLOCK_ERR_ARGUMENT);
         return;
     }
+    if (from->code == CODE_FOREIGN) {
+        finish(self, REDLOCK_ERR_LAYOUT);
+        return;
+    }
     self->code = from->code;
+    self->server_us = from->server_us;
     for (int i = 0; i < ANSWER_VALUES; i++) self->value[i] = from->value[i];
     self->text[0] = '\0';
     finish(self, REDLOCK_OK);
@@ -132,7 +137,10 @@ static void finish_with_code(request *self, const answer *from)
 
 void request_answered(request *self, const answer *from, int64_t now_us)
 {
-    if (from->kind == ANSWER_CODE) {
+    if (from->kind == ANSWER_CODE && from->code == CODE_MORE) {
+        self->is_partial = true;
+        request_again(self);
+    } else if (from->kind == ANSWER_CODE) {
         finish_with_code(self, from);
     } else if (from->kind == ANSWER_CUT) {
         request_cut(self, REDLOCK_ERR_CONNECT, from->text, now_us);
@@ -144,9 +152,12 @@ void request_answered(request *self, const answer *from, int64_t now_us)
     }
 }
 
+void request_again(request *self) { move(self, REQUEST_READY, self->deadline_us); }
+
 void request_cut(request *self, redlock_status why, const char *text, int64_t now_us)
 {
     self->is_ambiguous = true;
+    self->unanswered_us = self->sent_us;
     retry_later(self, why, text, now_us);
 }
 

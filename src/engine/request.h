@@ -5,7 +5,7 @@
  *              request_sent              a script's code, or a hopeless error
  *   READY -----------------------> SENT -----------------------------------------> DONE
  *     ^ ^                           | |                                             ^
- *     | +--------- NOSCRIPT --------+ | transient error, connection cut             |
+ *     | +-- NOSCRIPT, more are left --+ | transient error, connection cut             |
  *     |                               v                                             |
  *     +---------- wake_us -------- BACKOFF ------------ deadline_us ----------------+
  *
@@ -32,14 +32,17 @@ typedef struct request {
     enum request_state state;
     bool by_source;      /* send EVAL, not EVALSHA */
     bool is_ambiguous;   /* an attempt was cut: it may have taken effect */
+    bool is_partial;     /* an answer said that more are left: what was asked is done, but for those */
     unsigned failures;   /* attempts that came to nothing, in a row */
     uint32_t jitter;
     int64_t deadline_us; /* the whole request ends here */
     int64_t timeout_us;  /* how long one attempt may go unanswered */
     int64_t sent_us;     /* of the latest attempt, from before its bytes could leave */
+    int64_t unanswered_us; /* when the latest attempt was sent that was cut; 0: none was */
     int64_t wake_us;
     redlock_status status; /* DONE: REDLOCK_OK with an answer; before: why the last attempt failed */
-    int64_t code;          /* DONE, REDLOCK_OK: the script's code ... */
+    int64_t code;          /* DONE, REDLOCK_OK: the script's code, ... */
+    int64_t server_us;     /* ... the server's clock (0: not told) ... */
     int64_t value[ANSWER_VALUES]; /* ... and integers */
     char text[ANSWER_TEXT];       /* more words for a failed status, or "" */
 } request;
@@ -52,8 +55,10 @@ void request_sent(request *self, int64_t now_us);
 /* When the attempt in flight is to be given up. */
 int64_t request_attempt_deadline_us(const request *self);
 
-/* It was answered (out of ANSWER_CUT: no answer will come, for the reason `cut`). */
+/* It was answered. (ANSWER_CUT: no answer will come.) That more are left is no end: it is READY to ask once more. */
 void request_answered(request *self, const answer *from, int64_t now_us);
+/* It was answered, but something else is to be asked now: READY again. */
+void request_again(request *self);
 void request_cut(request *self, redlock_status why, const char *text, int64_t now_us);
 
 /* READY, but no connection is to be had now: ends if there is no hope, otherwise waits. */

@@ -10,12 +10,12 @@
 #include "wire/answer.h"
 #include "wire/question.h"
 
-static size_t write_waiter(char out[WAITER_SIZE], const keeper *self, const redlock_lock *lock)
+static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redlock_lock *lock)
 {
     if (lock->inbox_number == 0) return 0;
     char channel[CHANNEL_SIZE];
     identity_channel(channel, self->terms.key_prefix, self->terms.who, lock->inbox_number);
-    return waiter_write(out, lock->claim_ms, channel, lock_holder(lock));
+    return inbox_write(out, lock->claim_ms, channel);
 }
 
 static void answered(call *back, const reply *from, int64_t now_us);
@@ -31,7 +31,7 @@ static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t
 
 static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
 {
-    char waiter[WAITER_SIZE];
+    char inbox[INBOX_SIZE];
     bool undoes = lock->state == LOCK_UNDOING;
     question ask = {.script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
                     .key = lock_key(lock),
@@ -42,8 +42,11 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
                     .grace_ms = self->terms.grace_ms,
                     .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
     if (undoes) {
-        ask.waiter = waiter;
-        ask.waiter_length = write_waiter(waiter, self, lock);
+        ask.mode = lock_mode(lock);
+        ask.mode_length = lock->mode_length;
+        ask.inbox = inbox;
+        ask.inbox_length = write_inbox(inbox, self, lock);
+        ask.burial_ms = lock_burial_ms(lock, now_us);
     }
     command cmd;
     lock->by_source = conn_takes_source(&self->lane.command, ask.script, lock->by_source, &lock->insists);
@@ -69,19 +72,17 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     keeper_plan(self, lock, now_us);
 }
 
-static bool is_lease(int64_t ms) { return ms > 0 && ms <= LEASE_MOST_MS; }
-
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    if (lock->state != LOCK_HELD) return;
+    if (lock->state != LOCK_HELD || lock->is_gone) return;
+    standing held;
     bool is_absent = read->kind == ANSWER_CODE && read->code == RENEW_ABSENT;
-    if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && is_lease(read->value[0])) {
+    if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && standing_read(&held, read->value)) {
         counter_add(&self->terms.stats->renewed, 1);
-        lock->by_source = false; /* but not settled: a conversion that was given up may still be carried out */
-        hold_renewed(&lock->hold, lock->call.sent_us, read->value[0]);
-    } else if (is_absent && lock_settle_otherwise(lock)) {
-        lock->hold.renew_at_us = now_us;
-    } else if (is_absent && !lock->is_converting) {
+        lock->by_source = false;
+        lock_told(lock, &held);
+        hold_renewed(&lock->hold, lock->call.sent_us, held.lease_ms);
+    } else if (is_absent) {
         atomic_store(&lock->hold.valid_until_us, 0);
         lock->is_gone = true;
     } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {
@@ -102,8 +103,7 @@ static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t n
 /* With the mutex. True when the lock is to be freed. */
 static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    bool is_absent = read->kind == ANSWER_CODE && read->code == RELEASE_ABSENT;
-    if (is_absent && lock_settle_otherwise(lock)) {
+    if (read->kind == ANSWER_CODE && read->code == CODE_MORE) {
         lock->hold.renew_at_us = now_us;
         return false;
     }

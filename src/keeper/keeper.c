@@ -205,6 +205,7 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
         int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
         lock->state = LOCK_UNDOING;
         lock->undo_until_us = now_us + (span_us > undo_least_us ? span_us : undo_least_us);
+        if (lock->unanswered_us > 0) lock->undo_until_us += LATE_MOST_US;
         if (self->is_closing) lock->undo_until_us = self->closing_until_us;
         lock->hold.renew_at_us = now_us;
         lock->hold.failures = 0;
@@ -238,68 +239,44 @@ void keeper_cancel(keeper *self, uint64_t id)
     pthread_mutex_unlock(&self->mutex);
 }
 
-void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms)
+void lock_told(redlock_lock *lock, const standing *held)
+{
+    version_told(&lock->version, held->fence, held->kind);
+    atomic_store(&lock->kind, version_kind(&lock->version));
+}
+
+/* What was answered before the server said that it has no such holder brings nothing back. */
+void keeper_told(keeper *self, redlock_lock *lock, const standing *held, int64_t sent_us)
 {
     pthread_mutex_lock(&self->mutex);
-    if (lock->state == LOCK_HELD) {
-        hold_extended(&lock->hold, sent_us, lease_ms);
+    if (lock->state == LOCK_HELD && !lock->is_gone) {
+        lock_told(lock, held);
+        hold_extended(&lock->hold, sent_us, held->lease_ms);
         keeper_plan(self, lock, sent_us);
     }
     pthread_mutex_unlock(&self->mutex);
 }
 
-/* With the mutex. */
-static void set_kind(redlock_lock *lock, char kind)
-{
-    lock->bytes[lock_holder(lock) - lock->bytes] = kind;
-    atomic_store(&lock->kind, kind);
-    lock->kind_changes++;
-    lock->nonce = -1; /* a renewal under way asked for the holder that it no longer is: its answer is void */
-}
-
-static char other_kind(char kind) { return kind == KIND_SHARED ? KIND_EXCLUSIVE : KIND_SHARED; }
-
-void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to)
+version keeper_known(keeper *self, const redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    lock->is_converting = true;
-    lock->is_unsettled = false;
-    set_kind(lock, other_kind(to));
+    version known = lock->version;
+    pthread_mutex_unlock(&self->mutex);
+    return known;
+}
+
+void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence)
+{
+    pthread_mutex_lock(&self->mutex);
+    version_doubted(&lock->version, fence);
+    atomic_store(&lock->kind, version_kind(&lock->version));
     pthread_mutex_unlock(&self->mutex);
 }
 
-void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled)
+int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us)
 {
-    pthread_mutex_lock(&self->mutex);
-    lock->is_converting = false;
-    lock->is_unsettled = !is_settled;
-    set_kind(lock, kind);
-    pthread_mutex_unlock(&self->mutex);
-}
-
-char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out, unsigned *kind_changes)
-{
-    pthread_mutex_lock(&self->mutex);
-    *kind_changes = lock->kind_changes;
-    memcpy(out, lock_holder(lock), lock->holder_length);
-    pthread_mutex_unlock(&self->mutex);
-    return out;
-}
-
-bool lock_settle_otherwise(redlock_lock *lock)
-{
-    if (!lock->is_unsettled) return false;
-    lock->is_unsettled = false;
-    set_kind(lock, other_kind(lock_kind(lock)));
-    return true;
-}
-
-bool keeper_settle_otherwise(keeper *self, redlock_lock *lock)
-{
-    pthread_mutex_lock(&self->mutex);
-    bool is_otherwise = lock_settle_otherwise(lock);
-    pthread_mutex_unlock(&self->mutex);
-    return is_otherwise;
+    int64_t left_us = lock->unanswered_us + LATE_MOST_US - now_us;
+    return lock->unanswered_us > 0 && left_us > 0 ? left_us / US_PER_MS + 1 : 0;
 }
 
 void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us)
@@ -324,15 +301,6 @@ void keeper_lost(keeper *self, redlock_lock *lock)
     pthread_mutex_lock(&self->mutex);
     lose(self, lock);
     pthread_mutex_unlock(&self->mutex);
-}
-
-bool keeper_found_absent(keeper *self, redlock_lock *lock, unsigned kind_changes)
-{
-    pthread_mutex_lock(&self->mutex);
-    bool proves = !lock->is_converting && !lock->is_unsettled && lock->kind_changes == kind_changes;
-    if (proves) lose(self, lock);
-    pthread_mutex_unlock(&self->mutex);
-    return proves;
 }
 
 bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) == thread_number(); }

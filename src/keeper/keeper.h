@@ -29,6 +29,7 @@
 #include <stdatomic.h>
 
 #include "engine/hold.h"
+#include "engine/version.h"
 #include "keeper/alarm.h"
 #include "keeper/operation.h"
 #include "keeper/poller.h"
@@ -55,20 +56,19 @@ struct redlock_lock {
     _Atomic uint64_t fence;
     uint64_t number; /* of the hold; its hold id ends in it */
     uint64_t name_hash;
-    unsigned kind_changes; /* how often the kind was set anew: an absent holder of an earlier one proves nothing */
     uint64_t thread;       /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
     unsigned depth;        /* ... how often a reentrant hold was entered */
     int64_t acquired_us;
     int64_t claim_ms; /* with inbox_number: what an undo needs to name the waiter's member */
     int64_t undo_until_us;
+    int64_t unanswered_us; /* when an acquire of this hold was sent that may still be carried out; 0: none */
+    version version;       /* what the server told of it; with the mutex */
     int64_t nonce; /* of the errand under way */
     enum lock_state state;
-    _Atomic char kind; /* the first letter of the holder */
+    _Atomic char kind; /* that is believed: see engine/version.h */
     _Atomic bool is_lost;
     _Atomic bool is_closed; /* undone by the client's close; the user still has the handle */
     bool is_reentrant;
-    bool is_converting;        /* an upgrade or downgrade is under way: an absent holder proves nothing */
-    _Atomic bool is_unsettled; /* one ended without an answer: the holder has this kind, or the other one */
     bool is_listed;
     bool is_calling_back; /* on_lost is running */
     bool is_abandoned;    /* the user let go while the errand was out: its answer frees the lock */
@@ -82,18 +82,17 @@ struct redlock_lock {
     unsigned users;        /* extensions under way, which the handle outlives */
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length;
-    uint16_t mode_length, owner_length, hold_id_length; /* within the holder; the owner ends the mode */
-    char bytes[];                                       /* key, name, holder; each with a NUL */
+    uint16_t owner_length;                 /* without its mark; 0: none. It begins the holder ... */
+    uint16_t hold_id_length, mode_length;  /* ... and this follows */
+    char bytes[];                          /* key, name, holder, mode; each with a NUL */
 };
 
 static inline const char *lock_key(const redlock_lock *lock) { return lock->bytes; }
 static inline const char *lock_name(const redlock_lock *lock) { return lock->bytes + lock->key_length + 1; }
 static inline const char *lock_holder(const redlock_lock *lock) { return lock_name(lock) + lock->name_length + 1; }
-static inline const char *lock_hold_id(const redlock_lock *lock) { return lock_holder(lock) + lock->mode_length + 1; }
-static inline const char *lock_owner(const redlock_lock *lock)
-{
-    return lock_holder(lock) + lock->mode_length - lock->owner_length;
-}
+static inline const char *lock_mode(const redlock_lock *lock) { return lock_holder(lock) + lock->holder_length + 1; }
+static inline const char *lock_owner(const redlock_lock *lock) { return lock_holder(lock) + 1; }
+static inline const char *lock_hold_id(const redlock_lock *lock) { return lock_owner(lock) + lock->owner_length + 1; }
 static inline char lock_kind(const redlock_lock *lock)
 {
     return atomic_load_explicit(&lock->kind, memory_order_relaxed);
@@ -160,19 +159,13 @@ void keeper_unuse(keeper *self, redlock_lock *lock);
 /* Takes over a forgotten lock, or one whose acquisition is owed, and undoes it on the server. */
 void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);
 
-/* A lease was extended by a request sent at sent_us. */
-void keeper_extended(keeper *self, redlock_lock *lock, int64_t sent_us, int64_t lease_ms);
+/* An answer to an extension or a conversion, sent at sent_us, tells how the hold stands. */
+void keeper_told(keeper *self, redlock_lock *lock, const standing *held, int64_t sent_us);
 
-/* A conversion to the kind `to` (the first letter of its holder) begins; and ends, with that kind or the one before, or
- * unsettled: then whatever finds the holder absent looks for it under the other kind, once. */
-void keeper_begin_conversion(keeper *self, redlock_lock *lock, char to);
-void keeper_end_conversion(keeper *self, redlock_lock *lock, char kind, bool is_settled);
-
-/* Copies the holder's member as it is now, and returns the copy; *kind_changes tells it from earlier and later ones. */
-char *keeper_copy_holder(keeper *self, const redlock_lock *lock, char *out, unsigned *kind_changes);
-
-/* The holder was absent: true if the lock was unsettled, and now has the other kind for good. */
-bool keeper_settle_otherwise(keeper *self, redlock_lock *lock);
+/* The version that is known of it: the fence that a conversion is to be made for. A conversion for a fence is about to
+ * be sent: from now on no more is believed than what holds whether it is carried out or not. */
+version keeper_known(keeper *self, const redlock_lock *lock);
+void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence);
 
 /* From now on the lock is no longer renewed: it lasts for the lease that it has. */
 void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);
@@ -180,9 +173,9 @@ void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);
 
-/* The server was asked for the holder as keeper_copy_holder gave it, and has none: the same, and true; or false, where
- * that proves nothing, since a conversion is under way, unsettled, or was since then. */
-bool keeper_found_absent(keeper *self, redlock_lock *lock, unsigned kind_changes);
+/* For how long, in ms from now, the hold's id is to be refused by the server: as long as an acquire of it may still
+ * arrive. 0: none can. */
+int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us);
 
 /* Hands an asynchronous operation in, and cancels one, from any thread. */
 redlock_status keeper_submit(keeper *self, operation *op);

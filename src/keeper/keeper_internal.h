@@ -16,8 +16,8 @@ void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us);
 /* Takes the lock out of the keeper's list. With the mutex. */
 void keeper_unlist(keeper *self, redlock_lock *lock);
 
-/* As keeper_settle_otherwise, with the mutex. */
-bool lock_settle_otherwise(redlock_lock *lock);
+/* The version that an answer tells, with the mutex. */
+void lock_told(redlock_lock *lock, const standing *held);
 
 /* The undo is over, well or not. With the mutex. True when the lock is now to be freed, without the mutex. */
 bool keeper_end_undo(keeper *self, redlock_lock *lock);

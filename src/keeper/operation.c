@@ -175,7 +175,7 @@ static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
     catch_up(keeps, op, now_us);
     keep_deadline(op, now_us);
     while (engine->state != ACQUIRE_DONE) {
-        drive_advance(on, engine, &op->asks, op->waiter_length, keeps->terms.nonces, now_us);
+        drive_advance(on, engine, &op->asks, op->inbox_length, keeps->terms.nonces, now_us);
         if (engine->state == ACQUIRE_DONE || !drive_can_go_on(on, engine)) break;
     }
     if (engine->state == ACQUIRE_DONE) tell(keeps, op, engine->status, now_us);

@@ -38,7 +38,7 @@ struct operation {
     bool outlasts_close; /* a release: closing waits for it, as long as it waits at all */
     bool is_at_once;     /* nothing to ask: finishes with `status` in the next turn */
     redlock_status status;
-    size_t waiter_length;
+    size_t inbox_length;
     timer timer;
     unsigned inbox_seen;        /* operations.inbox_changes, when it last heard of the inbox */
     directory_entry entry;      /* in by_id; its number is the id */

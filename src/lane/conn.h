@@ -65,6 +65,7 @@ typedef struct conn_config {
 typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
+    _Atomic bool told_unheard; /* see lane_distrust_inbox */
 } conn_counters;
 
 enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_SECURING, CONN_GREETING, CONN_OPEN };

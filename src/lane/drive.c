@@ -17,13 +17,19 @@ static const lane_listener to_acquire = {opened, lost, granted};
 
 static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces, int64_t now_us)
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces, int64_t now_us)
 {
     acquire_tick(op, now_us);
+    if (op->distrusts_inbox) {
+        op->distrusts_inbox = false;
+        lane_distrust_inbox(on, op->asks.sent_us, op->unheard > 1, now_us);
+    }
     if (acquire_wants_inbox(op)) lane_open_inbox(on, now_us);
+    if (op->state == ACQUIRE_SUBSCRIBING && on->inbox_is_subscribed) acquire_inbox_opened(op, now_us);
     if (op->state != ACQUIRE_TRYING && op->state != ACQUIRE_ASKING) return;
     if (op->asks.state == REQUEST_READY) {
-        asks->question.waiter_length = acquire_queues(op) ? waiter_length : 0;
+        asks->question.inbox_length = acquire_queues(op) ? inbox_length : 0;
+        asks->question.arrival_us = acquire_queues(op) ? op->arrival_us : 0;
         asks->question.nonce = atomic_fetch_add_explicit(nonces, 1, memory_order_relaxed);
     }
     exchange_advance(asks, now_us);
@@ -53,12 +59,12 @@ static void obey(acquire *op, const lane_stops *stops)
 
 void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonces, lane_stops *stops)
 {
-    size_t waiter_length = asks->question.waiter_length;
+    size_t inbox_length = asks->question.inbox_length;
     on->listener = &to_acquire;
     on->listener_arg = op;
     on->may_sleep_on_inbox = true;
     while (op->state != ACQUIRE_DONE) {
-        drive_advance(on, op, asks, waiter_length, nonces, clock_now_us());
+        drive_advance(on, op, asks, inbox_length, nonces, clock_now_us());
         if (op->state == ACQUIRE_DONE || drive_can_go_on(on, op)) continue;
         on->awaits_message = acquire_is_waiting(op);
         lane_pump(on, drive_wake_us(on, op, asks), stops);

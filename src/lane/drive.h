@@ -8,15 +8,15 @@
 
 #include "lane/lane.h"
 
-/* One round of everything that needs no waiting. waiter_length is that of the waiter's member in the question. */
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t waiter_length, _Atomic int64_t *nonces,
+/* One round of everything that needs no waiting. inbox_length is that of the inbox in the question. */
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,
                    int64_t now_us);
 
 /* Is there another round to be made without waiting? If not: until when to wait. */
 bool drive_can_go_on(const lane *on, const acquire *op);
 int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
 
-/* Asks until the acquisition is done. `asks` carries the question with the waiter's member. Its nonces are
+/* Asks until the acquisition is done. `asks` carries the question with the inbox. Its nonces are
  * drawn from `nonces`, a new one for each question. */
 void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonces, lane_stops *stops);
 

@@ -30,7 +30,9 @@ static void answered(call *back, const reply *from, int64_t now_us)
     if (read.kind == ANSWER_CODE && read.nonce != self->question.nonce) read.kind = ANSWER_MALFORMED;
     if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
     if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
-    request_answered(self->request, &read, now_us);
+    bool asks_again = read.kind == ANSWER_CODE && self->asks_again != NULL && self->asks_again(self, &read);
+    if (asks_again) request_again(self->request);
+    else request_answered(self->request, &read, now_us);
     if (self->on_moved != NULL) self->on_moved(self);
 }
 
@@ -41,6 +43,7 @@ static void submit(exchange *self, int64_t now_us)
         self->request->by_source =
             conn_takes_source(self->on, self->question.script, self->request->by_source, &self->insists);
     question_command(&cmd, &self->question, self->request->by_source);
+    if (self->before_sending != NULL) self->before_sending(self);
     request_sent(self->request, now_us);
     self->call.answered = answered;
     self->call.deadline_us = self->shares_connection ? now_us + self->request->timeout_us

@@ -16,6 +16,11 @@ struct exchange {
     question question;
     /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
     void (*on_reply)(exchange *self, const reply *from);
+    /* About to be sent; may be NULL. */
+    void (*before_sending)(exchange *self);
+    /* Sees a good answer before the request does, and may ask something else at once (true); may be NULL. */
+    bool (*asks_again)(exchange *self, const answer *from);
+    void *about; /* for these two */
     /* Something came back, and the request moved; may be NULL. May not end the exchange. */
     void (*on_moved)(exchange *self);
     void *owner;

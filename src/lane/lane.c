@@ -3,6 +3,7 @@
 #include "lane/lane.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -98,6 +99,19 @@ void lane_open_inbox(lane *self, int64_t now_us)
 int64_t lane_inbox_wake_us(const lane *self)
 {
     return self->inbox.state == CONN_CLOSED ? self->inbox.retry_at_us : NEVER;
+}
+
+void lane_distrust_inbox(lane *self, int64_t sent_us, bool is_again, int64_t now_us)
+{
+    static const char why[] = "nobody hears the inbox on the server that has the lock";
+    const conn_config *config = self->inbox.config;
+    bool is_first = is_again && config->counters != NULL && !atomic_exchange(&config->counters->told_unheard, true);
+    if (is_first)
+        log_line(config->log, REDLOCK_LOG_WARNING,
+                 "%s: do commands and messages reach different servers? Waiting goes on by asking", why);
+    if (!self->inbox_is_subscribed || self->subscription.sent_us > sent_us) return;
+    conn_close(&self->inbox, REDLOCK_ERR_UNAVAILABLE, why, now_us);
+    lane_notice_inbox_loss(self, now_us);
 }
 
 /* A connection that rested is readable only if the server closed it. */

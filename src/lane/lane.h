@@ -28,7 +28,7 @@ struct lane {
     bool inbox_is_subscribed;
     bool inbox_awaits_connection;
     call subscription;
-    bool subscription_is_in_flight;
+    bool subscription_is_in_flight; /* its sent_us: since when the inbox may be counted on */
     unsigned number;
     char channel[CHANNEL_SIZE];
     size_t channel_length;
@@ -48,6 +48,10 @@ void lane_refresh(lane *self, int64_t now_us);
 
 /* Opens the inbox and subscribes, as far as that goes without waiting, and tells the listener what came of it. */
 void lane_open_inbox(lane *self, int64_t now_us);
+
+/* The server said, to a question sent at sent_us, that nobody hears this inbox: unless it was subscribed since, it is
+ * closed, and told to be lost. `is_again`: that was no accident, and is logged, once for all lanes. */
+void lane_distrust_inbox(lane *self, int64_t sent_us, bool is_again, int64_t now_us);
 
 /* When lane_open_inbox has something to do again, by the clock. */
 int64_t lane_inbox_wake_us(const lane *self);

@@ -103,12 +103,13 @@ static bool is_integer(const reply *from, size_t at)
 
 static void read_integers(answer *out, const reply *from)
 {
-    if (!is_integer(from, 0) || !is_integer(from, 1)) return;
+    if (!is_integer(from, 0) || !is_integer(from, 1) || !is_integer(from, 2)) return;
     out->kind = ANSWER_CODE;
     out->code = from->items[0].integer;
     out->nonce = from->items[1].integer;
-    for (size_t i = 0; i < ANSWER_VALUES && is_integer(from, i + 2); i++) {
-        out->value[i] = from->items[i + 2].integer;
+    out->server_us = from->items[2].integer;
+    for (size_t i = 0; i < ANSWER_VALUES && is_integer(from, i + 3); i++) {
+        out->value[i] = from->items[i + 3].integer;
     }
 }
 
@@ -121,6 +122,18 @@ void answer_read(answer *out, const reply *from)
         out->kind = answer_error_kind(from->text, from->length);
         text_escape(out->text, sizeof out->text, from->text, from->length);
     }
+}
+
+_Bool standing_read(standing *out, const int64_t value[ANSWER_VALUES])
+{
+    bool is_one = value[0] > 0 && value[0] <= FENCE_MOST && (value[1] == 1 || value[1] == 2) && value[2] > 0 &&
+                  value[2] <= SPAN_MOST;
+
+    if (!is_one) return false;
+    *out = (standing){.fence = (uint64_t)value[0],
+                      .kind = value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED,
+                      .lease_ms = value[2]};
+    return true;
 }
 
 typedef struct rest {
@@ -149,33 +162,47 @@ static bool take_number(rest *from, uint64_t *number, uint64_t max)
     return decimal_read(number, word, length, max);
 }
 
-static bool is_hold_id(const char *word, size_t length)
+/* One field of a member: printable, so that it may be shown. */
+static bool is_field(const char *word, size_t length, size_t most)
 {
-    if (length == 0 || length >= HOLD_ID_SIZE) return false;
+    if (length == 0 || length > most) return false;
     for (size_t i = 0; i < length; i++) {
         if (word[i] <= ' ' || word[i] > '~') return false;
     }
     return true;
 }
 
+/* The holder's three fields, and the space behind them. */
+static bool take_holder(rest *from, grant *out)
+{
+    const char *owner, *who;
+    size_t owner_length = take_word(from, &owner);
+
+    if (!is_field(owner, owner_length, OWNER_FIELD_SIZE - 1) || (owner[0] != '-' && owner[0] != '@')) return false;
+    out->hold_id_length = take_word(from, &out->hold_id);
+    if (!is_field(out->hold_id, out->hold_id_length, HOLD_ID_SIZE - 1)) return false;
+    size_t who_length = take_word(from, &who);
+
+    out->holder = owner;
+    out->holder_length = (size_t)(who + who_length - owner);
+    return who_length > 0 && who_length < WHO_SIZE;
+}
+
 _Bool grant_read(grant *out, const char *payload, size_t length)
 {
     rest from = {payload, length};
     const char *verb;
-    uint64_t fence, lease_ms, server_us;
+    uint64_t lease_ms, server_us;
 
     *out = (grant){0};
-    /* The last number has no space after it, nor does anything else follow. */
-    if (length == 0 || payload[length - 1] == ' ') return false;
     if (take_word(&from, &verb) != 5 || memcmp(verb, "grant", 5) != 0) return false;
-
-    out->hold_id_length = take_word(&from, &out->hold_id);
-    if (!is_hold_id(out->hold_id, out->hold_id_length)) return false;
-    if (!take_number(&from, &fence, UINT64_MAX) || fence == 0) return false;
-    if (!take_number(&from, &lease_ms, INT64_MAX) || lease_ms == 0) return false;
-    if (!take_number(&from, &server_us, INT64_MAX) || from.left > 0) return false;
-    out->fence = fence;
+    if (!take_number(&from, &out->fence, FENCE_MOST) || out->fence == 0) return false;
+    if (!take_number(&from, &lease_ms, SPAN_MOST) || lease_ms == 0) return false;
+    if (!take_number(&from, &server_us, NUMBER_MOST) || server_us == 0) return false;
+    if (!take_holder(&from, out) || from.left == 0) return false;
     out->lease_ms = (int64_t)lease_ms;
     out->server_us = (int64_t)server_us;
+    out->key = from.at;
+    out->key_length = from.left;
     return true;
 }

@@ -9,7 +9,7 @@
 
 #include "wire/script.h"
 
-enum { COMMAND_ARGS = 12, COMMAND_NUMBERS = 4, COMMAND_NUMBER_SIZE = 24 };
+enum { COMMAND_ARGS = 12, COMMAND_NUMBERS = 5, COMMAND_NUMBER_SIZE = 24 };
 
 typedef struct command {
     int argc;

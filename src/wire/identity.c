@@ -84,15 +84,15 @@ size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identi
     return written(length, CHANNEL_SIZE);
 }
 
-size_t holder_write(char out[HOLDER_SIZE], const char *mode_field, const char *hold_id, const char *who)
+size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id, const char *who)
 {
-    size_t mode_length = strnlen(mode_field, MODE_SIZE - 1);
+    size_t owner_length = strnlen(owner_field, OWNER_FIELD_SIZE - 1);
     size_t id_length = strnlen(hold_id, HOLD_ID_SIZE - 1);
     size_t who_length = strnlen(who, WHO_SIZE - 1);
 
     size_t at = 0;
-    memcpy(out, mode_field, mode_length);
-    at += mode_length;
+    memcpy(out, owner_field, owner_length);
+    at += owner_length;
     out[at++] = ' ';
     memcpy(out + at, hold_id, id_length);
     at += id_length;
@@ -103,9 +103,9 @@ size_t holder_write(char out[HOLDER_SIZE], const char *mode_field, const char *h
     return at;
 }
 
-size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder)
+size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel)
 {
-    return written(snprintf(out, WAITER_SIZE, "%" PRId64 " %s %s", claim_ms, channel, holder), WAITER_SIZE);
+    return written(snprintf(out, INBOX_SIZE, "%" PRId64 " %s", claim_ms, channel), INBOX_SIZE);
 }
 
 /* Takes one field and the space that ends it off the front; false when it is empty or has no end. */
@@ -121,34 +121,40 @@ static bool take_field(const char **at, size_t *left, const char **field, size_t
     return true;
 }
 
-_Bool holder_read(member_parts *parts, const char *member, size_t length)
+static bool take_holder(member_parts *parts, const char *member, size_t length)
 {
-    const char *field;
-    size_t field_length;
+    const char *owner;
+    size_t owner_length;
 
-    *parts = (member_parts){0};
-    if (!take_field(&member, &length, &field, &field_length)) return false;
-    if (!mode_read(&parts->mode, field, field_length)) return false;
+    if (!take_field(&member, &length, &owner, &owner_length)) return false;
+    if (owner[0] != '@' && !(owner[0] == '-' && owner_length == 1)) return false;
+    parts->owner = owner + 1;
+    parts->owner_length = owner_length - 1;
+    if (owner[0] == '@' && parts->owner_length == 0) return false;
     if (!take_field(&member, &length, &parts->hold_id, &parts->hold_id_length)) return false;
-    if (length == 0) return false;
     parts->who = member;
     parts->who_length = length;
-    return true;
+    return length > 0 && memchr(member, ' ', length) == NULL;
+}
+
+_Bool holder_read(member_parts *parts, const char *member, size_t length)
+{
+    *parts = (member_parts){0};
+    return take_holder(parts, member, length);
 }
 
 _Bool waiter_read(member_parts *parts, const char *member, size_t length)
 {
-    const char *claim, *channel;
-    size_t claim_length, channel_length;
+    const char *claim, *field;
+    size_t claim_length, field_length;
     uint64_t claim_ms;
 
     *parts = (member_parts){0};
     if (!take_field(&member, &length, &claim, &claim_length)) return false;
     if (!decimal_read(&claim_ms, claim, claim_length, INT64_MAX) || claim_ms == 0) return false;
-    if (!take_field(&member, &length, &channel, &channel_length)) return false;
-    if (!holder_read(parts, member, length)) return false;
+    if (!take_field(&member, &length, &parts->channel, &parts->channel_length)) return false;
+    if (!take_field(&member, &length, &field, &field_length)) return false;
+    if (!mode_read(&parts->mode, field, field_length)) return false;
     parts->claim_ms = (int64_t)claim_ms;
-    parts->channel = channel;
-    parts->channel_length = channel_length;
-    return true;
+    return take_holder(parts, member, length);
 }

@@ -15,8 +15,8 @@ enum {
     HOLD_ID_SIZE = 32,    /* client id, '.', counter in base 36, NUL */
     WHO_SIZE = 100,       /* host (16), ':', pid, ':', name (64), NUL */
     CHANNEL_SIZE = 300,   /* key prefix, "inbox:", client id, '.', inbox number, NUL */
-    HOLDER_SIZE = MODE_SIZE + HOLD_ID_SIZE + WHO_SIZE,
-    WAITER_SIZE = HOLDER_SIZE + CHANNEL_SIZE + 24
+    HOLDER_SIZE = OWNER_FIELD_SIZE + HOLD_ID_SIZE + WHO_SIZE,
+    INBOX_SIZE = CHANNEL_SIZE + 24 /* claim ms, ' ', channel, NUL */
 };
 
 typedef struct identity {
@@ -34,25 +34,27 @@ void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t cou
 /* "<prefix>inbox:<client id>.<number>"; returns the length. */
 size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self, unsigned number);
 
-/* "<mode> <hold id> <who>"; returns the length. */
-size_t holder_write(char out[HOLDER_SIZE], const char *mode_field, const char *hold_id, const char *who);
+/* "<owner> <hold id> <who>"; returns the length. */
+size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id, const char *who);
 
-/* "<claim ms> <channel> <holder>"; returns the length. */
-size_t waiter_write(char out[WAITER_SIZE], int64_t claim_ms, const char *channel, const char *holder);
+/* "<claim ms> <channel>": where a waiter is told, and what begins its member; returns the length. */
+size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel);
 
 /* The parts of a member as read back from a server. The pointers go into the member. */
 typedef struct member_parts {
-    int64_t claim_ms; /* waiters */
-    const char *channel;
-    size_t channel_length; /* waiters; 0 for a holder */
-    mode mode;
+    int64_t claim_ms;    /* waiters */
+    const char *channel; /* waiters */
+    size_t channel_length;
+    mode mode;         /* waiters */
+    const char *owner; /* percent-encoded; length 0 for none */
+    size_t owner_length;
     const char *hold_id;
     size_t hold_id_length;
     const char *who;
     size_t who_length;
 } member_parts;
 
-/* False when the bytes are not a member of the kind. */
+/* "<owner> <hold id> <who>" and "<claim ms> <channel> <mode> <holder>": false when the bytes are no such member. */
 _Bool holder_read(member_parts *parts, const char *member, size_t length);
 _Bool waiter_read(member_parts *parts, const char *member, size_t length);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * The mode of a holder or waiter, the first field of its member:
+ * What a request asks for, and for whom: the mode of a waiter's member, and the owner of a holder's.
  *
- *     kind   policy   limit     owner
- *     x|s    ""|f|w   ""|/n     ""|@owner
+ *     mode   kind   policy   limit          owner
+ *            x|s    ""|f|w   ""|/n          -|@owner
  *
- * "x" excludes everyone; "sf/3@txn-77" shares with at most two others, fairly, for the owner "txn-77". The owner is percent-encoded where it is not
+ * "x" excludes everyone; "sf/3" shares with at most two others, fairly. An owner is percent-encoded where it is not
  * printable. Pure. */
 #ifndef REDLOCK_WIRE_MODE_H
 #define REDLOCK_WIRE_MODE_H
@@ -15,7 +15,8 @@
 
 enum {
     MODE_OWNER_MAX = 64,                      /* bytes of an owner */
-    MODE_SIZE = 2 + 12 + 1 + 3 * MODE_OWNER_MAX + 1
+    MODE_SIZE = 2 + 12 + 1,                   /* as text, with a NUL */
+    OWNER_FIELD_SIZE = 1 + 3 * MODE_OWNER_MAX + 1
 };
 
 enum { KIND_EXCLUSIVE = 'x', KIND_SHARED = 's' };
@@ -25,14 +26,15 @@ typedef struct mode {
     char kind;
     char policy;
     uint32_t permits; /* of a shared hold; 0: no limit */
-    const char *owner; /* bytes when written; percent-encoded when read; length 0 for none */
-    size_t owner_length;
 } mode;
 
-/* Returns the length. The owner has at most MODE_OWNER_MAX bytes. */
+/* Returns the length. */
 size_t mode_write(char out[MODE_SIZE], const mode *from);
 
-/* False when the field is not a mode. The owner points into the field. */
+/* False when the field is not a mode. */
 bool mode_read(mode *out, const char *field, size_t length);
+
+/* The owner's bytes, at most MODE_OWNER_MAX, as a field; length 0 for nobody. Returns the field's length. */
+size_t owner_write(char out[OWNER_FIELD_SIZE], const char *owner, size_t length);
 
 #endif
