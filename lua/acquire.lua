@@ -22,13 +22,19 @@
 
 local call, argv, key = redis.call, ARGV, KEYS[1]
 local holder, ttl, grace, nonce = argv[1], argv[2] + 0, argv[3] + 0, argv[4] + 0
-local mode, inbox, told_arrival, hint = argv[5] or 'x', argv[6] or '', (argv[7] or 0) + 0, (argv[8] or 0) + 0
+local mode, inbox, told_arrival, hint = argv[5] or 'x', argv[6], (argv[7] or 0) + 0, (argv[8] or 0) + 0
 
 -- The mode is nearly always one letter.
-local kind, limit = mode, ''
+if mode == '' then mode = 'x' end
+local kind, limit, channel = mode, '', nil
 if mode ~= 'x' and mode ~= 's' then
   kind, limit = string.match(mode, '^([xs])[fw]?(.*)$')
   if limit ~= '' then limit = string.match(limit or '', '^/([1-9]%d*)$') end
+end
+if inbox and inbox ~= '' then
+  local claim
+  claim, channel = string.match(inbox, '^([1-9]%d*) ([^ ]+)$')
+  if not claim or tonumber(claim) > SPAN_MOST then kind = nil end
 end
 if not (kind and limit and ttl >= 1 and ttl <= SPAN_MOST and ttl % 1 == 0
     and grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and nonce >= -NUMBER_MOST and nonce <= NUMBER_MOST
@@ -75,7 +81,7 @@ end
 --@include line
 
 -- Where it stands among those that wait for the same kind, and the claim of the one ahead of it.
-local waiter = inbox ~= '' and inbox .. ' ' .. mode .. ' ' .. holder
+local waiter = channel and inbox .. ' ' .. mode .. ' ' .. holder
 local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
 local function place()
   local rank = call('ZRANK', key, waiter)
@@ -95,14 +101,14 @@ local function join()
 end
 
 -- The last short ones: it is held exclusively, by ourselves or by one stranger, and will be for a while.
-local first = call('ZRANGE', key, '1', '1', 'WITHSCORES')
-local lease = (first[2] or 0) - now_ms
-if lease > 0 and lease < SHARED_BAND - now_ms and string.find(first[1], '^[-@][^ ]* [^ ]+ [^ ]+$') then
-  if first[1] == holder then
+local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+local first, lease = two[3], (two[4] or 0) - now_ms
+if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' and string.find(first, '^[-@][^ ]* [^ ]+ [^ ]+$') then
+  if first == holder then
     if waiter then call('ZREM', key, waiter) end
     return {1, nonce, now_us, last_fence(), 1, lease}
   end
-  local owner = string.match(first[1], '^[^ ]+ ')
+  local owner = string.match(first, '^[^ ]+ ')
   local is_alone = owner == '- '
     or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '-inf', '(READER_BAND') == 2
   if is_alone and not waiter then
@@ -143,9 +149,10 @@ end
 if owner then
   local writes = is_inside(now_ms, '(SHARED_BAND')
   local reads = is_inside(now_ms + SHARED_BAND, '(READER_BAND')
-  if writes and kind == 's' or reads and kind == 'x' then return {4, nonce, now_us} end
+  local is_other = writes and kind == 's' or reads and kind == 'x'
+  if waiter and (writes or reads) then drop({{member = waiter, hold_id = hold_id_of(holder)}}) end
+  if is_other then return {4, nonce, now_us} end
   if writes or reads then
-    if waiter then call('ZREM', key, waiter) end
     call('ZADD', key, decimal(ends), holder)
     expire(expiry)
     return {1, nonce, now_us, last_fence(), kind == 'x' and 1 or 2, ttl}
@@ -156,23 +163,22 @@ end
 local function has_room()
   local count = call('ZCOUNT', key, 'READER_BAND', '+inf')
   if count < QUEUE_MOST then return true end
-  local from = math.max(0, now_us % count - PORTION_MOST)
-  for at = from, from + PORTION_MOST - 1, PAGE_SIZE_MOST do
-    living(call('ZRANGEBYSCORE', key, 'READER_BAND', '+inf', 'LIMIT', decimal(at), 'PAGE_SIZE_MOST'))
+  local at = math.max(0, now_us % count - PORTION_MOST)
+  for _ = 1, PORTION_MOST, PAGE_SIZE_MOST do
+    at = at + #living(call('ZRANGEBYSCORE', key, 'READER_BAND', '+inf', 'LIMIT', decimal(at), 'PAGE_SIZE_MOST'))
   end
   return call('ZCOUNT', key, 'READER_BAND', '+inf') < QUEUE_MOST
 end
 
 -- Everyone else enters from the queue. Who does not want to wait stands in it for as long as this call.
 local is_tried = not waiter and count_exclusive() == 0 and (kind == 's' or count_shared() == 0)
-if is_tried then waiter = '1 - ' .. mode .. ' ' .. holder end
+local is_full = false
+if is_tried then waiter, arrival = '1 - ' .. mode .. ' ' .. holder, now_us end
 if waiter then
   self, self_lease = waiter, ttl
   if call('ZRANK', key, waiter) then call('ZREM', key, '?' .. hold_id_of(holder))
-  elseif not has_room() then
-    return {3, nonce, now_us, 0, call('ZCOUNT', key, 'READER_BAND', '+inf')}
-  end
-  arrival = join()
+  else is_full = not is_tried and not has_room() end
+  if not is_full then arrival = join() end
 end
 hand_over()
 if is_tried and not granted then
@@ -182,12 +188,13 @@ end
 if longest > 0 then expire(longest + grace) end
 if granted then return {1, nonce, now_us, granted, kind == 'x' and 1 or 2, ttl} end
 if refusal then return refusal end
+if is_full then return {3, nonce, now_us, 0, call('ZCOUNT', key, 'READER_BAND', '+inf')} end
 if more then return {7, nonce, now_us} end
 
 -- Not now. The lease told is that of the holder that ends last; where permits count, of the reader that ends
 -- first; and never more than the time for which somebody may still bar others.
 local highest, one = '(READER_BAND', {}
-if limit ~= '' then
+if limit ~= '' and kind == 's' then
   local lowest = '(' .. decimal(now_ms + SHARED_BAND)
   one = call('ZRANGEBYSCORE', key, lowest, highest, 'WITHSCORES', 'LIMIT', '0', '1')
 end

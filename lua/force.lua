@@ -41,5 +41,6 @@ if named > 0 then
   if refusal then return refusal end
 end
 if code == 1 and longest > 0 then code = 2 end
+local last = last_fence()
 if code == 1 and call('ZCOUNT', key, '(0', '+inf') == 0 and call('ZCARD', key) > 0 then let_linger() end
-return {more and 7 or code, nonce, now_us, last_fence(), held}
+return {more and 7 or code, nonce, now_us, last, held}

@@ -30,8 +30,7 @@ end
 -- Some leave while others stay, and nobody waits.
 if is_plain and members > 2 and call('ZCOUNT', key, 'READER_BAND', '+inf') == 0
     and call('ZCOUNT', key, '(0', '(READER_BAND') > 1 then
-  local gone = call('ZREM', key, holder)
-  return {gone, nonce, 0}
+  if call('ZREM', key, holder) == 1 then return {1, nonce, 0} end
 end
 
 --@include now
@@ -42,9 +41,9 @@ end
 local was_there, clock = false, string.format('%d%06d', (now_us - now_us % 1000000) / 1000000, now_us % 1000000)
 if is_plain and members > 2 then
   local three = call('ZRANGEBYSCORE', key, '(-' .. string.format('%.0f', now_us + FENCE_BAND), '+inf', 'LIMIT', '0', '3')
-  local claim, channel, at, hold_id
+  local claim, channel, at
   if three[1] == 'f1' and three[2] == holder and three[3] then
-    claim, channel, at, hold_id = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ([^ ]+) ')
+    claim, channel, at = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ')
   end
   local lease = tonumber(claim or 0)
   local told = lease >= 1 and lease <= SPAN_MOST and redis.pcall('PUBSUB', 'NUMSUB', channel)
