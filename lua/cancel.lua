@@ -15,7 +15,7 @@
 -- {-2, nonce, now us}   the key has no lock of this layout; nothing was done
 
 --@include leaving
-local mode, inbox, burial = argv[5], argv[6] or '', (argv[7] or 0) + 0
+local mode, inbox, burial = argv[5] or '', argv[6] or '', (argv[7] or 0) + 0
 if mode == '' then mode = 'x' end
 grace = grace + 0
 if not (grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and burial >= 0 and burial <= SPAN_MOST and burial % 1 == 0)
