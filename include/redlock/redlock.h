@@ -308,22 +308,23 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_clie
  *
  * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
  *                     overlapped with another holder's
- * REDLOCK_ERR_...     the server could not be told (within timeout_ms, or twice that after an upgrade or downgrade
- *                     whose outcome is unknown); the keeper goes on trying until the lease ends by itself */
+ * REDLOCK_ERR_...     the server could not be told within timeout_ms; the keeper goes on trying until the
+ *                     lease ends by itself */
 REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
 
 /* Makes the lease last `ttl_ms` from now, if that is longer than it lasts already.
  * REDLOCK_OK, REDLOCK_LOST, REDLOCK_ERR_TTL, or why the server could not be asked. */
 REDLOCK_API redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms);
 
-/* Makes an exclusive hold a shared one, without letting go in between; readers that wait enter at once. Done
- * already: REDLOCK_OK. REDLOCK_LOST, REDLOCK_ERR_ARGUMENT for a hold with permits, or why the server could not be asked: then the hold is in
- * either mode, and the call may be repeated. */
+/* Makes an exclusive hold a shared one, without letting go in between; readers that wait enter at once. Read the
+ * fence again afterwards: it is a new one. Done already: REDLOCK_OK. REDLOCK_DEADLOCK when its owner has another
+ * exclusive hold, REDLOCK_LOST, REDLOCK_ERR_ARGUMENT for a hold with permits, or why the server could not be asked:
+ * then the hold counts as shared until an answer tells more, and the call may be repeated. */
 REDLOCK_API redlock_status redlock_downgrade(redlock_lock *lock);
 
-/* Makes a shared hold an exclusive one, with a new fence, if it is the only hold: otherwise REDLOCK_DEADLOCK at once, since
- * two readers that both waited for the other to leave would wait for ever. Release and acquire exclusively instead.
- * The rest is as for redlock_downgrade. */
+/* Makes a shared hold an exclusive one, with a new fence, if it is the only hold: otherwise REDLOCK_DEADLOCK at once,
+ * since two readers that both waited for the other to leave would wait for ever. Release and acquire exclusively
+ * instead. The rest is as for redlock_downgrade. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_upgrade(redlock_lock *lock);
 
 /* The calling thread becomes the owner of a hold that another thread acquired: for handing work over. It matters
@@ -451,7 +452,6 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(redlock_clie
 /* The handle is gone when this returned REDLOCK_OK; or REDLOCK_ERR_CLOSED or _ERR_SYSTEM, and then the lock is released in the
  * background if that is still possible. `done` may be NULL. */
 REDLOCK_API redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
-/* REDLOCK_ERR_TIMEOUT also where an upgrade or a downgrade overtook it: then nothing was extended, or it is not known. */
 REDLOCK_API redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg);
 
 /* An acquisition that is not complete yet completes with REDLOCK_CANCELLED, unless it is being granted just now. */
@@ -498,7 +498,7 @@ REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
 /* A holder or a waiter, as the server has it now. */
 typedef struct redlock_party {
     redlock_mode mode;
-    uint32_t permits;    /* 0: no limit */
+    uint32_t permits;    /* waiters: their limit; 0: none */
     const char *owner;   /* an explicit owner, percent-encoded; "" for none */
     bool is_holder;      /* else it waits; waiters come in the order in which they are served */
     int64_t lease_ms;    /* holders: how long the server keeps it, unless renewed */

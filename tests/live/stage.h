@@ -27,6 +27,7 @@
 
 #include "support/proxy.h"
 #include "support/server.h"
+#include "wire/bands.h"
 
 enum { STAGE_CLIENTS = 8, STAGE_ACTORS = 4, LATE_MS = 20, LATE_INSTRUMENTED_MS = 1000, ATTEMPTS = 5 };
 
@@ -308,6 +309,12 @@ static inline void expect_within(taker *self, int64_t from_us, int64_t most_ms)
 {
     expect_taker(self, REDLOCK_OK);
     assert_in_range(self->took_us - from_us, 0, most_ms * 1000 + (patience_is_instrumented() ? late_us() : 0));
+}
+
+/* As if that had been given out last. */
+static inline void set_last_fence(server *self, const char *name, uint64_t fence)
+{
+    server_number(self, "ZADD redlock:{%s} -%llu f1", name, (unsigned long long)(fence + FENCE_BAND));
 }
 
 /* A waiter that is surely in the queue, as the one that makes it so long. */

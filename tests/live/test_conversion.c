@@ -148,6 +148,42 @@ static void a_conversion_of_unknown_outcome_may_be_turned_back(void **state)
     expect_free(the->other, name);
 }
 
+/* The server executes the downgrade minutes after it was given up: after the upgrade that followed it. */
+static void a_downgrade_that_was_cut_is_void_once_an_upgrade_followed(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, name, EXCLUSIVE());
+    long long named = (long long)redlock_fence(lock);
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    char holder[HOLDER_SIZE];
+    snprintf(holder, sizeof holder, "%.*s", (int)lock->holder_length, lock_holder(lock));
+    const script *late = &scripts[SCRIPT_DOWNGRADE];
+    redisReply *answer = server_command(the->server, "EVAL %b 1 redlock:{%s} %s 30000 5000 1 %lld", late->source,
+                                        late->source_length, name, holder, named);
+    assert_int_equal(answer->element[0]->integer, CONVERT_STALE);
+    freeReplyObject(answer);
+    EXPECT(attempt(the->other, SHARED()), REDLOCK_BUSY);
+    assert_int_equal(redlock_lock_mode(lock), REDLOCK_EXCLUSIVE);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
+static void what_is_in_doubt_is_believed_to_be_shared(void **state)
+{
+    stage *the = *state;
+    redlock_client *behind =
+        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 300));
+    redlock_lock *lock = take(behind, name, EXCLUSIVE());
+    proxy_blackhole(the->proxy, true);
+    EXPECT(redlock_downgrade(lock), REDLOCK_ERR_TIMEOUT);
+    proxy_blackhole(the->proxy, false);
+    assert_int_equal(redlock_lock_mode(lock), REDLOCK_SHARED);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    assert_int_equal(redlock_lock_mode(lock), REDLOCK_EXCLUSIVE);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_free(the->other, name);
+}
+
 static void a_hold_whose_conversion_is_unknown_is_extended_and_released(void **state)
 {
     stage *the = *state;
@@ -208,12 +244,11 @@ static void an_upgrade_with_absurd_numbers_is_not_believed(void **state)
     stage *the = *state;
     static const int64_t numbers[][2] = {{0, LONG_MS}, {-1, LONG_MS}, {INT64_MAX, LONG_MS}, {77, 0}, {77, INT64_MAX}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        char holder[HOLDER_SIZE];
         redlock_lock *lock = take(the->client, name, SHARED());
         uint64_t before = redlock_fence(lock);
-        request lie = {.state = REQUEST_DONE, .code = CONVERT_DONE, .value = {numbers[i][0], numbers[i][1]}};
-        (void)handle_begin_upgrade(lock, holder);
-        EXPECT(handle_judge_upgrade(lock, &lie), REDLOCK_ERR_PROTOCOL);
+        request lie = {.state = REQUEST_DONE, .code = CONVERT_DONE, .value = {numbers[i][0], 1, numbers[i][1]}};
+        EXPECT(handle_judge_conversion(lock, SCRIPT_UPGRADE, &lie), REDLOCK_ERR_PROTOCOL);
+        assert_int_equal(redlock_lock_mode(lock), REDLOCK_SHARED);
         assert_int_equal(redlock_fence(lock), before);
         assert_in_range(redlock_remaining_ms(lock), 1, LONG_MS);
         EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -240,6 +275,40 @@ static void a_forced_release_takes_the_lock_from_everyone_and_hands_it_on(void *
     EXPECT(redlock_force_release(the->other, name, 1, &removed, NULL), REDLOCK_OK);
     assert_int_equal(removed, 0);
     expect_free(the->client, name);
+}
+
+static void a_forced_release_whose_reply_was_lost_takes_nothing_from_the_next(void **state)
+{
+    stage *the = *state;
+    redlock_client *behind = stage_open_through(the);
+    size_t removed;
+    redlock_lock *lock = take(the->client, name, EXCLUSIVE());
+    taker *next = queued(the, the->other, 1, EXCLUSIVE(PATIENT));
+    EXPECT(redlock_force_release(behind, "z", 1, &removed, NULL), REDLOCK_OK); /* the server knows the script now */
+    char fence[24]; /* what the second request names, after it has looked */
+    snprintf(fence, sizeof fence, "%llu", (unsigned long long)redlock_fence(lock));
+    proxy_drop_reply_to(the->proxy, fence);
+    EXPECT(redlock_force_release(behind, name, 1, &removed, NULL), REDLOCK_OK);
+    assert_true(proxy_has_dropped(the->proxy));
+    expect_taker(next, REDLOCK_OK);
+    assert_true(redlock_is_held(next->lock));
+    assert_int_equal(stage_holders(the, name), 1);
+    EXPECT(redlock_release(lock), REDLOCK_LOST);
+    taker_release(next);
+}
+
+static void what_is_no_lock_is_refused_and_left_alone(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock;
+    redlock_inspection *seen;
+    server_number(the->server, "ZADD redlock:{r} 5 bob");
+    EXPECT(redlock_acquire(the->client, name, EXCLUSIVE(), &lock), REDLOCK_ERR_LAYOUT);
+    EXPECT(redlock_acquire(the->client, name, SHARED(PATIENT), &lock), REDLOCK_ERR_LAYOUT);
+    EXPECT(redlock_force_release(the->client, name, 1, NULL, NULL), REDLOCK_ERR_LAYOUT);
+    EXPECT(redlock_inspect(the->client, name, 1, &seen, NULL), REDLOCK_ERR_LAYOUT);
+    assert_int_equal(server_number(the->server, "ZCARD redlock:{r}"), 1);
+    assert_int_equal(server_number(the->server, "PTTL redlock:{r}"), -1);
 }
 
 static void a_forced_release_is_told_to_who_is_renewed(void **state)
@@ -307,6 +376,8 @@ int main(int argc, char **argv)
         ON_STAGE(a_conversion_whose_reply_was_lost_is_done),
         ON_STAGE(a_conversion_of_unknown_outcome_may_be_repeated),
         ON_STAGE(a_conversion_of_unknown_outcome_may_be_turned_back),
+        ON_STAGE(a_downgrade_that_was_cut_is_void_once_an_upgrade_followed),
+        ON_STAGE(what_is_in_doubt_is_believed_to_be_shared),
         ON_STAGE(a_hold_whose_conversion_is_unknown_is_extended_and_released),
         ON_STAGE(a_hold_whose_conversion_is_unknown_is_released_though_a_reply_is_lost),
         ON_STAGE(a_hold_whose_conversion_is_unknown_does_not_outlive_its_client),
@@ -314,6 +385,8 @@ int main(int argc, char **argv)
         ON_STAGE(a_lost_hold_and_one_with_permits_are_not_converted),
         ON_STAGE(an_owner_with_a_slash_is_converted_like_any_other),
         ON_STAGE(a_forced_release_takes_the_lock_from_everyone_and_hands_it_on),
+        ON_STAGE(a_forced_release_whose_reply_was_lost_takes_nothing_from_the_next),
+        ON_STAGE(what_is_no_lock_is_refused_and_left_alone),
         ON_STAGE(a_forced_release_is_told_to_who_is_renewed),
     };
     ACTOR_OR_TESTS(argc, argv);

@@ -323,15 +323,16 @@ static void an_inspection_lists_every_mode_lease_and_waiter(void **state)
     redlock_lock *limited = take(the->other, name, SHARED(.permits = 5));
     queued(the, the->other, 1, EXCLUSIVE(.wait_ms = 30000, .claim_ms = LONG_MS));
     queued(the, the->other, 2, SHARED(.wait_ms = 30000, .claim_ms = LONG_MS, .policy = REDLOCK_FAIR));
+    queued(the, the->other, 3, SHARED(.wait_ms = 30000, .claim_ms = LONG_MS, .policy = REDLOCK_FAIR, .permits = 7));
     EXPECT(redlock_inspect(the->client, name, 1, &seen, NULL), REDLOCK_OK);
     assert_int_equal(seen->holders, 2);
-    assert_int_equal(seen->waiters, 2);
-    assert_int_equal(seen->party_count, 4);
+    assert_int_equal(seen->waiters, 3);
+    assert_int_equal(seen->party_count, 5);
     int owners = 0, limits = 0, writers = 0;
     for (size_t i = 0; i < seen->party_count; i++) {
         const redlock_party *party = &seen->parties[i];
         owners += strcmp(party->owner, "t%207") == 0 && party->is_holder;
-        limits += party->permits == 5 && party->is_holder;
+        limits += party->permits == 7 && !party->is_holder;
         writers += party->mode == REDLOCK_EXCLUSIVE && !party->is_holder;
         assert_in_range(party->is_holder ? party->lease_ms : party->waited_ms, 0, LONG_MS);
         if (party->is_holder) assert_in_range(party->lease_ms, LONG_MS / 2, LONG_MS);

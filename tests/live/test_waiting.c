@@ -42,7 +42,7 @@ static void a_handed_over_fence_is_above_one_that_the_clock_has_not_reached(void
     redlock_lock *first = take(the->client, "r", NULL);
     uint64_t ahead = redlock_fence(first) + 1000000000;
     taker *waiter = queued(the, the->other, 1, FOR_EVER);
-    server_number(the->server, "ZADD redlock:{r} -%llu f", (unsigned long long)ahead);
+    set_last_fence(the->server, "r", ahead);
     EXPECT(redlock_release(first), REDLOCK_OK);
     expect_taker(waiter, REDLOCK_OK);
     assert_int_equal(redlock_fence(waiter->lock), ahead + 1);
