@@ -8,12 +8,12 @@ local function bury(holder, ms)
   if not ms or ms == 0 then return end
   call('ZREM', key, '')
   if call('ZCARD', key) == 0 then call('ZADD', key, at_fence(now_us), 'f1') end
-  local buried = call('ZCOUNT', key, '(-NOTE_BAND', '(0')
-  if buried >= BURIED_MOST then
+  local hold_id = hold_id_of(holder)
+  if call('ZCOUNT', key, '(-NOTE_BAND', '(0') >= BURIED_MOST and not call('ZSCORE', key, hold_id) then
     local last = decimal(call('ZCOUNT', key, '-inf', '(0') - 1)
     call('ZREMRANGEBYRANK', key, last, last)
   end
-  call('ZADD', key, 'LT', '-' .. decimal(now_ms + ms), hold_id_of(holder))
+  call('ZADD', key, 'LT', '-' .. decimal(now_ms + ms), hold_id)
   expire(ms)
 end
 
