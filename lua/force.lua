@@ -30,9 +30,10 @@ local clock = decimal(now_us)
 if not is_layout() then return {-2, nonce, now_us} end
 local writers, readers = count_exclusive(), count_shared()
 local held, code = writers + readers, 8
+if named > 0 then left = purge() or left end
 if named > 0 and named == last_fence() then
   code = 1
-  if readers > 0 then left = 's' end
+  if held > 0 then left = readers > 0 and 's' or 'x' end
   call('ZREMRANGEBYSCORE', key, '(0', '(READER_BAND')
 end
 if named > 0 then
