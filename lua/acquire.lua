@@ -170,10 +170,16 @@ local function has_room()
   return call('ZCOUNT', key, 'READER_BAND', '+inf') < QUEUE_MOST
 end
 
--- Everyone else enters from the queue. Who does not want to wait stands in it for as long as this call.
+-- Everyone else enters from the queue. Who does not want to wait stands in it, as the last of its kind,
+-- for as long as this call.
 local is_tried = not waiter and count_exclusive() == 0 and (kind == 's' or count_shared() == 0)
 local is_full = false
-if is_tried then waiter, arrival = '1 - ' .. mode .. ' ' .. holder, now_us end
+if is_tried then
+  local highest, lowest = '+inf', 'WRITER_BAND'
+  if kind == 's' then highest, lowest = '(WRITER_BAND', 'READER_BAND' end
+  local last = call('ZREVRANGEBYSCORE', key, highest, lowest, 'WITHSCORES', 'LIMIT', '0', '1')
+  waiter, arrival = '1 - ' .. mode .. ' ' .. holder, math.max(now_us, (last[2] or 0) - band + 1)
+end
 if waiter then
   self, self_lease = waiter, ttl
   if call('ZRANK', key, waiter) then call('ZREM', key, '?' .. hold_id_of(holder))
