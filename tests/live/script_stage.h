@@ -57,7 +57,8 @@ static inline int listen_anew(void)
     inbox = redisConnectUnix(server_socket(the_server));
     if (inbox == NULL || inbox->err) return -1;
     for (int n = 0; n <= 9; n++) {
-        redisReply *answer = n > 0 ? redisCommand(inbox, "SUBSCRIBE inbox:%d", n) : redisCommand(inbox, "SUBSCRIBE inbox:all");
+        redisReply *answer = n > 0 ? redisCommand(inbox, "SUBSCRIBE inbox:%d", n)
+                                   : redisCommand(inbox, "SUBSCRIBE inbox:all");
         if (answer == NULL) return -1;
         freeReplyObject(answer);
     }
@@ -221,7 +222,8 @@ static inline void set_fence(long long fence)
 static inline long long clock_us(void)
 {
     redisReply *answer = server_command(the_server, "TIME");
-    long long now_us = strtoll(answer->element[0]->str, NULL, 10) * 1000000 + strtoll(answer->element[1]->str, NULL, 10);
+    long long now_us = strtoll(answer->element[0]->str, NULL, 10) * 1000000 +
+                       strtoll(answer->element[1]->str, NULL, 10);
     freeReplyObject(answer);
     return now_us;
 }

@@ -12,7 +12,8 @@
 static void a_bad_ttl_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"0", "-1", "2592000001", "9223372036854775808", "1.5", "nan", "inf", "1e300", "-0"};
+    static const char *const bad[] = {"0",   "-1",    "2592000001", "9223372036854775808", "1.5", "nan",
+                                      "inf", "1e300", "-0"};
     TRY("1");
     picture before = look();
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -95,7 +96,8 @@ static void a_bad_mode_or_inbox_changes_nothing(void **state)
 {
     (void)state;
     static const char *const modes[] = {"f", "y", "sq", "s/0", "s/", "s/-1", "s/3x", "s3", "ss", "x x", "s/03"};
-    static const char *const inboxes[] = {"x", "0 inbox:2", "2592000001 inbox:2", "02 inbox:2", "2000 ", "2000 a b", "inbox:2"};
+    static const char *const inboxes[] = {"x",        "0 inbox:2", "2592000001 inbox:2", "02 inbox:2", "2000 ",
+                                          "2000 a b", "inbox:2"};
     tell("ZADD " KEY " -5700000000000000 f1");
     picture before = look();
     for (size_t i = 0; i < COUNT(modes); i++) assert_true(BAD(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", modes[i])));

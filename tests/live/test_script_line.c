@@ -177,9 +177,12 @@ static void assert_told(const char *key, const char *mode, const char *owner)
 {
     char holder[64], expected[160], ending[96];
     snprintf(holder, sizeof holder, "%s me.7 web-17:4242:worker", owner);
-    assert_int_equal(listen_to(ask_raw(scripts[SCRIPT_ACQUIRE].source, key, WORDS(AS("1"), "60000", "7000", "17"))).code, 1);
+    assert_int_equal(
+        listen_to(ask_raw(scripts[SCRIPT_ACQUIRE].source, key, WORDS(AS("1"), "60000", "7000", "17"))).code, 1);
     assert_int_equal(listen_to(ask_raw(scripts[SCRIPT_ACQUIRE].source, key,
-                                       WORDS(holder, "60000", "7000", "17", mode, "1500 inbox:2"))).code, 2);
+                                       WORDS(holder, "60000", "7000", "17", mode, "1500 inbox:2")))
+                         .code,
+                     2);
     said it = listen_to(ask_raw(scripts[SCRIPT_RELEASE].source, key, WORDS(AS("1"), "5000", "7000", "18")));
     assert_int_equal(it.code, 2);
     snprintf(expected, sizeof expected, "grant %lld 1500 %lld ", it.now_us, it.now_us);
