@@ -105,7 +105,7 @@ local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
 local first, lease = two[3], (two[4] or 0) - now_ms
 if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' and string.find(first, '^[-@][^ ]* [^ ]+ [^ ]+$') then
   if first == holder then
-    if waiter then call('ZREM', key, waiter) end
+    call('ZREM', key, waiter or '')
     return {1, nonce, now_us, last_fence(), 1, lease}
   end
   local owner = string.match(first, '^[^ ]+ ')
@@ -130,10 +130,11 @@ left = purge() or left
 least_fence = hint
 if call('ZSCORE', key, hold_id_of(holder)) then return {6, nonce, now_us} end
 
--- Was it granted already, by an earlier attempt or by a handover?
+-- Was it granted already, by an earlier attempt or by a handover? A replica refuses the write, and does not answer by
+-- its own clock for its primary.
 lease, number = lease_of(holder)
 if lease > 0 then
-  if waiter then drop({{member = waiter, hold_id = hold_id_of(holder)}}) end
+  drop({{member = waiter or '', hold_id = hold_id_of(holder)}})
   return {1, nonce, now_us, last_fence(), number, lease}
 end
 

@@ -24,7 +24,7 @@ local band, kind = 0, 1
 if score >= SHARED_BAND then band, kind = SHARED_BAND, 2 end
 local lease = score - band - now_ms
 if lease <= 0 then
-  -- A replica refuses the write, and does not answer for its primary.
+  -- A replica refuses the write, and does not answer for its primary; nor does it below.
   call('ZREM', key, '')
   return {0, nonce, now_us}
 end
@@ -35,7 +35,9 @@ if fence < least then
   fence = least
   call('ZADD', key, '-' .. decimal(fence + FENCE_BAND), 'f1')
 end
-if lease < ttl then
+if lease >= ttl then
+  call('ZREM', key, '')
+else
   lease = ttl
   call('ZADD', key, decimal(now_ms + ttl + band), holder)
 end
