@@ -135,54 +135,64 @@ static void the_longest_prefix_fits_and_a_longer_one_is_cut(void **state)
     assert_int_equal(strlen(out), CHANNEL_SIZE - 1);
 }
 
-static void a_holder_is_mode_id_and_who(void **state)
+static void a_holder_is_owner_id_and_who(void **state)
 {
     char out[HOLDER_SIZE];
 
     (void)state;
-    assert_int_equal(holder_write(out, "x", "id.1", "h:1:n"), 12);
-    assert_string_equal(out, "x id.1 h:1:n");
-    assert_int_equal(holder_write(out, "sf/3@txn-77", "id.1", "h:1:n"), 22);
-    assert_string_equal(out, "sf/3@txn-77 id.1 h:1:n");
+    assert_int_equal(holder_write(out, "-", "id.1", "h:1:n"), 12);
+    assert_string_equal(out, "- id.1 h:1:n");
+    assert_int_equal(holder_write(out, "@txn-77", "id.1", "h:1:n"), 18);
+    assert_string_equal(out, "@txn-77 id.1 h:1:n");
 }
 
-static void the_longest_member_fits(void **state)
+static void the_longest_holder_fits(void **state)
 {
-    char mode_field[MODE_SIZE] = "", hold_id[HOLD_ID_SIZE] = "", who[WHO_SIZE] = "", channel[CHANNEL_SIZE] = "";
-    char holder[HOLDER_SIZE], waiter[WAITER_SIZE];
+    char owner_field[OWNER_FIELD_SIZE] = "", hold_id[HOLD_ID_SIZE] = "", who[WHO_SIZE] = "";
+    char holder[HOLDER_SIZE];
 
     (void)state;
-    memset(mode_field, 'm', MODE_SIZE - 1);
+    memset(owner_field, 'o', OWNER_FIELD_SIZE - 1);
     memset(hold_id, 'i', HOLD_ID_SIZE - 1);
     memset(who, 'w', WHO_SIZE - 1);
-    memset(channel, 'c', CHANNEL_SIZE - 1);
-    assert_int_equal(holder_write(holder, mode_field, hold_id, who), HOLDER_SIZE - 1);
+    assert_int_equal(holder_write(holder, owner_field, hold_id, who), HOLDER_SIZE - 1);
     assert_int_equal(strlen(holder), HOLDER_SIZE - 1);
-    assert_int_equal(waiter_write(waiter, INT64_MAX, channel, holder), 19 + 1 + CHANNEL_SIZE - 1 + 1 + HOLDER_SIZE - 1);
-    assert_memory_equal(waiter + strlen(waiter) - (HOLDER_SIZE - 1), holder, HOLDER_SIZE - 1);
+    assert_memory_equal(holder + HOLDER_SIZE - WHO_SIZE, who, WHO_SIZE);
 }
 
-static void a_waiter_is_claim_channel_and_holder(void **state)
+static void an_inbox_is_claim_and_channel(void **state)
 {
-    char out[WAITER_SIZE];
+    char out[INBOX_SIZE];
 
     (void)state;
-    assert_int_equal(waiter_write(out, 2000, "inbox:c.0", "x id.1 h:1:n"), 27);
-    assert_string_equal(out, "2000 inbox:c.0 x id.1 h:1:n");
+    assert_int_equal(inbox_write(out, 2000, "inbox:c.0"), 14);
+    assert_string_equal(out, "2000 inbox:c.0");
+}
+
+static void the_longest_inbox_fits(void **state)
+{
+    char channel[CHANNEL_SIZE] = "", inbox[INBOX_SIZE];
+
+    (void)state;
+    memset(channel, 'c', CHANNEL_SIZE - 1);
+    assert_int_equal(inbox_write(inbox, INT64_MAX, channel), 19 + 1 + CHANNEL_SIZE - 1);
+    assert_int_equal(strlen(inbox), 19 + 1 + CHANNEL_SIZE - 1);
+    assert_string_equal(inbox + 20, channel);
 }
 
 static void what_is_too_long_is_cut_and_its_length_told(void **state)
 {
     char longest[2000] = "";
     char holder[HOLDER_SIZE];
-    char waiter[WAITER_SIZE];
+    char inbox[INBOX_SIZE];
 
     (void)state;
     memset(longest, 'l', sizeof longest - 1);
-    assert_int_equal(holder_write(holder, "x", longest, longest), 1 + 1 + HOLD_ID_SIZE - 1 + 1 + WHO_SIZE - 1);
+    assert_int_equal(holder_write(holder, "-", longest, longest), 1 + 1 + HOLD_ID_SIZE - 1 + 1 + WHO_SIZE - 1);
     assert_int_equal(holder_write(holder, longest, longest, longest), HOLDER_SIZE - 1);
     assert_int_equal(strlen(holder), HOLDER_SIZE - 1);
-    assert_int_equal(waiter_write(waiter, INT64_MIN, longest, longest), WAITER_SIZE - 1);
+    assert_int_equal(inbox_write(inbox, INT64_MIN, longest), INBOX_SIZE - 1);
+    assert_int_equal(strlen(inbox), INBOX_SIZE - 1);
 }
 
 static void assert_part(const char *part, size_t length, const char *expected)
@@ -196,26 +206,21 @@ static void a_holder_can_be_read_back(void **state)
     member_parts parts;
 
     (void)state;
-    assert_true(holder_read(&parts, "x id.1 h:1:n", 12));
-    assert_int_equal(parts.mode.kind, KIND_EXCLUSIVE);
-    assert_int_equal(parts.mode.policy, POLICY_READERS);
-    assert_int_equal(parts.mode.permits, 0);
-    assert_int_equal(parts.mode.owner_length, 0);
+    assert_true(holder_read(&parts, "- id.1 h:1:n", 12));
+    assert_int_equal(parts.owner_length, 0);
     assert_part(parts.hold_id, parts.hold_id_length, "id.1");
     assert_part(parts.who, parts.who_length, "h:1:n");
     assert_int_equal(parts.channel_length, 0);
+    assert_int_equal(parts.claim_ms, 0);
 }
 
-static void a_holder_s_whole_mode_is_read_back(void **state)
+static void a_holder_s_owner_is_read_back_as_it_was_encoded(void **state)
 {
     member_parts parts;
 
     (void)state;
-    assert_true(holder_read(&parts, "sf/3@txn-77 id.1 h:1:n", 22));
-    assert_int_equal(parts.mode.kind, KIND_SHARED);
-    assert_int_equal(parts.mode.policy, POLICY_FAIR);
-    assert_int_equal(parts.mode.permits, 3);
-    assert_part(parts.mode.owner, parts.mode.owner_length, "txn-77");
+    assert_true(holder_read(&parts, "@t%20@- id.1 h:1:n", 18));
+    assert_part(parts.owner, parts.owner_length, "t%20@-");
     assert_part(parts.hold_id, parts.hold_id_length, "id.1");
     assert_part(parts.who, parts.who_length, "h:1:n");
 }
@@ -225,23 +230,29 @@ static void a_waiter_can_be_read_back(void **state)
     member_parts parts;
 
     (void)state;
-    assert_true(waiter_read(&parts, "2000 inbox:c.0 sw@t%20 id.1 h:1:n", 33));
+    assert_true(waiter_read(&parts, "2000 inbox:c.0 sw/3 @t%20 id.1 h:1:n", 36));
     assert_int_equal(parts.claim_ms, 2000);
     assert_part(parts.channel, parts.channel_length, "inbox:c.0");
     assert_int_equal(parts.mode.kind, KIND_SHARED);
     assert_int_equal(parts.mode.policy, POLICY_WRITERS);
-    assert_part(parts.mode.owner, parts.mode.owner_length, "t%20");
+    assert_int_equal(parts.mode.permits, 3);
+    assert_part(parts.owner, parts.owner_length, "t%20");
     assert_part(parts.hold_id, parts.hold_id_length, "id.1");
     assert_part(parts.who, parts.who_length, "h:1:n");
 }
 
-static void the_last_field_may_contain_spaces(void **state)
+static void a_waiter_s_member_ends_with_the_holder_that_it_becomes(void **state)
 {
-    member_parts parts;
+    static const char waiter[] = "2000 inbox:c.0 x - id.1 h:1:n";
+    member_parts as_waiter, as_holder;
 
     (void)state;
-    assert_true(holder_read(&parts, "x id.1 h:1:my job", 17));
-    assert_part(parts.who, parts.who_length, "h:1:my job");
+    assert_true(waiter_read(&as_waiter, waiter, sizeof waiter - 1));
+    assert_true(holder_read(&as_holder, waiter + 17, sizeof waiter - 1 - 17));
+    assert_int_equal(as_waiter.mode.kind, KIND_EXCLUSIVE);
+    assert_int_equal(as_waiter.owner_length, 0);
+    assert_ptr_equal(as_waiter.hold_id, as_holder.hold_id);
+    assert_ptr_equal(as_waiter.who, as_holder.who);
 }
 
 /* Each is copied to a block of its exact size, so that a sanitizer sees a read beyond it. */
@@ -259,45 +270,52 @@ static bool is_read(_Bool (*read)(member_parts *, const char *, size_t), const c
 
 static void what_is_no_holder_is_refused(void **state)
 {
-    const char *wrong[] = {"",          "f",          "x",         "x ",        "x id",        "x id ",
-                           "x  who",    " id who",    "xx id who", "1 id who",  "- id who",    "2000 c x id who",
-                           "sq id who", "s/0 id who", "s/ id who", "s@ id who", "s/3f id who", "@a id who"};
+    const char *wrong[] = {"",           "f1",          "-",         "- ",          "- id",
+                           "- id ",      "-  who",      " id who",   "x id who",    "s id who",
+                           "-- id who",  "-@ id who",   "@ id who",  "?id who now", "txn id who",
+                           "- id who x", "- id my job", "- id who ", "-x id who",   "2000 c x - id who"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_false(is_read(holder_read, wrong[i], strlen(wrong[i])));
     }
+    assert_true(is_read(holder_read, "@- id who", 9));
 }
 
 static void what_is_no_waiter_is_refused(void **state)
 {
     const char *wrong[] = {"",
-                           "f",
-                           "x id who",
-                           "0 c x id who",
-                           "-1 c x id who",
-                           "01 c x id who",
-                           "+1 c x id who",
-                           "1x c x id who",
-                           "1  x id who",
-                           "1 c  id who",
-                           "1 c x id ",
-                           "1 c x id",
-                           "1 c xy id who",
-                           "1 c s/0 id who",
-                           "1 c s@ id who",
-                           "9223372036854775808 c x id who"};
+                           "f1",
+                           "- id who",
+                           "x - id who",
+                           "0 c x - id who",
+                           "-1 c x - id who",
+                           "01 c x - id who",
+                           "+1 c x - id who",
+                           "1x c x - id who",
+                           "1  x - id who",
+                           "1 c  - id who",
+                           "1 c x  id who",
+                           "1 c x - id ",
+                           "1 c x - id",
+                           "1 c x id who",
+                           "1 c xy - id who",
+                           "1 c s/0 - id who",
+                           "1 c s@a - id who",
+                           "1 c s @ id who",
+                           "1 c x - id my job",
+                           "9223372036854775808 c x - id who"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_false(is_read(waiter_read, wrong[i], strlen(wrong[i])));
     }
-    assert_true(is_read(waiter_read, "9223372036854775807 c x id who", 30));
+    assert_true(is_read(waiter_read, "9223372036854775807 c x - id who", 32));
 }
 
 static void a_member_is_read_only_when_its_last_field_has_begun(void **state)
 {
-    const char whole[] = "2000 inbox:c.0 x id.1 h";
+    const char whole[] = "2000 inbox:c.0 x @o id.1 h";
 
     (void)state;
     for (size_t length = 0; length < sizeof whole - 1; length++) {
@@ -319,14 +337,15 @@ int main(void)
         cmocka_unit_test(a_channel_is_prefix_client_and_number),
         cmocka_unit_test(a_channel_has_no_space_though_the_prefix_has),
         cmocka_unit_test(the_longest_prefix_fits_and_a_longer_one_is_cut),
-        cmocka_unit_test(a_holder_is_mode_id_and_who),
-        cmocka_unit_test(a_waiter_is_claim_channel_and_holder),
-        cmocka_unit_test(the_longest_member_fits),
+        cmocka_unit_test(a_holder_is_owner_id_and_who),
+        cmocka_unit_test(the_longest_holder_fits),
+        cmocka_unit_test(an_inbox_is_claim_and_channel),
+        cmocka_unit_test(the_longest_inbox_fits),
         cmocka_unit_test(what_is_too_long_is_cut_and_its_length_told),
         cmocka_unit_test(a_holder_can_be_read_back),
-        cmocka_unit_test(a_holder_s_whole_mode_is_read_back),
+        cmocka_unit_test(a_holder_s_owner_is_read_back_as_it_was_encoded),
         cmocka_unit_test(a_waiter_can_be_read_back),
-        cmocka_unit_test(the_last_field_may_contain_spaces),
+        cmocka_unit_test(a_waiter_s_member_ends_with_the_holder_that_it_becomes),
         cmocka_unit_test(what_is_no_holder_is_refused),
         cmocka_unit_test(what_is_no_waiter_is_refused),
         cmocka_unit_test(a_member_is_read_only_when_its_last_field_has_begun),
