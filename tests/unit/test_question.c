@@ -18,13 +18,15 @@ static question about(enum script_id id)
     return (question){.script = id,
                       .key = "key",
                       .key_length = 3,
-                      .holder = "x hold who",
+                      .holder = "- hold who",
                       .holder_length = 10,
                       .first_ms = 30000,
                       .grace_ms = 5000,
                       .nonce = 77,
-                      .waiter = "2000 inbox x hold who",
-                      .waiter_length = 21};
+                      .mode = "sf/3",
+                      .mode_length = 4,
+                      .inbox = "2000 inbox",
+                      .inbox_length = 10};
 }
 
 static void assert_arguments(const command *cmd, int count, const char *const *expected)
@@ -41,66 +43,134 @@ static void assert_arguments(const command *cmd, int count, const char *const *e
     }
 }
 
-static void acquire_and_cancel_name_the_waiter_last(void **state)
+static void assert_asks(const question *from, int count, const char *const *expected)
 {
-    static const enum script_id ids[] = {SCRIPT_ACQUIRE, SCRIPT_CANCEL};
-    const char *const expected[] = {"x hold who", "30000", "5000", "77", "2000 inbox x hold who"};
-
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        question from = about(ids[i]);
-        command cmd;
-
-        question_command(&cmd, &from, false);
-        assert_arguments(&cmd, 5, expected);
-    }
-}
-
-static void without_a_waiter_the_last_argument_is_empty(void **state)
-{
-    const char *const expected[] = {"x hold who", "30000", "5000", "77", ""};
-    question from = about(SCRIPT_ACQUIRE);
     command cmd;
 
-    (void)state;
-    from.waiter_length = 0;
-    question_command(&cmd, &from, false);
-    assert_arguments(&cmd, 5, expected);
-    from.waiter = NULL;
-    question_command(&cmd, &from, false);
-    assert_arguments(&cmd, 5, expected);
+    question_command(&cmd, from, false);
+    assert_arguments(&cmd, count, expected);
 }
 
-static void a_conversion_names_last_what_the_holder_becomes(void **state)
+static void acquire_names_mode_inbox_and_arrival(void **state)
 {
-    static const enum script_id ids[] = {SCRIPT_UPGRADE, SCRIPT_DOWNGRADE};
-    const char *const expected[] = {"x hold who", "30000", "5000", "77", "s hold who"};
+    const char *const expected[] = {"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox", "1800000000000000"};
+    question from = about(SCRIPT_ACQUIRE);
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        question from = about(ids[i]);
-        command cmd;
-
-        from.waiter = "s hold who";
-        from.waiter_length = 10;
-        question_command(&cmd, &from, false);
-        assert_arguments(&cmd, 5, expected);
-    }
+    from.arrival_us = INT64_C(1800000000000000);
+    assert_asks(&from, 7, expected);
 }
 
-static void release_renew_and_force_have_no_waiter(void **state)
+static void acquire_leaves_out_from_the_end_what_says_nothing(void **state)
 {
-    static const enum script_id ids[] = {SCRIPT_RELEASE, SCRIPT_RENEW, SCRIPT_FORCE};
-    const char *const expected[] = {"x hold who", "30000", "5000", "77"};
+    const char *const expected[] = {"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"};
+    question from = about(SCRIPT_ACQUIRE);
+
+    (void)state;
+    assert_asks(&from, 6, expected);
+    from.inbox_length = 0;
+    assert_asks(&from, 5, expected);
+    from.mode = "xw";
+    from.mode_length = 2;
+    assert_asks(&from, 5, (const char *const[]){"- hold who", "30000", "5000", "77", "xw"});
+    from.mode = "x";
+    from.mode_length = 1;
+    assert_asks(&from, 4, expected);
+}
+
+static void a_plain_mode_is_named_all_the_same_when_something_follows(void **state)
+{
+    question from = about(SCRIPT_ACQUIRE);
+
+    (void)state;
+    from.mode = "x";
+    from.mode_length = 1;
+    assert_asks(&from, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "x", "2000 inbox"});
+}
+
+static void a_reader_is_never_left_out(void **state)
+{
+    question from = about(SCRIPT_ACQUIRE);
+
+    (void)state;
+    from.inbox_length = 0;
+    from.mode = "s";
+    from.mode_length = 1;
+    assert_asks(&from, 5, (const char *const[]){"- hold who", "30000", "5000", "77", "s"});
+}
+
+static void cancel_names_mode_and_inbox_always(void **state)
+{
+    const char *const expected[] = {"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"};
+    question from = about(SCRIPT_CANCEL);
+
+    (void)state;
+    assert_asks(&from, 6, expected);
+    from.mode = "x";
+    from.mode_length = 1;
+    from.inbox = NULL;
+    from.inbox_length = 0;
+    assert_asks(&from, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "x", ""});
+}
+
+static void a_burial_is_asked_for_last_and_only_above_zero(void **state)
+{
+    const char *const of_cancel[] = {"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox", "120000"};
+    const char *const of_release[] = {"- hold who", "30000", "5000", "77", "120000"};
+    question cancel = about(SCRIPT_CANCEL), release = about(SCRIPT_RELEASE);
+
+    (void)state;
+    assert_asks(&release, 4, of_release);
+    cancel.burial_ms = release.burial_ms = 120000;
+    assert_asks(&cancel, 7, of_cancel);
+    assert_asks(&release, 5, of_release);
+}
+
+static void a_conversion_and_force_name_the_fence_always(void **state)
+{
+    static const enum script_id ids[] = {SCRIPT_UPGRADE, SCRIPT_DOWNGRADE, SCRIPT_FORCE};
+    const char *const expected[] = {"- hold who", "30000", "5000", "77", "1800000000000001"};
+    const char *const looking[] = {"- hold who", "30000", "5000", "77", "0"};
 
     (void)state;
     for (int i = 0; i < 3; i++) {
         question from = about(ids[i]);
-        command cmd;
 
-        question_command(&cmd, &from, false);
-        assert_arguments(&cmd, 4, expected);
+        assert_asks(&from, 5, looking);
+        from.fence = INT64_C(1800000000000001);
+        assert_asks(&from, 5, expected);
     }
+}
+
+static void force_names_no_holder(void **state)
+{
+    question from = about(SCRIPT_FORCE);
+
+    (void)state;
+    from.holder = NULL;
+    from.holder_length = 0;
+    assert_asks(&from, 5, (const char *const[]){"", "30000", "5000", "77", "0"});
+}
+
+static void renew_has_nothing_of_its_own(void **state)
+{
+    question from = about(SCRIPT_RENEW);
+
+    (void)state;
+    from.burial_ms = from.fence = from.arrival_us = 5;
+    assert_asks(&from, 4, (const char *const[]){"- hold who", "30000", "5000", "77"});
+}
+
+static void a_script_is_asked_nothing_of_another_s(void **state)
+{
+    question acquire = about(SCRIPT_ACQUIRE), cancel = about(SCRIPT_CANCEL), release = about(SCRIPT_RELEASE);
+
+    (void)state;
+    acquire.burial_ms = acquire.fence = 5;
+    cancel.arrival_us = cancel.fence = release.arrival_us = release.fence = 5;
+    assert_asks(&acquire, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"});
+    assert_asks(&cancel, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"});
+    assert_asks(&release, 4, (const char *const[]){"- hold who", "30000", "5000", "77"});
 }
 
 static void inspect_says_how_many_and_its_nonce(void **state)
@@ -134,7 +204,7 @@ static void a_script_goes_by_digest_or_by_source(void **state)
 
 static void the_largest_numbers_fit(void **state)
 {
-    const char *const expected[] = {"x hold who", "9223372036854775807", "-9223372036854775808", "77"};
+    const char *const expected[] = {"- hold who", "9223372036854775807", "-9223372036854775808", "77"};
     question from = about(SCRIPT_RENEW);
     command cmd;
 
@@ -161,10 +231,16 @@ static void a_key_with_nul_bytes_keeps_its_length(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acquire_and_cancel_name_the_waiter_last),
-        cmocka_unit_test(without_a_waiter_the_last_argument_is_empty),
-        cmocka_unit_test(a_conversion_names_last_what_the_holder_becomes),
-        cmocka_unit_test(release_renew_and_force_have_no_waiter),
+        cmocka_unit_test(acquire_names_mode_inbox_and_arrival),
+        cmocka_unit_test(acquire_leaves_out_from_the_end_what_says_nothing),
+        cmocka_unit_test(a_plain_mode_is_named_all_the_same_when_something_follows),
+        cmocka_unit_test(a_reader_is_never_left_out),
+        cmocka_unit_test(cancel_names_mode_and_inbox_always),
+        cmocka_unit_test(a_burial_is_asked_for_last_and_only_above_zero),
+        cmocka_unit_test(a_conversion_and_force_name_the_fence_always),
+        cmocka_unit_test(force_names_no_holder),
+        cmocka_unit_test(renew_has_nothing_of_its_own),
+        cmocka_unit_test(a_script_is_asked_nothing_of_another_s),
         cmocka_unit_test(inspect_says_how_many_and_its_nonce),
         cmocka_unit_test(a_script_goes_by_digest_or_by_source),
         cmocka_unit_test(the_largest_numbers_fit),
