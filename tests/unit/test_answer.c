@@ -5,12 +5,14 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "wire/answer.h"
+#include "wire/identity.h"
 
 static reply integer(int64_t number) { return (reply){.kind = REPLY_INTEGER, .integer = number}; }
 
@@ -29,43 +31,57 @@ static answer judged(const reply *items, size_t count)
     return out;
 }
 
-static void a_script_answers_code_nonce_and_values(void **state)
+static void a_script_answers_code_nonce_clock_and_values(void **state)
 {
-    reply items[] = {integer(2), integer(77), integer(3), integer(4), integer(INT64_MAX)};
-    answer out = judged(items, 5);
+    reply items[] = {integer(2), integer(77), integer(5), integer(3), integer(4), integer(6), integer(INT64_MAX)};
+    answer out = judged(items, 7);
 
     (void)state;
     assert_int_equal(out.kind, ANSWER_CODE);
     assert_int_equal(out.code, 2);
     assert_int_equal(out.nonce, 77);
+    assert_int_equal(out.server_us, 5);
     assert_int_equal(out.value[0], 3);
     assert_int_equal(out.value[1], 4);
-    assert_true(out.value[2] == INT64_MAX);
+    assert_int_equal(out.value[2], 6);
+    assert_true(out.value[3] == INT64_MAX);
     assert_string_equal(out.text, "");
 }
 
 static void values_that_are_not_there_are_zero(void **state)
 {
-    reply items[] = {integer(1), integer(77), integer(5)};
-    answer out = judged(items, 3);
+    reply items[] = {integer(1), integer(77), integer(9), integer(5)};
+    answer out = judged(items, 4);
 
     (void)state;
     assert_int_equal(out.kind, ANSWER_CODE);
     assert_int_equal(out.value[0], 5);
-    assert_int_equal(out.value[1], 0);
-    assert_int_equal(out.value[2], 0);
+    for (int i = 1; i < ANSWER_VALUES; i++) assert_int_equal(out.value[i], 0);
+}
+
+static void three_integers_are_an_answer(void **state)
+{
+    reply items[] = {integer(CODE_BAD_ARGUMENT), integer(77), integer(0)};
+    answer out = judged(items, 3);
+
+    (void)state;
+    assert_int_equal(out.kind, ANSWER_CODE);
+    assert_int_equal(out.code, CODE_BAD_ARGUMENT);
+    assert_int_equal(out.server_us, 0);
+    for (int i = 0; i < ANSWER_VALUES; i++) assert_int_equal(out.value[i], 0);
 }
 
 static void what_follows_the_values_is_ignored(void **state)
 {
-    reply member = text_of(REPLY_STRING, "f");
+    reply member = text_of(REPLY_STRING, "f1");
     reply list = {.kind = REPLY_ARRAY, .items = &member, .count = 1};
-    reply items[] = {integer(1), integer(77), integer(5), integer(6), integer(7), list, integer(9)};
-    answer out = judged(items, 7);
+    reply items[] = {integer(1), integer(77), integer(9), integer(5), integer(6), integer(7), list, integer(8)};
+    answer out = judged(items, 8);
 
     (void)state;
     assert_int_equal(out.kind, ANSWER_CODE);
     assert_int_equal(out.value[2], 7);
+    assert_int_equal(out.value[3], 0);
 }
 
 static void more_integers_than_values_are_ignored(void **state)
@@ -79,8 +95,8 @@ static void more_integers_than_values_are_ignored(void **state)
 
 static void values_end_at_what_is_no_integer(void **state)
 {
-    reply items[] = {integer(1), integer(77), text_of(REPLY_STRING, "5"), integer(6)};
-    answer out = judged(items, 4);
+    reply items[] = {integer(1), integer(77), integer(9), text_of(REPLY_STRING, "5"), integer(6)};
+    answer out = judged(items, 5);
 
     (void)state;
     assert_int_equal(out.kind, ANSWER_CODE);
@@ -88,18 +104,24 @@ static void values_end_at_what_is_no_integer(void **state)
     assert_int_equal(out.value[1], 0);
 }
 
-static void without_code_and_nonce_an_array_is_malformed(void **state)
+static void without_code_nonce_and_clock_an_array_is_malformed(void **state)
 {
-    reply code_only[] = {integer(1)};
-    reply text_code[] = {text_of(REPLY_STRING, "1"), integer(77)};
-    reply nil_nonce[] = {integer(1), {.kind = REPLY_NIL}};
+    reply short_of_one[] = {integer(1), integer(77)};
+    reply not_one[] = {{.kind = REPLY_NIL}, text_of(REPLY_STRING, "1")};
 
     (void)state;
-    assert_int_equal(judged(NULL, 0).kind, ANSWER_MALFORMED);
-    assert_int_equal(judged(code_only, 1).kind, ANSWER_MALFORMED);
-    assert_int_equal(judged(text_code, 2).kind, ANSWER_MALFORMED);
-    assert_int_equal(judged(nil_nonce, 2).kind, ANSWER_MALFORMED);
-    assert_int_equal(judged(nil_nonce, 2).code, 0);
+    for (size_t count = 0; count <= 2; count++) assert_int_equal(judged(short_of_one, count).kind, ANSWER_MALFORMED);
+    for (size_t at = 0; at < 3; at++)
+        for (size_t i = 0; i < 2; i++) {
+            reply items[] = {integer(1), integer(77), integer(9), integer(5)};
+
+            items[at] = not_one[i];
+            answer out = judged(items, 4);
+            assert_int_equal(out.kind, ANSWER_MALFORMED);
+            assert_int_equal(out.code, 0);
+            assert_int_equal(out.server_us, 0);
+            assert_int_equal(out.value[0], 0);
+        }
 }
 
 static void what_is_no_array_is_malformed(void **state)
@@ -263,6 +285,55 @@ static void an_error_is_read_no_further_than_its_length(void **state)
     assert_int_equal(answer_error_kind(NULL, 0), ANSWER_ERROR);
 }
 
+/* ---- What is told of a hold ---- */
+
+static void a_standing_is_fence_kind_and_lease(void **state)
+{
+    const int64_t exclusive[ANSWER_VALUES] = {1800000000000001, 1, 30000}, shared[ANSWER_VALUES] = {1, 2, 1, -5};
+    standing out;
+
+    (void)state;
+    assert_true(standing_read(&out, exclusive));
+    assert_true(out.fence == UINT64_C(1800000000000001));
+    assert_int_equal(out.kind, KIND_EXCLUSIVE);
+    assert_int_equal(out.lease_ms, 30000);
+    assert_true(standing_read(&out, shared));
+    assert_true(out.fence == 1);
+    assert_int_equal(out.kind, KIND_SHARED);
+    assert_int_equal(out.lease_ms, 1);
+}
+
+static void the_largest_numbers_of_a_standing_are_read(void **state)
+{
+    const int64_t largest[ANSWER_VALUES] = {FENCE_MOST, 2, SPAN_MOST};
+    standing out;
+
+    (void)state;
+    assert_true(standing_read(&out, largest));
+    assert_true(out.fence == (uint64_t)FENCE_MOST);
+    assert_int_equal(out.lease_ms, SPAN_MOST);
+}
+
+static void numbers_that_no_script_gives_are_no_standing(void **state)
+{
+    const int64_t wrong[][ANSWER_VALUES] = {{0, 0, 0},         {0, 1, 5},
+                                            {-1, 1, 5},        {FENCE_MOST + 1, 1, 5},
+                                            {INT64_MIN, 1, 5}, {INT64_MAX, 1, 5},
+                                            {7, 0, 5},         {7, 3, 5},
+                                            {7, -1, 5},        {7, 'x', 5},
+                                            {7, INT64_MAX, 5}, {7, 1, 0},
+                                            {7, 1, -1},        {7, 1, SPAN_MOST + 1},
+                                            {7, 1, INT64_MIN}, {7, 1, INT64_MAX}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        standing out = {.fence = 99, .kind = 'q', .lease_ms = 98};
+
+        assert_false(standing_read(&out, wrong[i]));
+        assert_true(out.fence == 99 && out.kind == 'q' && out.lease_ms == 98); /* the caller's, untouched */
+    }
+}
+
 /* ---- Grants ---- */
 
 /* Read from a block of its exact size, so that a sanitizer sees a read beyond it. */
@@ -280,16 +351,33 @@ static bool is_grant(const char *payload, size_t length)
 
 static void a_grant_is_read_field_by_field(void **state)
 {
-    const char payload[] = "grant AbC-_.1z 1700000000000001 2000 1700000000000000";
+    const char payload[] = "grant 1700000000000001 2000 1700000000000000 @t%20 AbC-_.1z h:1:n redlock:{a}";
     grant out;
 
     (void)state;
     assert_true(grant_read(&out, payload, sizeof payload - 1));
-    assert_ptr_equal(out.hold_id, payload + 6);
-    assert_int_equal(out.hold_id_length, 8);
     assert_true(out.fence == UINT64_C(1700000000000001));
     assert_int_equal(out.lease_ms, 2000);
     assert_true(out.server_us == INT64_C(1700000000000000));
+    assert_ptr_equal(out.holder, strchr(payload, '@'));
+    assert_int_equal(out.holder_length, strlen("@t%20 AbC-_.1z h:1:n"));
+    assert_ptr_equal(out.hold_id, strstr(payload, "AbC"));
+    assert_int_equal(out.hold_id_length, 8);
+    assert_ptr_equal(out.key, strstr(payload, "redlock:"));
+    assert_int_equal(out.key_length, strlen("redlock:{a}"));
+}
+
+/* The key is whatever follows: a name may have any byte in it. */
+static void a_key_of_any_bytes_ends_a_grant(void **state)
+{
+    static const char payload[] = "grant 7 5 3 - id who a b\0c\n\xff ";
+    grant out;
+
+    (void)state;
+    assert_true(grant_read(&out, payload, sizeof payload - 1));
+    assert_int_equal(out.key_length, 8);
+    assert_memory_equal(out.key, "a b\0c\n\xff ", 8);
+    assert_int_equal(out.holder_length, strlen("- id who"));
 }
 
 static void what_is_not_exactly_a_grant_is_refused(void **state)
@@ -298,37 +386,48 @@ static void what_is_not_exactly_a_grant_is_refused(void **state)
         "",
         "grant",
         "grant ",
-        "grant id",
-        "grant id 1",
-        "grant id 1 2",
-        "grant id 1 2 ",
-        "grant id 1 2 3 ",
-        "grant id 1 2 3 4",
-        "grant id 1 2 3x",
-        "Grant id 1 2 3",
-        "grants id 1 2 3",
-        " grant id 1 2 3",
-        "grant  1 2 3",
-        "grant id  1 2 3",
-        "grant id 1  2 3",
-        "grant id 1 2  3",
-        "grant\tid 1 2 3",
-        "grant id 0 2 3",
-        "grant id 1 0 3",
-        "grant id -1 2 3",
-        "grant id 1 -2 3",
-        "grant id 1 2 -3",
-        "grant id +1 2 3",
-        "grant id 01 2 3",
-        "grant id 1.0 2 3",
-        "grant id 1e3 2 3",
-        "grant id a 2 3",
-        "grant i\nd 1 2 3",
-        "grant i\xc3\xa9 1 2 3",
-        "grant 0123456789abcdef0123456789abcdef 1 2 3",
-        "grant id 18446744073709551616 2 3",
-        "grant id 1 9223372036854775808 3",
-        "grant id 1 2 9223372036854775808",
+        "grant 1",
+        "grant 1 2 3",
+        "grant 1 2 3 ",
+        "grant 1 2 3 -",
+        "grant 1 2 3 - id",
+        "grant 1 2 3 - id who",
+        "grant 1 2 3 - id who ",
+        "Grant 1 2 3 - id who key",
+        "grants 1 2 3 - id who key",
+        " grant 1 2 3 - id who key",
+        "grant  1 2 3 - id who key",
+        "grant 1  2 3 - id who key",
+        "grant 1 2  3 - id who key",
+        "grant 1 2 3  - id who key",
+        "grant 1 2 3 -  id who key",
+        "grant 1 2 3 - id  who key",
+        "grant\t1 2 3 - id who key",
+        "grant id 1 2 3",
+        "grant 0 2 3 - id who key",
+        "grant 1 0 3 - id who key",
+        "grant 1 2 0 - id who key",
+        "grant -1 2 3 - id who key",
+        "grant 1 -2 3 - id who key",
+        "grant 1 2 -3 - id who key",
+        "grant +1 2 3 - id who key",
+        "grant 01 2 3 - id who key",
+        "grant 1.0 2 3 - id who key",
+        "grant 1e3 2 3 - id who key",
+        "grant a 2 3 - id who key",
+        "grant 1 2 3x - id who key",
+        "grant 1 2 3 x id who key",
+        "grant 1 2 3 s@a id who key",
+        "grant 1 2 3 @\n id who key",
+        "grant 1 2 3 - i\nd who key",
+        "grant 1 2 3 - i\xc3\xa9 who key",
+        "grant 1 2 3 - 0123456789abcdef0123456789abcdef who key",
+        "grant 5000000000000001 2 3 - id who key",
+        "grant 18446744073709551616 2 3 - id who key",
+        "grant 1 2592000001 3 - id who key",
+        "grant 1 9223372036854775808 3 - id who key",
+        "grant 1 2 9007199254740992 - id who key",
+        "grant 1 2 9223372036854775808 - id who key",
     };
 
     (void)state;
@@ -341,22 +440,51 @@ static void what_is_not_exactly_a_grant_is_refused(void **state)
 static void the_largest_numbers_of_a_grant_are_read(void **state)
 {
     const char payload[] =
-        "grant 0123456789abcdef.0123456789abcd 18446744073709551615 9223372036854775807 9223372036854775807";
+        "grant 5000000000000000 2592000000 9007199254740991 - 0123456789abcdef.0123456789abcd who key";
 
     (void)state;
     assert_true(is_grant(payload, sizeof payload - 1));
 }
 
-static void a_nul_is_no_part_of_a_grant(void **state)
+/* `mark` and as many bytes as are wanted, in the field of a grant that `format` has a %s for. */
+static bool is_grant_with(const char *format, const char *mark, int length)
 {
-    (void)state;
-    assert_false(is_grant("grant id 1 2 3\0", 15));
-    assert_false(is_grant("grant i\0d 1 2 3", 15));
+    char field[400], payload[500];
+
+    memset(field, 'a', sizeof field);
+    memcpy(field, mark, strlen(mark));
+    field[length] = '\0';
+    snprintf(payload, sizeof payload, format, field);
+    return is_grant(payload, strlen(payload));
 }
 
-static void every_cut_grant_without_its_last_number_is_refused(void **state)
+static void each_field_of_a_grant_is_as_long_as_it_may_be_and_no_longer(void **state)
 {
-    const char whole[] = "grant id 1 2 3";
+    static const struct {
+        const char *format, *mark;
+        int most;
+    } fields[] = {{"grant 1 2 3 %s id who key", "@", OWNER_FIELD_SIZE - 1},
+                  {"grant 1 2 3 - %s who key", "", HOLD_ID_SIZE - 1},
+                  {"grant 1 2 3 - id %s key", "", WHO_SIZE - 1}};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_true(is_grant_with(fields[i].format, fields[i].mark, fields[i].most));
+        assert_false(is_grant_with(fields[i].format, fields[i].mark, fields[i].most + 1));
+    }
+}
+
+static void a_nul_is_no_part_of_a_grant_s_fields(void **state)
+{
+    (void)state;
+    assert_false(is_grant("grant 1 2 3\0 - id who key", 25));
+    assert_false(is_grant("grant 1 2 3 -\0 id who key", 25));
+    assert_false(is_grant("grant 1 2 3 - i\0d who key", 25));
+}
+
+static void every_cut_grant_without_its_key_is_refused(void **state)
+{
+    const char whole[] = "grant 1 2 3 - id who k";
 
     (void)state;
     for (size_t length = 0; length < sizeof whole - 1; length++) assert_false(is_grant(whole, length));
@@ -366,12 +494,13 @@ static void every_cut_grant_without_its_last_number_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_script_answers_code_nonce_and_values),
+        cmocka_unit_test(a_script_answers_code_nonce_clock_and_values),
         cmocka_unit_test(values_that_are_not_there_are_zero),
+        cmocka_unit_test(three_integers_are_an_answer),
         cmocka_unit_test(what_follows_the_values_is_ignored),
         cmocka_unit_test(more_integers_than_values_are_ignored),
         cmocka_unit_test(values_end_at_what_is_no_integer),
-        cmocka_unit_test(without_code_and_nonce_an_array_is_malformed),
+        cmocka_unit_test(without_code_nonce_and_clock_an_array_is_malformed),
         cmocka_unit_test(what_is_no_array_is_malformed),
         cmocka_unit_test(an_error_is_kept_with_its_text_escaped),
         cmocka_unit_test(a_long_error_text_is_cut),
@@ -380,11 +509,16 @@ int main(void)
         cmocka_unit_test(redis_6_hides_the_code_of_a_scripts_error_inside),
         cmocka_unit_test(any_other_error_is_just_an_error),
         cmocka_unit_test(an_error_is_read_no_further_than_its_length),
+        cmocka_unit_test(a_standing_is_fence_kind_and_lease),
+        cmocka_unit_test(the_largest_numbers_of_a_standing_are_read),
+        cmocka_unit_test(numbers_that_no_script_gives_are_no_standing),
         cmocka_unit_test(a_grant_is_read_field_by_field),
+        cmocka_unit_test(a_key_of_any_bytes_ends_a_grant),
         cmocka_unit_test(what_is_not_exactly_a_grant_is_refused),
         cmocka_unit_test(the_largest_numbers_of_a_grant_are_read),
-        cmocka_unit_test(a_nul_is_no_part_of_a_grant),
-        cmocka_unit_test(every_cut_grant_without_its_last_number_is_refused),
+        cmocka_unit_test(each_field_of_a_grant_is_as_long_as_it_may_be_and_no_longer),
+        cmocka_unit_test(a_nul_is_no_part_of_a_grant_s_fields),
+        cmocka_unit_test(every_cut_grant_without_its_key_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
