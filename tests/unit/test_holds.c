@@ -41,22 +41,23 @@ static int tear_down(void **state)
 static redlock_lock *hold_bytes(const char *name, size_t name_length, const char *owner, char kind)
 {
     char holder[128];
-    int mode_length = owner == NULL || *owner == '\0'
-                          ? snprintf(holder, sizeof holder, "%c id who", kind) - 7
-                          : snprintf(holder, sizeof holder, "%c@%s id who", kind, owner) - 7;
-    redlock_lock *self = calloc(1, sizeof *self + 1 + name_length + 1 + strlen(holder) + 1);
+    bool is_owned = owner != NULL && *owner != '\0';
+    size_t holder_length =
+        (size_t)snprintf(holder, sizeof holder, "%s%s id who", is_owned ? "@" : "-", is_owned ? owner : "");
+    redlock_lock *self = calloc(1, sizeof *self + 1 + name_length + 1 + holder_length + 1 + sizeof "x");
 
     assert_non_null(self);
     self->name_length = (uint32_t)name_length;
-    self->holder_length = (uint32_t)strlen(holder);
-    self->mode_length = (uint16_t)mode_length;
-    self->owner_length = (uint16_t)(owner == NULL ? 0 : strlen(owner));
+    self->holder_length = (uint32_t)holder_length;
+    self->mode_length = 1;
+    self->owner_length = (uint16_t)(is_owned ? strlen(owner) : 0);
     self->is_reentrant = owner != NULL;
     self->thread = thread_number();
     atomic_store(&self->kind, kind);
     atomic_store(&self->hold.valid_until_us, VALID_UNTIL_US);
     memcpy(self->bytes + 1, name, name_length);
-    memcpy(self->bytes + 1 + name_length + 1, holder, strlen(holder));
+    memcpy(self->bytes + 1 + name_length + 1, holder, holder_length);
+    self->bytes[1 + name_length + 1 + holder_length + 1] = kind;
     return self;
 }
 
