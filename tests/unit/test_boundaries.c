@@ -43,17 +43,37 @@ static void a_renewal_of_the_longest_lease_is_due_in_its_first_third(void **stat
     assert_true(hold_wake_us(&self) > now_us + LEASE_MOST_MS * US_PER_MS / 4);
 }
 
-static void a_hold_id_is_of_printable_bytes_and_no_others(void **state)
+static void the_owner_and_the_hold_id_of_a_grant_are_of_printable_bytes(void **state)
 {
+    static const size_t owner_at = 13, hold_id_at = 16;
+
     (void)state;
     for (int byte = 0; byte <= UINT8_MAX; byte++) {
-        char message[] = "grant i? 1 2 3";
+        char in_owner[] = "grant 1 2 3 @? ii who key", in_hold_id[] = "grant 1 2 3 @o i? who key";
         grant got;
         bool is_printable = byte > ' ' && byte <= '~';
 
-        message[7] = (char)byte;
-        assert_int_equal(grant_read(&got, message, sizeof message - 1), is_printable);
+        in_owner[owner_at] = in_hold_id[hold_id_at] = (char)byte;
+        assert_int_equal(grant_read(&got, in_owner, sizeof in_owner - 1), is_printable);
+        assert_int_equal(grant_read(&got, in_hold_id, sizeof in_hold_id - 1), is_printable);
     }
+}
+
+/* The bands do not touch what the clock, a lease or a fence of our time can be, and every score is exact in a double.
+ */
+static void the_bands_are_apart_and_exact(void **state)
+{
+    static const int64_t exact_most = INT64_C(1) << 53, now_ms = INT64_C(1800000000000);
+    static const int64_t year_2200_ms = INT64_C(7258118400000);
+
+    (void)state;
+    assert_true(year_2200_ms + SPAN_MOST < SHARED_BAND && year_2200_ms + SPAN_MOST < NOTE_BAND);
+    assert_true(SHARED_BAND + year_2200_ms + SPAN_MOST < READER_BAND);
+    assert_true(now_ms * US_PER_MS > READER_BAND && now_ms * 2 * US_PER_MS < WRITER_BAND);
+    assert_true(WRITER_BAND + WRITER_BAND < exact_most && WRITER_BAND + WRITER_BAND <= NUMBER_MOST);
+    assert_true(NOTE_BAND + year_2200_ms + SPAN_MOST < FENCE_BAND);
+    assert_true(FENCE_BAND + FENCE_MOST < exact_most);
+    assert_true(NUMBER_MOST == exact_most - 1);
 }
 
 int main(void)
@@ -61,7 +81,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_renewal_that_fails_for_ever_is_retried_for_ever),
         cmocka_unit_test(a_renewal_of_the_longest_lease_is_due_in_its_first_third),
-        cmocka_unit_test(a_hold_id_is_of_printable_bytes_and_no_others),
+        cmocka_unit_test(the_owner_and_the_hold_id_of_a_grant_are_of_printable_bytes),
+        cmocka_unit_test(the_bands_are_apart_and_exact),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
