@@ -15,6 +15,7 @@
 static struct {
     keyspace data, replica;
     const node_witness *witness;
+    enum load_manner load;
     bool has_script[SCRIPT_COUNT];
     bool is_up;
     int64_t clock_us;  /* at instant 0 */
@@ -25,9 +26,10 @@ static struct {
 
 static resp answer;
 
-void node_begin(int64_t clock_us, const node_witness *witness)
+void node_begin(int64_t clock_us, enum load_manner load, const node_witness *witness)
 {
     node.witness = witness;
+    node.load = load;
     node.clock_us = clock_us;
     node.script_us = 0;
     node.is_up = true;
@@ -161,6 +163,22 @@ static void evaluate(cable *from, int argc, const words *argv, bool is_repeated)
     else run_script(from, id, argc, argv, is_repeated);
 }
 
+static void load(cable *from, words source)
+{
+    int id = script_by_source(source);
+    trace("node: %d SCRIPT LOAD %s", from->machine, id < 0 ? "of none of ours" : scripts[id].name);
+    if (node.load == LOAD_ENDS_THE_CONNECTION) {
+        cable_kill(from);
+    } else if (node.load == LOAD_IS_REFUSED) {
+        resp_add(&answer, "-NOPERM this user has no permissions to run the 'script|load' command\r\n");
+    } else if (id < 0) {
+        resp_add(&answer, "-ERR this is no script of ours\r\n");
+    } else {
+        node.has_script[id] = true;
+        resp_add(&answer, "$40\r\n%s\r\n", scripts[id].sha1);
+    }
+}
+
 static void subscribe(cable *from, words channel)
 {
     if (channel.length >= CHANNEL_MOST) {
@@ -177,6 +195,11 @@ static void subscribe(cable *from, words channel)
     trace("node: %d SUBSCRIBE %.*s", from->machine, (int)channel.length, channel.at);
 }
 
+static bool loads(int argc, const words *argv)
+{
+    return argc == 3 && is_word(argv[0], "SCRIPT") && is_word(argv[1], "LOAD");
+}
+
 static bool evaluates(const words *argv) { return is_word(argv[0], "EVALSHA") || is_word(argv[0], "EVAL"); }
 
 static void execute(cable *from, int argc, const words *argv)
@@ -185,8 +208,9 @@ static void execute(cable *from, int argc, const words *argv)
     if (is_word(argv[0], "SUBSCRIBE") && argc == 2) subscribe(from, argv[1]);
     else if (now_us() < node.loading_until_us) resp_add(&answer, "-LOADING Redis is loading the dataset in memory\r\n");
     else if (evaluates(argv)) evaluate(from, argc, argv, false);
+    else if (loads(argc, argv)) load(from, argv[2]);
     else resp_add(&answer, "-ERR unknown command\r\n");
-    cable_answer(from, answer.bytes, answer.length);
+    if (answer.length > 0) cable_answer(from, answer.bytes, answer.length);
 }
 
 /* ---- RESP ------------------------------------------------------------------------------------- */

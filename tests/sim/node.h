@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The simulated server: RESP2, EVAL and EVALSHA of the library's scripts, SUBSCRIBE, PUBLISH, and the ways in which a
- * server fails. */
+ * The simulated server: RESP2, EVAL, EVALSHA and SCRIPT LOAD of the library's scripts, SUBSCRIBE, PUBLISH, and the
+ * ways in which a server fails. */
 #ifndef REDLOCK_TESTS_SIM_NODE_H
 #define REDLOCK_TESTS_SIM_NODE_H
 
 #include "sim/keyspace.h"
 #include "sim/network.h"
+#include "sim/plan.h"
 #include "wire/script.h"
 
 /* Who looks at every script that is run: before it; at what it publishes, and to how many; and right after it, at its
@@ -17,7 +18,7 @@ typedef struct node_witness {
     void (*after)(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
 } node_witness;
 
-void node_begin(int64_t clock_us, const node_witness *witness);
+void node_begin(int64_t clock_us, enum load_manner load, const node_witness *witness);
 void node_receive(cable *from, const char *bytes, size_t length);
 bool node_is_up(void);
 int64_t node_frozen_until_us(void);

@@ -200,6 +200,15 @@ static void make_network(plan *self, dice *chance)
     if (is_troubled) self->network.troubled_until_us = 3000000;
 }
 
+/* From a stream of its own, so that everything else is as it would be without it. */
+static enum load_manner load_manner(const plan *self)
+{
+    dice chance = dice_for(self->seed, 3);
+    int64_t drawn = dice_below(&chance, 12);
+    if (drawn == 0 && !self->is_calm) return LOAD_ENDS_THE_CONNECTION;
+    return drawn <= 2 ? LOAD_IS_REFUSED : LOAD_IS_TAKEN;
+}
+
 void plan_make(plan *self, uint64_t seed)
 {
     dice chance = dice_for(seed, 1);
@@ -210,6 +219,7 @@ void plan_make(plan *self, uint64_t seed)
     }
     self->client_count = 2 + (int)dice_below(&chance, dice_below(&chance, 4) == 0 ? 7 : 3);
     make_network(self, &chance);
+    self->load = load_manner(self);
     for (int i = 0; i < self->client_count; i++) {
         dice own = dice_for(seed, 10 + (uint64_t)i);
         make_client(&self->clients[i], self, &own);
@@ -273,11 +283,12 @@ static void print_client(const plan *whole, int number)
 
 void plan_print(const plan *self)
 {
+    static const char *const loads[] = {"", ", SCRIPT LOAD is refused", ", SCRIPT LOAD ends the connection"};
     const network_terms *net = &self->network;
-    printf(
-        "schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us, in pieces %d, repeated %d of 1000\n",
-        (unsigned long long)self->seed, (long long)net->base_us, (long long)net->jitter_us, net->spike_permille,
-        (long long)net->spike_most_us, net->pieces_permille, net->repeat_permille);
+    printf("schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us, in pieces %d, repeated %d of "
+           "1000%s\n",
+           (unsigned long long)self->seed, (long long)net->base_us, (long long)net->jitter_us, net->spike_permille,
+           (long long)net->spike_most_us, net->pieces_permille, net->repeat_permille, loads[self->load]);
     for (int i = 0; i < self->client_count; i++)
         if (!self->clients[i].is_left_out) print_client(self, i);
     for (int i = 0; i < self->fault_count; i++) {

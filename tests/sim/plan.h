@@ -80,10 +80,14 @@ typedef struct fault {
     uint64_t chance; /* seed of its details */
 } fault;
 
+/* What the node makes of SCRIPT LOAD. */
+enum load_manner { LOAD_IS_TAKEN, LOAD_IS_REFUSED, LOAD_ENDS_THE_CONNECTION };
+
 typedef struct plan {
     uint64_t seed;
     bool is_calm; /* nothing goes wrong, and nothing is late */
     network_terms network;
+    enum load_manner load;
     redlock_policy policy[NAMES_MOST];
     uint32_t permits[NAMES_MOST];
     int client_count;

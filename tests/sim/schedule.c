@@ -207,7 +207,7 @@ const char *schedule_run(const plan *of)
     events_begin();
     network_begin(&of->network);
     system_begin();
-    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), &witness);
+    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), of->load, &witness);
     referee_begin(&own);
     actors_begin(&own);
     plan_faults(&own);
