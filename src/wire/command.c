@@ -37,6 +37,13 @@ void command_add_number(command *out, int64_t number)
     command_add(out, at, (size_t)(end - at));
 }
 
+void command_load_script(command *out, enum script_id id)
+{
+    command_begin(out, "SCRIPT");
+    command_add_text(out, "LOAD");
+    command_add(out, scripts[id].source, scripts[id].source_length);
+}
+
 void command_begin_script(command *out, enum script_id id, _Bool by_source, const char *key, size_t key_length)
 {
     const script *run = &scripts[id];

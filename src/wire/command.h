@@ -25,6 +25,9 @@ void command_add_text(command *out, const char *text);
 /* A decimal integer, kept in the command itself: a command must not be copied after this. */
 void command_add_number(command *out, int64_t number);
 
+/* SCRIPT LOAD with the source: the whole command. */
+void command_load_script(command *out, enum script_id id);
+
 /* EVALSHA, or EVAL with the source; then "1" and the key. Arguments follow with command_add. */
 void command_begin_script(command *out, enum script_id id, _Bool by_source, const char *key, size_t key_length);
 

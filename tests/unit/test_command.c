@@ -110,6 +110,20 @@ static void a_script_is_sent_by_its_source(void **state)
     assert_argument(&run, 3, "key");
 }
 
+static void a_script_is_loaded_by_its_source(void **state)
+{
+    command load;
+
+    (void)state;
+    for (int id = 0; id < SCRIPT_COUNT; id++) {
+        command_load_script(&load, (enum script_id)id);
+        assert_int_equal(load.argc, 3);
+        assert_argument(&load, 0, "SCRIPT");
+        assert_argument(&load, 1, "LOAD");
+        assert_word(&load, 2, scripts[id].source, scripts[id].source_length);
+    }
+}
+
 static void the_longest_script_call_fits(void **state)
 {
     command run;
@@ -135,6 +149,7 @@ int main(void)
         cmocka_unit_test(beginning_again_forgets_the_first_command),
         cmocka_unit_test(a_script_is_called_by_its_digest),
         cmocka_unit_test(a_script_is_sent_by_its_source),
+        cmocka_unit_test(a_script_is_loaded_by_its_source),
         cmocka_unit_test(the_longest_script_call_fits),
     };
 
