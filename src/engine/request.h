@@ -30,7 +30,9 @@ enum request_state { REQUEST_READY, REQUEST_SENT, REQUEST_BACKOFF, REQUEST_DONE 
 
 typedef struct request {
     enum request_state state;
-    bool by_source;      /* send EVAL, not EVALSHA */
+    bool by_source;      /* READY: the script is unknown there, and its source is wanted; whoever
+                            sends clears it unless the question itself carries the source (EVAL):
+                            another NOSCRIPT is then a failure */
     bool is_ambiguous;   /* an attempt was cut: it may have taken effect */
     bool is_partial;     /* an answer said that more are left: what was asked is done, but for those */
     unsigned failures;   /* attempts that came to nothing, in a row */

@@ -48,14 +48,12 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
         ask.inbox_length = write_inbox(inbox, self, lock);
         ask.burial_ms = lock_burial_ms(lock, now_us);
     }
-    command cmd;
-    lock->by_source = conn_takes_source(&self->lane.command, ask.script, lock->by_source, &lock->insists);
-    question_command(&cmd, &ask, lock->by_source);
     lock->nonce = ask.nonce;
     lock->call.answered = answered;
     lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
     lock->errand_is_undo = undoes;
-    lock->errand_is_out = conn_submit(&self->lane.command, &lock->call, &cmd, now_us);
+    conn *on = &self->lane.command;
+    lock->errand_is_out = loading_submit(&lock->loading, on, &lock->call, &ask, &lock->by_source, now_us);
     return lock->errand_is_out;
 }
 

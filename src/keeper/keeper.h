@@ -76,7 +76,7 @@ struct redlock_lock {
     bool errand_is_out;   /* the connection has `call` */
     bool errand_is_undo;
     bool by_source;
-    bool insists;          /* see conn_takes_source */
+    loading loading;       /* with by_source */
     bool was_handed_over;  /* others want this lock */
     bool is_gone;          /* the server itself said that the holder is not there */
     unsigned users;        /* extensions under way, which the handle outlives */

@@ -202,19 +202,6 @@ void conn_fail_system(conn *self, redlock_status why, const char *what, int erro
 
 /* ---- Calls ------------------------------------------------------------------------------------ */
 
-bool conn_takes_source(conn *self, enum script_id id, bool wanted, bool *insists)
-{
-    if (!wanted) return false;
-    bool is_on_its_way = self->source_sent[id] == self->generation + 1;
-    if (is_on_its_way && !*insists) {
-        *insists = true;
-        return false;
-    }
-    self->source_sent[id] = self->generation + 1;
-    *insists = false;
-    return true;
-}
-
 bool conn_submit(conn *self, call *submitted, const command *cmd, int64_t now_us)
 {
     if (self->state == CONN_CLOSED) return false;

@@ -66,11 +66,23 @@ typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
     _Atomic bool told_unheard; /* see lane_distrust_inbox */
+    _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
 } conn_counters;
 
 enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_SECURING, CONN_GREETING, CONN_OPEN };
 
 typedef struct conn conn;
+
+/* The latest source of one script that a connection took. It belongs to lane/loading.c. */
+typedef struct sent_source {
+    call load; /* first: of SCRIPT LOAD, while is_loading */
+    conn *on;
+    bool is_loading;
+    int known;           /* of SCRIPT LOAD when it was sent */
+    unsigned generation; /* of the connection */
+    uint64_t number;     /* counts the sources of all scripts; 0: there was none */
+} sent_source;
+
 struct conn {
     const conn_config *config;
     enum conn_state state;
@@ -86,16 +98,17 @@ struct conn {
     int64_t address_deadline_us; /* CONNECTING: its share of the time */
     tls_session *tls;
     bool tls_wants_write;
-    bool has_received;                  /* bytes came on this connection */
-    bool has_answered;                  /* a call was answered on it ... */
-    bool has_served;                    /* ... and not with an error: whoever listens there serves us */
-    bool may_spin;                      /* the owner's word: this answer is worth spinning for */
-    int64_t answer_us;                  /* how long answers took lately: a moving average, for the spinning */
-    unsigned source_sent[SCRIPT_COUNT]; /* generation + 1 of the connection that last took this script's source */
-    unsigned generation;                /* counts the closings: who calls out compares it afterwards */
-    outbox greeting;                    /* bytes of the greeting not yet written */
-    unsigned greeting_due;              /* the steps of it whose replies are still to come, as bits */
-    outbox out;                         /* bytes of calls not yet written */
+    bool has_received;   /* bytes came on this connection */
+    bool has_answered;   /* a call was answered on it ... */
+    bool has_served;     /* ... and not with an error: whoever listens there serves us */
+    bool may_spin;       /* the owner's word: this answer is worth spinning for */
+    int64_t answer_us;   /* how long answers took lately: a moving average, for the spinning */
+    unsigned generation; /* counts the closings: who calls out compares it afterwards */
+    sent_source sources[SCRIPT_COUNT];
+    uint64_t sources_sent; /* of all scripts, in all generations */
+    outbox greeting;       /* bytes of the greeting not yet written */
+    unsigned greeting_due; /* the steps of it whose replies are still to come, as bits */
+    outbox out;            /* bytes of calls not yet written */
     codec_reader *reader;
     call *first, *last;   /* calls in flight, oldest first */
     call *cut, *cut_last; /* calls whose connection ended, and that were not told yet */
@@ -123,11 +136,6 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
 bool conn_submit(conn *self, call *call, const command *cmd, int64_t now_us);
-
-/* Is the script's source to be sent now? `wanted`: its SHA-1 was not known. If the source is on its way on this
- * connection already, the SHA-1 is asked for once more behind it, and only then *insists makes the next answer yes:
- * after a restart ten thousand requests need one source. */
-bool conn_takes_source(conn *self, enum script_id id, bool wanted, bool *insists);
 
 /* Writes what is ready, as far as the socket takes it. Called once after a round of submissions. */
 void conn_flush(conn *self, int64_t now_us);

@@ -12,7 +12,7 @@ void exchange_begin(exchange *self, request *asks, conn *on, const question *abo
     self->on = on;
     self->question = *about;
     self->awaits_connection = false;
-    self->insists = false;
+    self->loading = (loading){0};
 }
 
 static void answered(call *back, const reply *from, int64_t now_us)
@@ -38,17 +38,13 @@ static void answered(call *back, const reply *from, int64_t now_us)
 
 static void submit(exchange *self, int64_t now_us)
 {
-    command cmd;
-    if (self->shares_connection)
-        self->request->by_source =
-            conn_takes_source(self->on, self->question.script, self->request->by_source, &self->insists);
-    question_command(&cmd, &self->question, self->request->by_source);
     if (self->before_sending != NULL) self->before_sending(self);
     request_sent(self->request, now_us);
     self->call.answered = answered;
     self->call.deadline_us = self->shares_connection ? now_us + self->request->timeout_us
                                                      : request_attempt_deadline_us(self->request);
-    if (!conn_submit(self->on, &self->call, &cmd, now_us))
+    bool *by_source = &self->request->by_source;
+    if (!loading_submit(&self->loading, self->on, &self->call, &self->question, by_source, now_us))
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
 }
 

@@ -5,8 +5,7 @@
 #define REDLOCK_LANE_EXCHANGE_H
 
 #include "engine/request.h"
-#include "lane/conn.h"
-#include "wire/question.h"
+#include "lane/loading.h"
 
 typedef struct exchange exchange;
 struct exchange {
@@ -24,7 +23,7 @@ struct exchange {
     /* Something came back, and the request moved; may be NULL. May not end the exchange. */
     void (*on_moved)(exchange *self);
     void *owner;
-    bool insists;           /* see conn_takes_source */
+    loading loading;
     bool shares_connection; /* with other operations: it is closed when the server is late, not when the caller is */
     bool awaits_connection; /* it was on its way to OPEN when we last looked */
     redlock_histogram *round_trip; /* may be NULL; counted with relaxed atomics */

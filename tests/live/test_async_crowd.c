@@ -145,14 +145,39 @@ static void scripts_that_are_flushed_are_sent_again(void **state)
     async_close(the);
 }
 
-/* One source each would be tens of megabytes. */
-static void a_script_that_is_missing_is_not_sent_by_everybody(void **state)
+/* Since Redis 7 by the name of the subcommand, before together with SCRIPT FLUSH. */
+static long long loads(stage *the)
+{
+    return server_calls(the->server, "script|load") + server_calls(the->server, "script");
+}
+
+/* One source each would be tens of megabytes. Acquire and release are loaded once, and each is asked
+ * at most twice. */
+static void a_script_that_is_missing_is_loaded_once_for_everybody(void **state)
 {
     async_stage *the = *state;
     loop *on = async_open_plain(the);
-    gather(the, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER));
+    gather(the, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS));
     loop_until(on, all_are_served, NULL);
-    assert_in_range(server_calls(the->stage->server, "eval"), 1, 100);
+    assert_int_equal(server_calls(the->stage->server, "eval"), 0);
+    assert_int_equal(loads(the->stage), 2);
+    assert_in_range(stats_of(on->client).commands, 2 * crowd_size(), 4 * crowd_size() + 8);
+}
+
+/* Each loss of the scripts costs a load of each, and nobody is asked more often than once more. */
+static void scripts_that_are_flushed_once_are_loaded_once_more(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    expect_free(the->stage->other, "r");
+    gather(the, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS));
+    loop_for(on, 10);
+    server_number(the->stage->server, "SCRIPT FLUSH");
+    loop_until(on, all_are_served, NULL);
+    assert_int_equal(server_calls(the->stage->server, "eval"), 0);
+    assert_in_range(loads(the->stage), 2 + 1, 2 + 2 + 1);
+    assert_in_range(stats_of(on->client).commands, 2 * crowd_size(), 4 * crowd_size() + 8);
+    assert_int_equal(stats_of(on->client).connections_lost, 0);
 }
 
 static void all_of_a_crowd_time_out(void **state)
@@ -205,7 +230,8 @@ int main(void)
         ON_EVERY_HOST(a_server_that_restarts_serves_all_that_are_in_flight),
         ON_EVERY_HOST(cut_connections_lose_no_waiter),
         ON_EVERY_HOST(scripts_that_are_flushed_are_sent_again),
-        ON_HOST(a_script_that_is_missing_is_not_sent_by_everybody, by_hand),
+        ON_HOST(a_script_that_is_missing_is_loaded_once_for_everybody, by_hand),
+        ON_HOST(scripts_that_are_flushed_once_are_loaded_once_more, by_hand),
         ON_EVERY_HOST(all_of_a_crowd_time_out),
         ON_EVERY_HOST(all_of_a_crowd_are_cancelled),
         ON_EVERY_HOST(a_close_completes_a_crowd),

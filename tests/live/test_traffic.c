@@ -26,11 +26,13 @@ static void a_script_that_the_server_forgot_is_sent_again(void **state)
     stage *the = *state;
     expect_free(the->client, "r");
     freeReplyObject(server_command(the->server, "SCRIPT FLUSH"));
-    uint64_t before = stats_of(the->client).commands;
+    redlock_stats before = stats_of(the->client);
     expect_free(the->client, "r");
-    assert_int_equal(stats_of(the->client).commands - before, 4);
+    assert_int_equal(stats_of(the->client).commands - before.commands, 6);
+    assert_int_equal(stats_of(the->client).writes - before.writes, 4);
     expect_free(the->client, "r");
-    assert_int_equal(stats_of(the->client).commands - before, 6);
+    assert_int_equal(stats_of(the->client).commands - before.commands, 8);
+    assert_int_equal(server_calls(the->server, "eval"), 0);
 }
 
 static void a_script_that_was_forgotten_while_the_lock_was_held_is_no_loss(void **state)

@@ -133,7 +133,7 @@ static void open_and_accept(void)
     assert_true(it.peer >= 0);
 }
 
-static void submit(probe *self, const char *verb)
+static inline void submit(probe *self, const char *verb)
 {
     command cmd;
     command_begin(&cmd, verb);
@@ -143,7 +143,7 @@ static void submit(probe *self, const char *verb)
 }
 
 /* What the server got since it was last asked. */
-static const char *hear(void)
+static inline const char *hear(void)
 {
     ssize_t length = recv(it.peer, it.heard, sizeof it.heard - 1, MSG_DONTWAIT);
     it.heard[length > 0 ? length : 0] = '\0';
