@@ -6,6 +6,8 @@
  *     {code}       2 (queued) if it queues, otherwise 0 (busy)
  *     {channel}    the channel of the subscription, as a bulk string
  *     {close}      at the end: the connection is closed
+ *
+ * With `loaded` it knows no script of an EVALSHA, and answers SCRIPT LOAD with a text of its own.
  */
 #ifndef REDLOCK_TESTS_LIVE_IMPOSTOR_H
 #define REDLOCK_TESTS_LIVE_IMPOSTOR_H
@@ -21,6 +23,7 @@ typedef struct impostor {
     pthread_t thread;
     char uri[128];
     const char *answer, *subscribed;
+    const char *loaded;  /* unless NULL: the answer to SCRIPT LOAD; EVALSHA's is NOSCRIPT */
     const char *grant;   /* unless NULL: its numbers are published to the subscriber after every "queued" ... */
     const char *grantee; /* ... for this hold id, or for whoever asked if NULL */
     int subscriber_fd;
@@ -69,13 +72,21 @@ static inline void publish(impostor *self)
     if (send(self->subscriber_fd, out, (size_t)size, MSG_NOSIGNAL) < 0) self->grant = NULL;
 }
 
+static inline const char *text_for(const impostor *self, const char *verb)
+{
+    if (strcmp(verb, "SUBSCRIBE") == 0) return self->subscribed;
+    if (self->loaded != NULL && strcmp(verb, "SCRIPT") == 0) return self->loaded;
+    if (self->loaded != NULL && strcmp(verb, "EVALSHA") == 0) return "-NOSCRIPT no\r\n";
+    return self->answer;
+}
+
 /* False when the connection is to end. */
 static inline bool reply_to(impostor *self, int fd, const redisReply *request)
 {
     static char out[65536];
     learn(self, request);
     bool subscribes = strcmp(request->element[0]->str, "SUBSCRIBE") == 0;
-    const char *text = subscribes ? self->subscribed : self->answer;
+    const char *text = text_for(self, request->element[0]->str);
     render(self, out, sizeof out, text);
     if (send(fd, out, strlen(out), MSG_NOSIGNAL) < 0) return false;
     if (subscribes) self->subscriber_fd = fd;
