@@ -163,6 +163,13 @@ static void cut_calls(conn *self)
     self->first = self->last = NULL;
 }
 
+/* What was asked here is asked again elsewhere, or undone: it must not be carried out after that. */
+static bool leaves_something_behind(const conn *self, redlock_status why)
+{
+    bool is_in_doubt = why != REDLOCK_OK && self->first != NULL;
+    return self->state == CONN_OPEN && (is_in_doubt || conn_has_unsent(self));
+}
+
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us)
 {
     bool is_by_owner = why == REDLOCK_OK;
@@ -180,12 +187,26 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
     bool is_loss = !is_by_owner && self->state == CONN_OPEN;
     if (is_loss && self->config->counters != NULL) conn_count(&self->config->counters->connections_lost);
 
+    if (leaves_something_behind(self, why)) conn_drop_undelivered(self);
     give_socket_back(self);
     cut_calls(self);
     self->generation++;
     conn_move(self, CONN_CLOSED);
     /* The answers may open it again. */
     tell_cut(self, is_by_owner ? INT_MAX : CONN_CUT_AT_ONCE, now_us);
+}
+
+bool conn_close_behind(conn *self, const command *undo, int64_t now_us)
+{
+    unsigned generation = self->generation;
+    bool is_written = self->state == CONN_OPEN && codec_write(&self->out, self->config->memory, undo);
+    if (is_written) conn_transmit(self, now_us);
+    if (self->generation != generation) return false; /* it broke on the way */
+    bool has_left = is_written && !conn_has_unsent(self);
+    if (has_left && self->config->counters != NULL) conn_count(&self->config->counters->commands);
+    if (!has_left && self->state == CONN_OPEN) conn_drop_undelivered(self);
+    conn_close(self, REDLOCK_OK, NULL, now_us);
+    return has_left;
 }
 
 void conn_fail_system(conn *self, redlock_status why, const char *what, int error, int64_t now_us)

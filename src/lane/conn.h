@@ -18,6 +18,10 @@
  * A connection whose oldest call missed its deadline is closed, since its later
  * replies could be taken for answers to other questions.
  *
+ * Bytes do not outlive their connection, as far as that is up to us: where calls are unanswered and it ends by a
+ * failure, or where something is unsent, the kernel is told to drop what it has (a reset). Otherwise it would go on
+ * sending for minutes, and a question would be carried out after whatever was done in its place.
+ *
  * Never blocks but in conn_receive_soon. Not thread-safe: one thread at a time. */
 #ifndef REDLOCK_LANE_CONN_H
 #define REDLOCK_LANE_CONN_H
@@ -133,6 +137,10 @@ void conn_open(conn *self, int64_t now_us);
  * not a failure: then all are answered before it returns, otherwise CONN_CUT_AT_ONCE of them. */
 enum { CONN_CUT_AT_ONCE = PORTION(128, 1) };
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us);
+
+/* Closes by the owner, who no longer waits for the calls in flight, with `undo` behind them: both leave, however late,
+ * but in this order. True if so; otherwise what has not arrived yet shall not arrive any more. */
+bool conn_close_behind(conn *self, const command *undo, int64_t now_us);
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
 bool conn_submit(conn *self, call *call, const command *cmd, int64_t now_us);

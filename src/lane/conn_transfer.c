@@ -89,6 +89,13 @@ void conn_transmit(conn *self, int64_t now_us)
     }
 }
 
+/* A Unix socket has delivered already, and takes no notice. */
+void conn_drop_undelivered(conn *self)
+{
+    struct linger not_at_all = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(self->fd, SOL_SOCKET, SO_LINGER, &not_at_all, sizeof not_at_all);
+}
+
 /* ---- In --------------------------------------------------------------------------------------- */
 
 static void refuse(conn *self, int64_t now_us)

@@ -17,9 +17,10 @@ typedef struct descriptor {
     bool is_open;
     int machine;
     enum descriptor_kind kind;
-    uint64_t count; /* EVENT */
-    int64_t at_us;  /* TIMER: readable from then on, by the machine's clock */
-    cable *cable;   /* SOCKET; NULL before it connects */
+    uint64_t count;   /* EVENT */
+    int64_t at_us;    /* TIMER: readable from then on, by the machine's clock */
+    cable *cable;     /* SOCKET; NULL before it connects */
+    bool is_abortive; /* SOCKET: closing it loses what has not arrived (SO_LINGER of 0 s) */
     struct watched_fd {
         int fd;
         uint32_t events;

@@ -212,7 +212,10 @@ int __wrap_close(int fd)
 {
     descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_close(fd);
-    if (self->cable != NULL && !self->cable->is_closed) cable_close(self->cable);
+    if (self->cable != NULL && !self->cable->is_closed) {
+        self->cable->loses_requests |= self->is_abortive;
+        cable_close(self->cable);
+    }
     self->cable = NULL;
     self->is_open = false;
     for (int i = 0; i < descriptor_count; i++) set_drop(&descriptors[i], fd);
@@ -230,7 +233,10 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
-    return descriptor_at(fd) == NULL ? __real_setsockopt(fd, level, name, value, length) : 0;
+    descriptor *self = descriptor_at(fd);
+    if (self == NULL) return __real_setsockopt(fd, level, name, value, length);
+    if (level == SOL_SOCKET && name == SO_LINGER) self->is_abortive = true;
+    return 0;
 }
 
 static int tell_address(struct sockaddr *address, socklen_t *length, uint16_t port)
