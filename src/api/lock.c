@@ -64,6 +64,15 @@ question acquisition_question(redlock_client *client, redlock_lock *lock, const 
     return asked;
 }
 
+static question undoes(const redlock_client *client, const question *asked)
+{
+    question undo = *asked;
+    undo.script = SCRIPT_CANCEL;
+    undo.first_ms = client->linger_ms;
+    undo.burial_ms = LATE_MOST_US / US_PER_MS;
+    return undo;
+}
+
 static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o)
 {
     char inbox[INBOX_SIZE];
@@ -76,7 +85,8 @@ static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     on->command.may_spin = !on->was_contended;
     acquire_begin(op, &terms, on->inbox_is_subscribed, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
-    drive_acquire(on, op, &asks, &client->nonces, &stops);
+    question undo = undoes(client, &asked);
+    (void)drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
     on->was_contended = op->was_handed_over || op->is_queued;
 }
 
@@ -136,10 +146,9 @@ static bool leaves_at_once(redlock_client *client, redlock_lock *lock, lane *on,
     if (!is_over || !is_near || !op->is_queued) return false;
     request asked;
     exchange asks = {0};
+    question about = acquisition_question(client, lock, o, on, inbox);
+    about = undoes(client, &about);
     int64_t now_us = clock_now_us();
-    question about = handle_question(lock, SCRIPT_CANCEL, client->linger_ms);
-    about.inbox = inbox;
-    about.inbox_length = inbox_write(inbox, o->claim_ms, on->channel);
     lock->unanswered_us = acquire_unanswered_us(op);
     about.burial_ms = lock_burial_ms(lock, now_us);
     client_ask(client, &asks, &asked, on, &about, now_us);

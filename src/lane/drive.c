@@ -57,14 +57,46 @@ static void obey(acquire *op, const lane_stops *stops)
     if (stops->is_set[1]) acquire_stop(op, REDLOCK_CANCELLED, 0);
 }
 
-void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonces, lane_stops *stops)
+/* Here ends the patience of the caller. That of the connection ends a round later, see lane_pump. */
+static void end_patience(acquire *op, int64_t now_us)
+{
+    bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
+    if (!asks_now || op->asks.state != REQUEST_SENT || now_us < op->terms.deadline_us) return;
+    request_cut(&op->asks, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+    acquire_asked(op, now_us);
+}
+
+/* By source: a server that has not met the script would refuse it, and there is no second attempt. */
+static bool send_behind(conn *on, const question *undo, _Atomic int64_t *nonces, int64_t now_us)
+{
+    command cmd;
+    question last = *undo;
+    last.nonce = atomic_fetch_add_explicit(nonces, 1, memory_order_relaxed);
+    question_command(&cmd, &last, true);
+    return conn_close_behind(on, &cmd, now_us);
+}
+
+/* Done with a question under way: its answer must never meet a later question, nor may it be carried out after its
+ * undo. One that a message has granted meanwhile is not to be undone. */
+static bool part(lane *on, const acquire *op, const question *undo, _Atomic int64_t *nonces, int64_t now_us)
+{
+    if (on->command.first == NULL) return false;
+    if (op->is_owed) return send_behind(&on->command, undo, nonces, now_us);
+    conn_close(&on->command, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+    return false;
+}
+
+bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
+                   lane_stops *stops)
 {
     size_t inbox_length = asks->question.inbox_length;
     on->listener = &to_acquire;
     on->listener_arg = op;
     on->may_sleep_on_inbox = true;
     while (op->state != ACQUIRE_DONE) {
-        drive_advance(on, op, asks, inbox_length, nonces, clock_now_us());
+        int64_t now_us = clock_now_us();
+        drive_advance(on, op, asks, inbox_length, nonces, now_us);
+        end_patience(op, now_us);
         if (op->state == ACQUIRE_DONE || drive_can_go_on(on, op)) continue;
         on->awaits_message = acquire_is_waiting(op);
         lane_pump(on, drive_wake_us(on, op, asks), stops);
@@ -73,8 +105,7 @@ void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonce
     }
     on->listener = NULL;
     on->awaits_message = false;
-    /* Stopped with a question under way: its answer must never meet a later question. */
-    if (exchange_is_in_flight(asks)) conn_close(&on->command, REDLOCK_OK, NULL, clock_now_us());
+    return part(on, op, undo, nonces, clock_now_us());
 }
 
 void drive_request(lane *on, exchange *asks, lane_stops *stops)

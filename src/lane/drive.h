@@ -17,8 +17,10 @@ bool drive_can_go_on(const lane *on, const acquire *op);
 int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
 
 /* Asks until the acquisition is done. `asks` carries the question with the inbox. Its nonces are
- * drawn from `nonces`, a new one for each question. */
-void drive_acquire(lane *on, acquire *op, exchange *asks, _Atomic int64_t *nonces, lane_stops *stops);
+ * drawn from `nonces`, a new one for each question. If it is given up with its question under way, `undo` is sent
+ * behind that, and the connection closed. True when it has left; nobody waits for its answer. */
+bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
+                   lane_stops *stops);
 
 /* Asks until the request is done. */
 void drive_request(lane *on, exchange *asks, lane_stops *stops);

@@ -157,7 +157,16 @@ static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t
 static void settle(conn *self, short revents, int64_t now_us)
 {
     if (revents != 0 || conn_has_pending(self)) conn_ready(self, revents, now_us);
-    if (now_us >= conn_wake_us(self)) conn_tick(self, now_us);
+}
+
+/* A late command connection is closed one round later: whoever gives up at the same instant has then said so on it,
+ * behind what it undoes. */
+static void keep_deadlines(lane *self, int64_t now_us)
+{
+    if (now_us >= conn_wake_us(&self->inbox)) conn_tick(&self->inbox, now_us);
+    bool was_late = self->is_late;
+    self->is_late = now_us >= conn_wake_us(&self->command);
+    if (was_late && self->is_late) conn_tick(&self->command, now_us);
 }
 
 /* False when a connection broke on the way: what is to be done next, and by when, is to be asked again. */
@@ -190,6 +199,7 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
     now_us = clock_now_us();
     settle(&self->command, fds[0].revents, now_us);
     settle(&self->inbox, fds[1].revents, now_us);
+    keep_deadlines(self, now_us);
     lane_notice_inbox_loss(self, now_us);
     for (int i = 0; i < LANE_STOPS; i++) stops->is_set[i] = fds[2 + i].revents != 0;
 }
