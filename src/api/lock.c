@@ -86,7 +86,8 @@ static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     acquire_begin(op, &terms, on->inbox_is_subscribed, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     question undo = undoes(client, &asked);
-    (void)drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
+    lock->undo_is_behind = drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
+    counter_add(&client->stats.undone, lock->undo_is_behind);
     on->was_contended = op->was_handed_over || op->is_queued;
 }
 
@@ -130,6 +131,7 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
         return REDLOCK_OK;
     }
     detail_write(o->detail, op->status < 0 ? op->text : "");
+    lock->is_unanswered = lock->unanswered_us > 0;
     if (op->is_owed) keeper_undo(&client->keeper, lock, now_us);
     else keeper_free(&client->keeper, lock);
     return op->status;

@@ -24,8 +24,12 @@ redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock,
 void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status)
 {
     counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
-    if (status < 0 && !atomic_load(&lock->is_closed)) keeper_undo(&client->keeper, lock, clock_now_us());
-    else keeper_free(&client->keeper, lock);
+    if (status >= 0 || atomic_load(&lock->is_closed)) {
+        keeper_free(&client->keeper, lock);
+        return;
+    }
+    lock->is_unanswered = true;
+    keeper_undo(&client->keeper, lock, clock_now_us());
 }
 
 question handle_release_question(const redlock_lock *lock, int64_t now_us)

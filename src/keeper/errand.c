@@ -98,6 +98,13 @@ static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t n
     return read->kind == ANSWER_CODE || is_hopeless || now_us >= lock->undo_until_us;
 }
 
+/* Once for each request: if it was done behind the request, it was counted then. */
+static void count_undone(keeper *self, const redlock_lock *lock, const answer *read)
+{
+    bool counts = lock->is_unanswered && !lock->undo_is_behind && read->kind == ANSWER_CODE;
+    counter_add(&self->terms.stats->undone, counts);
+}
+
 /* With the mutex. True when the lock is to be freed. */
 static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
@@ -105,7 +112,10 @@ static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, 
         lock->hold.renew_at_us = now_us;
         return false;
     }
-    if (undo_is_over(lock, read, now_us)) return keeper_end_undo(self, lock);
+    if (undo_is_over(lock, read, now_us)) {
+        count_undone(self, lock, read);
+        return keeper_end_undo(self, lock);
+    }
     if (read->kind == ANSWER_NOSCRIPT) {
         lock->by_source = true;
         lock->hold.renew_at_us = now_us;

@@ -213,7 +213,6 @@ void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
         end_release(self, lock);
         list(self, lock);
         keeper_plan(self, lock, now_us);
-        counter_add(&self->terms.stats->undone, 1);
     }
     pthread_mutex_unlock(&self->mutex);
     if (!can_run) keeper_free(self, lock);

@@ -79,6 +79,8 @@ struct redlock_lock {
     loading loading;       /* with by_source */
     bool was_handed_over;  /* others want this lock */
     bool is_gone;          /* the server itself said that the holder is not there */
+    bool is_unanswered;    /* a question about it never was answered: undoing it counts as such ... */
+    bool undo_is_behind;   /* ... and did already, when it was sent behind that question */
     unsigned users;        /* extensions under way, which the handle outlives */
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length;
