@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The failing network. One thread polls and moves bytes, and it alone opens and closes connections; controls set flags
- * under the mutex, which the thread holds whenever it moves anything, so that a control that returned is in force. */
+ * under the mutex, which the thread holds whenever it moves anything, so that a control that returned is in force. What
+ * was kept is moved by the control itself, so that its order is. */
 #include "support/proxy.h"
 
 #include <errno.h>
@@ -36,6 +37,8 @@ typedef struct route {
     int server_fd; /* -1: not yet connected (blackhole) */
     bool is_cut;
     bool is_swallowing; /* the next bytes of the server end it */
+    bool is_kept;       /* what the client sent stays in its socket */
+    int number;         /* of the connection */
     flow up, down;
 } route;
 
@@ -46,7 +49,7 @@ struct proxy {
     int listener[LISTENERS]; /* Unix, TCP */
     int port;
     int accepted;
-    bool is_stopping, is_holding, is_refusing, is_black, is_armed, has_dropped;
+    bool is_stopping, is_holding, is_refusing, is_black, is_armed, has_dropped, keeps_new;
     size_t step; /* 0: no limit */
     int pause_us;
     char word[WORD_SIZE]; /* "" : any request */
@@ -74,8 +77,8 @@ static bool flow_drain(flow *self, int fd, size_t step)
 {
     size_t length = self->end - self->start;
     if (length == 0) return true;
-    ssize_t sent = send(fd, self->bytes + self->start, step > 0 && step < length ? step : length,
-                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent =
+        send(fd, self->bytes + self->start, step > 0 && step < length ? step : length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN || errno == EINTR;
     self->start += (size_t)sent;
     return true;
@@ -92,6 +95,7 @@ static void arm_swallowing(proxy *self, route *at)
 
 static bool move_up(proxy *self, route *at)
 {
+    if (at->is_kept) return true;
     bool was_empty = is_empty(&at->up);
     if (!flow_fill(&at->up, at->client_fd)) return false;
     if (was_empty) arm_swallowing(self, at);
@@ -100,7 +104,7 @@ static bool move_up(proxy *self, route *at)
 
 static bool move_down(proxy *self, route *at)
 {
-    if (self->is_holding) return true;
+    if (self->is_holding || at->is_kept) return true;
     if (!flow_fill(&at->down, at->server_fd)) return false;
     if (at->is_swallowing && !is_empty(&at->down)) {
         self->has_dropped = true;
@@ -142,7 +146,7 @@ static void route_begin(route *self, int fd)
 {
     self->client_fd = fd;
     self->server_fd = -1;
-    self->is_cut = self->is_swallowing = false;
+    self->is_cut = self->is_swallowing = self->is_kept = false;
     self->up.start = self->up.end = self->down.start = self->down.end = 0;
     self->up.is_at_end = self->down.is_at_end = false;
 }
@@ -160,8 +164,13 @@ static void welcome(proxy *self, int listener)
     if (fd < 0) return;
     self->accepted++;
     route *place = self->is_refusing ? NULL : free_route(self);
-    if (place != NULL) route_begin(place, fd);
-    else close_fd(fd);
+    if (place == NULL) {
+        close_fd(fd);
+        return;
+    }
+    route_begin(place, fd);
+    place->number = self->accepted;
+    place->is_kept = self->keeps_new;
 }
 
 /* False when the connection is over. */
@@ -189,6 +198,7 @@ static int gather(const proxy *self, struct pollfd *polls)
     for (int i = 0; i < ROUTES && !self->is_black; i++) {
         const route *at = &self->routes[i];
         if (at->client_fd < 0) continue;
+        if (at->is_kept) continue;
         bool is_up_empty = is_empty(&at->up), is_down_empty = is_empty(&at->down);
         polls[count++] = wait_for(at->client_fd, is_up_empty, !is_down_empty && !self->is_holding);
         polls[count++] = wait_for(at->server_fd, is_down_empty && !self->is_holding, !is_up_empty);
@@ -323,10 +333,58 @@ void proxy_cut(proxy *self)
     pthread_mutex_lock(&self->mutex);
     for (int i = 0; i < ROUTES; i++) {
         if (self->routes[i].client_fd < 0) continue;
+        if (self->routes[i].is_kept) {
+            shutdown(self->routes[i].client_fd, SHUT_WR);
+            continue;
+        }
         self->routes[i].is_cut = true;
         shutdown(self->routes[i].client_fd, SHUT_RDWR);
         if (self->routes[i].server_fd >= 0) shutdown(self->routes[i].server_fd, SHUT_RDWR);
     }
+    wake_and_unlock(self);
+}
+
+int proxy_keep_requests(proxy *self, bool new_ones_too)
+{
+    int kept = 0;
+    pthread_mutex_lock(&self->mutex);
+    self->keeps_new = new_ones_too;
+    for (int i = 0; i < ROUTES; i++) {
+        route *at = &self->routes[i];
+        if (at->client_fd < 0 || at->is_cut) continue;
+        at->is_kept = true;
+        kept++;
+    }
+    wake_and_unlock(self);
+    return kept;
+}
+
+static route *next_kept(proxy *self, enum proxy_order order)
+{
+    route *next = NULL;
+    for (int i = 0; i < ROUTES; i++) {
+        route *at = &self->routes[i];
+        if (at->client_fd < 0 || !at->is_kept) continue;
+        bool goes_first = next == NULL || (order == PROXY_OLDEST_FIRST) == (at->number < next->number);
+        if (goes_first) next = at;
+    }
+    return next;
+}
+
+static void deliver(route *self)
+{
+    bool is_well = true;
+    while (is_well && flow_fill(&self->up, self->client_fd) && !is_empty(&self->up))
+        is_well = flow_drain(&self->up, self->server_fd, 0);
+    self->is_kept = false;
+}
+
+void proxy_deliver_requests(proxy *self, enum proxy_order order)
+{
+    route *next;
+    pthread_mutex_lock(&self->mutex);
+    self->keeps_new = false;
+    while ((next = next_kept(self, order)) != NULL) deliver(next);
     wake_and_unlock(self);
 }
 

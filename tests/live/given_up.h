@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ * What the tests of acquires that were given up share: a table of ways to give up, and what is watched of the server.
+ * A row that needs burial is listed where the server buries hold ids. */
+#ifndef REDLOCK_TESTS_LIVE_GIVEN_UP_H
+#define REDLOCK_TESTS_LIVE_GIVEN_UP_H
+
+#include "live/stage.h"
+
+/* Does a cancel, or a release, keep an acquire of the same hold id from being carried out after it? */
+enum { SERVER_BURIES = 0 };
+
+enum ending { BY_DEADLINE, BY_CANCEL, BY_CLOSE, BY_CUT };
+
+typedef struct row {
+    const char *name;
+    int64_t wait_ms, timeout_ms; /* timeout_ms 0: 150 */
+    bool on_tcp;
+    bool queues;    /* its question queues: the lane is subscribed, and somebody else holds the lock meanwhile */
+    bool keeps_all; /* new connections, too, are kept by the proxy */
+    enum ending end;
+    enum proxy_order order;
+    redlock_status status;
+    bool needs_burial;
+} row;
+
+static row the_copy;
+static const row *const the_row = &the_copy;
+
+static inline int begin_row(void **state)
+{
+    the_copy = *(const row *)*state;
+    if (the_copy.timeout_ms == 0) the_copy.timeout_ms = 150;
+    return stage_begin(state);
+}
+
+static inline void list_row(struct CMUnitTest *tests, size_t *count, const char *what, CMUnitTestFunction run,
+                            const row *how)
+{
+    static char names[64][96];
+    if (how->needs_burial && !SERVER_BURIES) return;
+    char *name = names[*count];
+    snprintf(name, sizeof names[0], "%s: %s", what, how->name);
+    tests[(*count)++] = (struct CMUnitTest){name, run, begin_row, stage_end, (void *)(uintptr_t)how};
+}
+
+/* Until the question has surely left. */
+static inline void loop_briefly(void)
+{
+    for (int i = 0; i < 10; i++) patience_pause();
+}
+
+/* ---- The server's clients ----------------------------------------------------------------------*/
+
+typedef struct crowd {
+    stage *stage;
+    long long connections;
+    long long sources; /* scripts that were called by source so far */
+} crowd;
+
+static inline long long count_connections(stage *the)
+{
+    long long count = 0;
+    redisReply *list = server_command(the->server, "CLIENT LIST");
+    for (const char *at = list->str; (at = strchr(at, '\n')) != NULL; at++) count++;
+    freeReplyObject(list);
+    return count;
+}
+
+static inline crowd crowd_now(stage *the)
+{
+    return (crowd){the, count_connections(the), server_calls(the->server, "eval")};
+}
+
+static inline bool has_departed(void *arg)
+{
+    const crowd *self = arg;
+    return count_connections(self->stage) == self->connections;
+}
+
+/* So many connections are gone: the server frees one after it has carried out what came on it. */
+static inline void await_departure(const crowd *before, int gone)
+{
+    crowd self = *before;
+    self.connections -= gone;
+    eventually(has_departed, &self);
+}
+
+static inline bool has_called_by_source(void *arg)
+{
+    const crowd *self = arg;
+    return server_calls(self->stage->server, "eval") > self->sources;
+}
+
+/* The keeper's, which finds the script unknown. */
+static inline void await_cancel(const crowd *before)
+{
+    crowd self = *before;
+    eventually(has_called_by_source, &self);
+}
+
+typedef struct undone {
+    redlock_client *client;
+    uint64_t count;
+} undone;
+
+static inline bool has_undone(void *arg)
+{
+    const undone *self = arg;
+    return stats_of(self->client).undone == self->count;
+}
+
+static inline void await_undone(redlock_client *client, uint64_t count)
+{
+    eventually(has_undone, (&(undone){client, count}));
+}
+
+/* ---- Silence -----------------------------------------------------------------------------------*/
+
+static pthread_t business;
+
+static inline void *spin(void *arg)
+{
+    redisContext *to = redisConnectUnix(server_socket(arg));
+    void *answer = redisCommand(to, "EVAL %s 0", "for i = 1, 60000000 do end return 1");
+    freeReplyObject(answer);
+    redisFree(to);
+    return NULL;
+}
+
+static inline void keep_busy(stage *the)
+{
+    assert_int_equal(pthread_create(&business, NULL, spin, the->server), 0);
+    loop_briefly();
+}
+
+static inline void end_of_business(stage *the)
+{
+    (void)the;
+    pthread_join(business, NULL);
+}
+
+static inline void freeze(stage *the) { server_freeze(the->server); }
+static inline void thaw(stage *the) { server_thaw(the->server); }
+
+/* Of an asynchronous call. */
+typedef struct notes {
+    _Atomic bool is_over;
+    redlock_status status;
+} notes;
+
+static inline void note_end(void *arg, redlock_status status)
+{
+    notes *self = arg;
+    self->status = status;
+    atomic_store(&self->is_over, true);
+}
+
+static inline void note_acquired(void *arg, redlock_status status, redlock_lock *lock)
+{
+    (void)lock;
+    note_end(arg, status);
+}
+
+static inline bool is_over(void *arg) { return atomic_load(&((notes *)arg)->is_over); }
+
+/* On the keeper's connection; what went before on it has been answered when this is over. */
+static inline void extend(redlock_lock *lock, notes *end)
+{
+    *end = (notes){.is_over = false};
+    EXPECT(redlock_extend_async(lock, LONG_MS, note_end, end), REDLOCK_OK);
+}
+
+#endif
