@@ -159,10 +159,10 @@ static void a_downgrade_that_was_cut_is_void_once_an_upgrade_followed(void **sta
     char holder[HOLDER_SIZE];
     snprintf(holder, sizeof holder, "%.*s", (int)lock->holder_length, lock_holder(lock));
     const script *late = &scripts[SCRIPT_DOWNGRADE];
-    redisReply *answer = server_command(the->server, "EVAL %b 1 redlock:{%s} %s 30000 5000 1 %lld", late->source,
+    redisReply *told = server_command(the->server, "EVAL %b 1 redlock:{%s} %s 30000 5000 1 %lld", late->source,
                                         late->source_length, name, holder, named);
-    assert_int_equal(answer->element[0]->integer, CONVERT_STALE);
-    freeReplyObject(answer);
+    assert_int_equal(told->element[0]->integer, CONVERT_STALE);
+    freeReplyObject(told);
     EXPECT(attempt(the->other, SHARED()), REDLOCK_BUSY);
     assert_int_equal(redlock_lock_mode(lock), REDLOCK_EXCLUSIVE);
     EXPECT(redlock_release(lock), REDLOCK_OK);
