@@ -76,8 +76,8 @@ local _, kind = lease_of(holder)
 was_there = call('ZREM', key, holder) == 1 or was_there
 if was_there and given > last_fence() then call('ZADD', key, at_fence(given), 'f1') end
 bury(holder, burial)
-left = kind == 2 and 's' or 'x'
-purge()
+local expired = purge()
+left = was_there and (kind == 2 and 's' or 'x') or expired or 'x'
 local code = was_there and 1 or 0
 if code == 0 and members == 0 then return {0, nonce, now_us} end
 --@include vacate
