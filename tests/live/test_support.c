@@ -150,6 +150,30 @@ static void a_stopped_server_leaves_nothing(void **state)
     assert_int_equal(kill(pid, 0), -1);
 }
 
+static long long seconds_of(server *from)
+{
+    redisReply *answer = server_command(from, "TIME");
+    long long seconds = strtoll(answer->element[0]->str, NULL, 10);
+    freeReplyObject(answer);
+    return seconds;
+}
+
+static void a_server_with_a_clock_is_moved_and_stopped(void **state)
+{
+    (void)state;
+    server *self = server_start_with_clock(NULL);
+    server_order(self, "SET key value PX 3000000");
+    long long before = seconds_of(self);
+    server_shift_clock(self, 3600 * 1000);
+    assert_in_range(seconds_of(self), before + 3600, before + 3660);
+    assert_int_equal(server_number(self, "EXISTS key"), 0);
+    server_stop_clock(self, 1000000000000000);
+    assert_int_equal(seconds_of(self), 1000000000);
+    server_shift_clock(self, -5000);
+    assert_int_equal(seconds_of(self), 999999995);
+    server_stop(self);
+}
+
 static void a_proxy_forwards_both_ways(void **state)
 {
     fixture *the = *state;
@@ -274,6 +298,7 @@ int main(void)
         WITH_PROXY(a_frozen_server_answers_when_it_is_thawed),
         cmocka_unit_test(a_tcp_server_answers_on_its_port),
         cmocka_unit_test(a_stopped_server_leaves_nothing),
+        cmocka_unit_test(a_server_with_a_clock_is_moved_and_stopped),
         WITH_PROXY(a_proxy_forwards_both_ways),
         WITH_PROXY(a_proxy_forwards_more_than_its_buffer),
         WITH_PROXY(a_cut_ends_connections_and_lets_new_ones_in),

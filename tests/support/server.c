@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 #include <cmocka.h>
 
 enum { ANSWER_TIMEOUT_S = 30, START_ATTEMPTS = 5, ARGUMENTS_MAX = 64, ARGUMENTS_SIZE = 2048 };
+enum { CLOCK_SIZE = 2 * sizeof(int64_t) }; /* the two numbers of clock_shim.c */
 
 struct server {
     server *next; /* of the servers that are not yet stopped */
@@ -35,6 +37,7 @@ struct server {
     char uri[96];
     char tcp_uri[48];
     char arguments[ARGUMENTS_SIZE];
+    volatile int64_t *clock; /* what clock_shim.c reads; NULL: the server has the machine's */
 };
 
 static server *running;
@@ -112,14 +115,26 @@ static int add_arguments(const char **argv, int argc, char *text, const char *po
     return argc;
 }
 
+static void clock_path(const server *self, char *out, size_t size) { snprintf(out, size, "%s/clock", self->directory); }
+
+/* The sanitizers' own libraries want to be the first: a preloaded one comes to the server alone. */
+static void take_clock(const server *self)
+{
+    char path[96];
+    if (self->clock == NULL) return;
+    clock_path(self, path, sizeof path);
+    setenv("REDLOCK_TEST_CLOCK", path, 1);
+    setenv("LD_PRELOAD", REDLOCK_TEST_CLOCK_SHIM, 1);
+}
+
 __attribute__((noreturn)) static void become_server(const server *self, pid_t parent)
 {
     char port[16], words[ARGUMENTS_SIZE];
     snprintf(port, sizeof port, "%d", self->port);
     memcpy(words, self->arguments, sizeof words);
-    const char *argv[ARGUMENTS_MAX + 1] = {
-        program_name(), "--unixsocket", self->socket, "--port", port, "--bind", "127.0.0.1", "--save", "",
-        "--appendonly", "no", "--daemonize", "no", "--dir", self->directory};
+    const char *argv[ARGUMENTS_MAX + 1] = {program_name(), "--unixsocket", self->socket, "--port", port,
+                                           "--bind",       "127.0.0.1",    "--save",     "",       "--appendonly",
+                                           "no",           "--daemonize",  "no",         "--dir",  self->directory};
     int argc = 0;
     while (argv[argc] != NULL) argc++;
     argv[add_arguments(argv, argc, words, port)] = NULL;
@@ -134,6 +149,7 @@ __attribute__((noreturn)) static void become_server(const server *self, pid_t pa
     dup2(nothing, STDIN_FILENO);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
+    take_clock(self);
     execvp(argv[0], (char **)(void *)argv);
     dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
@@ -223,6 +239,7 @@ void server_stop(server *self)
     server_kill(self);
     forget(self);
     nftw(self->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    if (self->clock != NULL) munmap((void *)(uintptr_t)self->clock, CLOCK_SIZE);
     free(self);
 }
 
@@ -267,6 +284,39 @@ server *server_start(const char *arguments)
     return self;
 }
 
+static void make_clock(server *self)
+{
+    char path[96];
+    clock_path(self, path, sizeof path);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, CLOCK_SIZE) != 0) give_up(self, "no clock: %s", strerror(errno));
+    void *mapped = mmap(NULL, CLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (mapped == MAP_FAILED) give_up(self, "no clock: %s", strerror(errno));
+    self->clock = mapped;
+}
+
+server *server_start_with_clock(const char *arguments)
+{
+    server *self = create(arguments);
+    make_clock(self);
+    if (!launch(self)) give_up(self, "it ended at once");
+    return self;
+}
+
+void server_shift_clock(server *self, int64_t ms)
+{
+    assert_non_null((const void *)(uintptr_t)self->clock);
+    self->clock[0] += ms * 1000;
+    if (self->clock[1] != 0) self->clock[1] += ms * 1000;
+}
+
+void server_stop_clock(server *self, int64_t at_us)
+{
+    assert_non_null((const void *)(uintptr_t)self->clock);
+    self->clock[1] = at_us;
+}
+
 server *server_start_tcp(const char *arguments)
 {
     server *self = create(arguments);
@@ -289,16 +339,14 @@ void server_restart(server *self)
 void server_freeze(server *self)
 {
     int status;
-    if (kill(self->pid, SIGSTOP) != 0 || waitpid(self->pid, &status, WUNTRACED) != self->pid ||
-        !WIFSTOPPED(status))
+    if (kill(self->pid, SIGSTOP) != 0 || waitpid(self->pid, &status, WUNTRACED) != self->pid || !WIFSTOPPED(status))
         give_up(self, "it did not stop");
 }
 
 void server_thaw(server *self)
 {
     int status;
-    if (kill(self->pid, SIGCONT) != 0 || waitpid(self->pid, &status, WCONTINUED) != self->pid ||
-        !WIFCONTINUED(status))
+    if (kill(self->pid, SIGCONT) != 0 || waitpid(self->pid, &status, WCONTINUED) != self->pid || !WIFCONTINUED(status))
         give_up(self, "it did not continue");
 }
 

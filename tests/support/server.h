@@ -8,6 +8,7 @@
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "support/patience.h" /* eventually() */
 
@@ -18,6 +19,8 @@ typedef struct server server;
  * "{port}" stands for it ("--port 0 --tls-port {port}" makes it a port for TLS). */
 server *server_start(const char *arguments);
 server *server_start_tcp(const char *arguments);
+/* With a wall clock of its own (clock_shim.c). */
+server *server_start_with_clock(const char *arguments);
 void server_stop(server *self); /* NULL is allowed */
 
 const char *server_directory(const server *self);
@@ -31,6 +34,11 @@ void server_kill(server *self);    /* SIGKILL, and reaped */
 void server_restart(server *self); /* the same socket, port and arguments, empty; after server_kill or instead of it */
 void server_freeze(server *self);  /* SIGSTOP, and waits until it is stopped */
 void server_thaw(server *self);    /* SIGCONT */
+
+/* Only with server_start_with_clock, and at once: moves the clock forward or back; makes it stand still at an instant
+ * (0: it goes again). */
+void server_shift_clock(server *self, int64_t ms);
+void server_stop_clock(server *self, int64_t at_us);
 
 /* A command on a connection of the fixture's own (reconnected when needed), formatted as hiredis does.
  * Fails the test when there is no answer. The reply is the caller's: freeReplyObject. */
