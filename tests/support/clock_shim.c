@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A wall clock that the test moves, for a server: preloaded (LD_PRELOAD), it answers in the place of the C library.
- * The file $REDLOCK_TEST_CLOCK is mapped: two numbers of 64 bits, the microseconds that are added to the clock, and
- * the instant at which it stands still, or 0. Clocks that count from the start of the machine are left alone. */
+ * A wall clock that the test moves, for a server: preloaded (LD_PRELOAD), it answers in the place
+ * of the C library. The file $REDLOCK_TEST_CLOCK is mapped: two numbers of 64 bits, the
+ * microseconds that are added to the clock, and the instant at which it stands still, or 0. Clocks
+ * that count from the start of the machine are left alone. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
