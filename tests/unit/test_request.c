@@ -31,7 +31,7 @@ static request sent_at(int64_t now_us)
 
 static answer plain(enum answer_kind kind, int64_t code)
 {
-    return (answer){.kind = kind, .code = code, .value = {11, 22, 33}, .text = "words"};
+    return (answer){.kind = kind, .code = code, .server_us = 44, .value = {11, 22, 33, 55}, .text = "words"};
 }
 
 static void give(request *self, enum answer_kind kind, int64_t code, int64_t now_us)
@@ -52,9 +52,13 @@ static void an_answered_question_is_done_with_its_integers(void **state)
     assert_int_equal(self.code, 2);
     assert_int_equal(self.value[0], 11);
     assert_int_equal(self.value[2], 33);
+    assert_int_equal(self.value[3], 55);
+    assert_int_equal(self.server_us, 44);
     assert_string_equal(self.text, "");
     assert_int_equal(self.sent_us, begin_us);
+    assert_int_equal(self.unanswered_us, 0);
     assert_false(self.is_ambiguous);
+    assert_false(self.is_partial);
 }
 
 static void a_refused_argument_is_our_error(void **state)
@@ -66,6 +70,111 @@ static void a_refused_argument_is_our_error(void **state)
     assert_int_equal(self.state, REQUEST_DONE);
     assert_int_equal(self.status, REDLOCK_ERR_ARGUMENT);
 }
+
+static void a_key_of_another_layout_is_no_answer(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    give(&self, ANSWER_CODE, CODE_FOREIGN, begin_us);
+    assert_int_equal(self.state, REQUEST_DONE);
+    assert_int_equal(self.status, REDLOCK_ERR_LAYOUT);
+    assert_int_equal(self.code, 0);
+    assert_int_equal(self.value[0], 0);
+}
+
+/* ---- More are left ---- */
+
+static void when_more_are_left_it_is_asked_again_at_once(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    give(&self, ANSWER_CODE, CODE_MORE, begin_us + 500);
+    assert_int_equal(self.state, REQUEST_READY);
+    assert_true(self.is_partial);
+    assert_int_equal(self.failures, 0);
+    assert_false(self.is_ambiguous);
+    assert_int_equal(self.unanswered_us, 0);
+    request_sent(&self, begin_us + 600);
+    assert_int_equal(request_attempt_deadline_us(&self), begin_us + 600 + timeout_us);
+    give(&self, ANSWER_CODE, 2, begin_us + 700);
+    assert_int_equal(self.status, REDLOCK_OK);
+    assert_int_equal(self.code, 2);
+    assert_true(self.is_partial);
+}
+
+static void however_often_more_are_left_only_the_deadline_ends_it(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    for (int i = 1; i <= 1000; i++) {
+        give(&self, ANSWER_CODE, CODE_MORE, begin_us + i);
+        assert_int_equal(self.state, REQUEST_READY);
+        request_sent(&self, begin_us + i);
+    }
+    give(&self, ANSWER_CODE, CODE_MORE, deadline_us);
+    request_tick(&self, deadline_us);
+    assert_int_equal(self.state, REQUEST_DONE);
+    assert_int_equal(self.status, REDLOCK_ERR_TIMEOUT);
+    assert_true(self.is_partial);
+}
+
+static void what_fails_after_a_part_was_done_says_both(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    give(&self, ANSWER_CODE, CODE_MORE, begin_us + 500);
+    request_sent(&self, begin_us + 600);
+    give(&self, ANSWER_DENIED, 0, begin_us + 700);
+    assert_int_equal(self.status, REDLOCK_ERR_DENIED);
+    assert_true(self.is_partial);
+}
+
+static void a_part_is_only_what_a_script_answered(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    give(&self, ANSWER_MALFORMED, CODE_MORE, begin_us);
+    assert_int_equal(self.status, REDLOCK_ERR_PROTOCOL);
+    assert_false(self.is_partial);
+}
+
+/* ---- Something else is to be asked ---- */
+
+static void an_answered_question_can_be_followed_by_another(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    request_again(&self);
+    assert_int_equal(self.state, REQUEST_READY);
+    assert_int_equal(self.wake_us, deadline_us);
+    assert_false(self.is_ambiguous);
+    assert_false(self.is_partial);
+    request_sent(&self, begin_us + 600);
+    assert_int_equal(self.sent_us, begin_us + 600);
+    give(&self, ANSWER_CODE, 1, begin_us + 700);
+    assert_int_equal(self.status, REDLOCK_OK);
+}
+
+static void what_was_cut_before_stays_unanswered_whatever_is_asked_next(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    request_cut(&self, REDLOCK_ERR_CONNECT, NULL, begin_us + 1);
+    request_tick(&self, self.wake_us);
+    request_sent(&self, begin_us + 2);
+    request_again(&self);
+    assert_true(self.is_ambiguous);
+    assert_int_equal(self.unanswered_us, begin_us);
+}
+
+/* ---- Attempts that come to nothing ---- */
 
 static void an_unknown_script_is_sent_by_source_at_once(void **state)
 {
@@ -115,6 +224,24 @@ static void a_cut_answer_is_a_cut(void **state)
     assert_true(self.is_ambiguous);
     assert_int_equal(self.status, REDLOCK_ERR_CONNECT);
     assert_string_equal(self.text, "words");
+}
+
+static void the_latest_attempt_that_was_cut_is_remembered(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    request_cut(&self, REDLOCK_ERR_TIMEOUT, NULL, begin_us + 1);
+    assert_int_equal(self.unanswered_us, begin_us);
+    request_tick(&self, self.wake_us);
+    request_sent(&self, begin_us + 500);
+    assert_int_equal(self.unanswered_us, begin_us);
+    give(&self, ANSWER_CUT, 0, begin_us + 600);
+    assert_int_equal(self.unanswered_us, begin_us + 500);
+    request_tick(&self, self.wake_us);
+    request_sent(&self, begin_us + 90000);
+    give(&self, ANSWER_CODE, 1, begin_us + 90001);
+    assert_int_equal(self.unanswered_us, begin_us + 500);
 }
 
 static void a_transient_error_is_retried_and_not_ambiguous(void **state)
@@ -291,10 +418,18 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answered_question_is_done_with_its_integers),
         cmocka_unit_test(a_refused_argument_is_our_error),
+        cmocka_unit_test(a_key_of_another_layout_is_no_answer),
+        cmocka_unit_test(when_more_are_left_it_is_asked_again_at_once),
+        cmocka_unit_test(however_often_more_are_left_only_the_deadline_ends_it),
+        cmocka_unit_test(what_fails_after_a_part_was_done_says_both),
+        cmocka_unit_test(a_part_is_only_what_a_script_answered),
+        cmocka_unit_test(an_answered_question_can_be_followed_by_another),
+        cmocka_unit_test(what_was_cut_before_stays_unanswered_whatever_is_asked_next),
         cmocka_unit_test(an_unknown_script_is_sent_by_source_at_once),
         cmocka_unit_test(a_source_that_is_unknown_too_is_tried_again_later),
         cmocka_unit_test(no_reply_means_unknown_never_no),
         cmocka_unit_test(a_cut_answer_is_a_cut),
+        cmocka_unit_test(the_latest_attempt_that_was_cut_is_remembered),
         cmocka_unit_test(a_transient_error_is_retried_and_not_ambiguous),
         cmocka_unit_test(a_hopeless_answer_ends_at_once),
         cmocka_unit_test(the_first_retry_is_immediate_and_later_ones_are_spread),

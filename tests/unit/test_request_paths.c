@@ -34,12 +34,13 @@ static void give(request *self, enum answer_kind kind, int64_t code, int64_t now
     request_answered(self, &from, now_us);
 }
 
-enum { DEPTH = 10, KINDS = ANSWER_CUT + 1 };
+enum { DEPTH = 12, KINDS = ANSWER_CUT + 1 };
 
 typedef struct walk {
     request self;
     int64_t now_us;
-    bool was_cut, had_no_script; /* what is_ambiguous and by_source must say */
+    bool was_cut, had_no_script, is_partial; /* what is_ambiguous, by_source and is_partial must say */
+    int64_t unanswered_us;                   /* what it must be */
     redlock_status last_failure;
 } walk;
 
@@ -68,6 +69,9 @@ static void assert_sound(const walk *at)
     steps++;
     assert_int_equal(self->is_ambiguous, at->was_cut);
     assert_int_equal(self->by_source, at->had_no_script);
+    assert_int_equal(self->is_partial, at->is_partial);
+    assert_int_equal(self->unanswered_us, at->unanswered_us);
+    assert_int_equal(self->is_ambiguous, self->unanswered_us != 0);
     if (self->state == REQUEST_DONE) {
         assert_true(self->wake_us == NEVER);
         assert_ticking_early_changes_nothing(self, deadline_us + timeout_us);
@@ -92,25 +96,45 @@ static void assert_sound(const walk *at)
 
 static void explore(walk at, int depth);
 
+/* Those that mean something to every script, and one that does to its own. */
+static const int64_t codes[] = {CODE_FOREIGN, CODE_BAD_ARGUMENT, 0, CODE_MORE};
+enum { CODES = sizeof codes / sizeof *codes };
+
+static void explore_answer(const walk *at, enum answer_kind kind, int64_t code, int depth)
+{
+    walk next = *at;
+    bool is_told_more = kind == ANSWER_CODE && code == CODE_MORE;
+
+    give(&next.self, kind, code, at->now_us);
+    next.is_partial |= is_told_more;
+    if (kind == ANSWER_CUT) {
+        next.was_cut = true;
+        next.unanswered_us = at->self.sent_us;
+        next.last_failure = REDLOCK_ERR_CONNECT;
+    }
+    if (kind == ANSWER_TRANSIENT || (kind == ANSWER_NOSCRIPT && at->had_no_script))
+        next.last_failure = REDLOCK_ERR_UNAVAILABLE;
+    next.had_no_script |= kind == ANSWER_NOSCRIPT;
+    if (is_told_more) assert_int_equal(next.self.state, REQUEST_READY);
+    else if (kind == ANSWER_CODE || is_hopeless_kind(kind)) assert_int_equal(next.self.state, REQUEST_DONE);
+    assert_int_equal(next.self.state == REQUEST_DONE && next.self.status == REDLOCK_OK,
+                     kind == ANSWER_CODE && code == 0);
+    explore(next, depth - 1);
+}
+
 static void explore_answers(const walk *at, int depth)
 {
-    for (int kind = 0; kind < KINDS; kind++) {
-        for (int64_t code = CODE_BAD_ARGUMENT; code <= (kind == ANSWER_CODE ? 3 : CODE_BAD_ARGUMENT); code++) {
-            walk next = *at;
-            bool ends = kind == ANSWER_CODE || is_hopeless_kind((enum answer_kind)kind);
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int i = 0; i < (kind == ANSWER_CODE ? CODES : 1); i++)
+            explore_answer(at, (enum answer_kind)kind, codes[i], depth);
+}
 
-            give(&next.self, (enum answer_kind)kind, code, at->now_us);
-            next.was_cut |= kind == ANSWER_CUT;
-            if (kind == ANSWER_CUT) next.last_failure = REDLOCK_ERR_CONNECT;
-            if (kind == ANSWER_TRANSIENT || (kind == ANSWER_NOSCRIPT && at->had_no_script))
-                next.last_failure = REDLOCK_ERR_UNAVAILABLE;
-            next.had_no_script |= kind == ANSWER_NOSCRIPT;
-            if (ends) assert_int_equal(next.self.state, REQUEST_DONE);
-            assert_int_equal(next.self.state == REQUEST_DONE && next.self.status == REDLOCK_OK,
-                             kind == ANSWER_CODE && code != CODE_BAD_ARGUMENT);
-            explore(next, depth - 1);
-        }
-    }
+/* The answer was one that asks for another question. */
+static void explore_again(walk next, int depth)
+{
+    request_again(&next.self);
+    assert_int_equal(next.self.state, REQUEST_READY);
+    explore(next, depth - 1);
 }
 
 static void explore_refusals(const walk *at, int depth)
@@ -141,9 +165,11 @@ static void explore(walk at, int depth)
     if (at.self.state == REQUEST_SENT) {
         at.now_us += 700;
         explore_answers(&at, depth);
+        explore_again(at, depth);
         at.now_us = request_attempt_deadline_us(&at.self);
         request_cut(&at.self, at.last_failure = REDLOCK_ERR_TIMEOUT, NULL, at.now_us);
         at.was_cut = true;
+        at.unanswered_us = at.self.sent_us;
         explore(at, depth - 1);
         return;
     }
