@@ -14,9 +14,11 @@
 
 #include "engine/acquire.h"
 #include "engine/lease.h"
+#include "wire/mode.h"
 
 enum { TTL_MS = 10000, CLAIM_MS = 2000, FENCE = 4711 };
 static const int64_t t0 = 1000000000, second_us = 1000000, deadline_us = 1060000000, offset_us = 1800000000000000;
+static const int64_t arrival_us = 1799999999000001; /* as the server tells it */
 
 static const acquire_terms waiting = {.hold_id = "hold-1",
                                       .hold_id_length = 6,
@@ -25,6 +27,7 @@ static const acquire_terms waiting = {.hold_id = "hold-1",
                                       .deadline_us = 1060000000,
                                       .timeout_us = 2000000,
                                       .may_wait = true,
+                                      .kind = KIND_EXCLUSIVE,
                                       .seed = 3};
 
 /* ---- The steps of a conversation ---- */
@@ -46,12 +49,28 @@ static inline void send(acquire *self, int64_t now_us)
     acquire_asked(self, now_us);
 }
 
-static inline void told(acquire *self, int64_t code, int64_t first, int64_t second, int64_t now_us)
+static inline void answered(acquire *self, answer from, int64_t now_us)
 {
-    answer from = {.kind = ANSWER_CODE, .code = code, .value = {first, second, now_us + offset_us}};
-
+    from.server_us = now_us + offset_us;
     request_answered(&self->asks, &from, now_us);
     acquire_asked(self, now_us);
+}
+
+static inline void told(acquire *self, int64_t code, int64_t first, int64_t second, int64_t now_us)
+{
+    answered(self, (answer){.kind = ANSWER_CODE, .code = code, .value = {first, second}}, now_us);
+}
+
+static inline void told_granted(acquire *self, int64_t lease_ms, int64_t now_us)
+{
+    answered(self, (answer){.kind = ANSWER_CODE, .code = ACQUIRE_GRANTED, .value = {FENCE, 1, lease_ms}}, now_us);
+}
+
+static inline void told_queued(acquire *self, int64_t lease_ms, int64_t position, int64_t now_us)
+{
+    answered(self,
+             (answer){.kind = ANSWER_CODE, .code = ACQUIRE_QUEUED, .value = {lease_ms, position, CLAIM_MS, arrival_us}},
+             now_us);
 }
 
 static inline void refuse(acquire *self, enum answer_kind kind, int64_t now_us)
@@ -91,7 +110,7 @@ static inline acquire queued(void)
     acquire self = begun(true, true);
 
     send(&self, t0);
-    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 1000);
+    told_queued(&self, 3600000, 1, t0 + 1000);
     assert_int_equal(self.state, ACQUIRE_WAITING);
     return self;
 }

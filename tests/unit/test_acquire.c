@@ -13,10 +13,11 @@ static void a_free_lock_is_taken_by_the_first_try(void **state)
     assert_false(acquire_queues(&self));
     assert_false(acquire_wants_inbox(&self));
     send(&self, t0);
-    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + 1000);
+    told_granted(&self, TTL_MS, t0 + 1000);
     assert_done(&self, REDLOCK_OK, false);
-    assert_int_equal(self.fence, FENCE);
-    assert_int_equal(self.lease_ms, TTL_MS);
+    assert_int_equal(self.held.fence, FENCE);
+    assert_int_equal(self.held.kind, KIND_EXCLUSIVE);
+    assert_int_equal(self.held.lease_ms, TTL_MS);
     assert_false(self.was_handed_over);
 }
 
@@ -26,7 +27,7 @@ static void a_validity_counts_from_before_the_send(void **state)
 
     (void)state;
     send(&self, t0);
-    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + second_us);
+    told_granted(&self, TTL_MS, t0 + second_us);
     assert_int_equal(self.valid_until_us, lease_valid_until(t0, TTL_MS));
 }
 
@@ -38,7 +39,7 @@ static void a_retried_question_counts_from_its_latest_send(void **state)
     send(&self, t0);
     cut(&self, t0 + second_us);
     send(&self, t0 + second_us);
-    told(&self, ACQUIRE_GRANTED, FENCE, 8999, t0 + second_us + 500);
+    told_granted(&self, 8999, t0 + second_us + 500);
     assert_done(&self, REDLOCK_OK, false);
     assert_int_equal(self.valid_until_us, lease_valid_until(t0 + second_us, 8999));
 }
@@ -83,7 +84,7 @@ static void a_lock_obtained_too_late_to_try_is_undone(void **state)
 
     (void)state;
     send(&self, t0);
-    told(&self, ACQUIRE_GRANTED, FENCE, 100, t0 + second_us);
+    told_granted(&self, 100, t0 + second_us);
     assert_done(&self, REDLOCK_ERR_TIMEOUT, true);
 }
 
@@ -94,9 +95,20 @@ static void a_try_never_queues_whatever_the_server_says(void **state)
         acquire self = begun(false, inbox_is_open);
 
         send(&self, t0);
-        told(&self, ACQUIRE_QUEUED, 5000, 1, t0 + 1000);
+        told_queued(&self, 5000, 1, t0 + 1000);
         assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
     }
+}
+
+/* A try names no inbox that could be deaf. */
+static void a_try_is_never_told_that_nobody_hears_it(void **state)
+{
+    acquire self = begun(true, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_UNHEARD, 5000, 0, t0 + 1000);
+    assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
 }
 
 static void an_unknown_code_is_a_broken_protocol(void **state)
@@ -146,34 +158,222 @@ static void a_waiter_that_learns_of_a_deadlock_leaves_the_queue(void **state)
     assert_done(&self, REDLOCK_DEADLOCK, true);
 }
 
+static void assert_breaks_the_protocol(int64_t code, int64_t server_us, const int64_t value[ANSWER_VALUES])
+{
+    acquire self = begun(true, true);
+    answer from = {.kind = ANSWER_CODE, .code = code, .server_us = server_us};
+
+    for (int j = 0; j < ANSWER_VALUES; j++) from.value[j] = value[j];
+    send(&self, t0);
+    request_answered(&self.asks, &from, t0 + 1000);
+    acquire_asked(&self, t0 + 1000);
+    assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
+}
+
 static void a_number_that_no_script_says_is_a_broken_protocol(void **state)
 {
-    static const int64_t server_us = 1800000000000000, too_large = (INT64_C(1) << 53) + 1;
+    static const int64_t too_large = (INT64_C(1) << 53) + 1;
     const struct {
         int64_t code, value[ANSWER_VALUES];
-    } insane[] = {{ACQUIRE_GRANTED, {0, TTL_MS, server_us}},
-                  {ACQUIRE_GRANTED, {too_large, TTL_MS, server_us}},
-                  {ACQUIRE_GRANTED, {FENCE, -1, server_us}},
-                  {ACQUIRE_GRANTED, {FENCE, too_large, server_us}},
-                  {ACQUIRE_GRANTED, {FENCE, TTL_MS, 0}},
-                  {ACQUIRE_GRANTED, {FENCE, TTL_MS, too_large}},
-                  {ACQUIRE_QUEUED, {-1, 1, server_us}},
-                  {ACQUIRE_QUEUED, {too_large, 1, server_us}},
-                  {ACQUIRE_QUEUED, {5000, -1, server_us}},
-                  {ACQUIRE_QUEUED, {5000, too_large, server_us}},
-                  {ACQUIRE_QUEUED, {5000, 1, 0}}};
+    } insane[] = {{ACQUIRE_GRANTED, {0, 1, TTL_MS}},
+                  {ACQUIRE_GRANTED, {-1, 1, TTL_MS}},
+                  {ACQUIRE_GRANTED, {FENCE_MOST + 1, 1, TTL_MS}},
+                  {ACQUIRE_GRANTED, {FENCE, 0, TTL_MS}},
+                  {ACQUIRE_GRANTED, {FENCE, 3, TTL_MS}},
+                  {ACQUIRE_GRANTED, {FENCE, 1, -1}},
+                  {ACQUIRE_GRANTED, {FENCE, 1, 0}},
+                  {ACQUIRE_GRANTED, {FENCE, 1, SPAN_MOST + 1}},
+                  {ACQUIRE_QUEUED, {-1, 1, CLAIM_MS, arrival_us}},
+                  {ACQUIRE_QUEUED, {SPAN_MOST + 1, 1, CLAIM_MS, arrival_us}},
+                  {ACQUIRE_QUEUED, {5000, 0, CLAIM_MS, arrival_us}},
+                  {ACQUIRE_QUEUED, {5000, -1, CLAIM_MS, arrival_us}},
+                  {ACQUIRE_QUEUED, {5000, too_large, CLAIM_MS, arrival_us}},
+                  {ACQUIRE_QUEUED, {5000, 1, -1, arrival_us}},
+                  {ACQUIRE_QUEUED, {5000, 1, SPAN_MOST + 1, arrival_us}},
+                  {ACQUIRE_QUEUED, {5000, 1, CLAIM_MS, 0}},
+                  {ACQUIRE_QUEUED, {5000, 1, CLAIM_MS, READER_BAND - 1}},
+                  {ACQUIRE_QUEUED, {5000, 1, CLAIM_MS, WRITER_BAND}}};
 
     (void)state;
-    for (size_t i = 0; i < sizeof insane / sizeof *insane; i++) {
-        acquire self = begun(true, true);
-        answer from = {.kind = ANSWER_CODE, .code = insane[i].code};
+    for (size_t i = 0; i < sizeof insane / sizeof *insane; i++)
+        assert_breaks_the_protocol(insane[i].code, t0 + offset_us, insane[i].value);
+}
 
-        for (int j = 0; j < ANSWER_VALUES; j++) from.value[j] = insane[i].value[j];
+static void an_answer_without_the_server_s_clock_is_a_broken_protocol(void **state)
+{
+    static const int64_t none[] = {0, -1, (INT64_C(1) << 53) + 1};
+    const int64_t granted_so[ANSWER_VALUES] = {FENCE, 1, TTL_MS};
+    const int64_t queued_so[ANSWER_VALUES] = {5000, 1, CLAIM_MS, arrival_us};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_breaks_the_protocol(ACQUIRE_GRANTED, none[i], granted_so);
+        assert_breaks_the_protocol(ACQUIRE_QUEUED, none[i], queued_so);
+    }
+}
+
+static void the_ends_of_what_a_script_says_are_believed(void **state)
+{
+    const int64_t least[ANSWER_VALUES] = {0, 1, 0, READER_BAND};
+    const int64_t most[ANSWER_VALUES] = {SPAN_MOST, INT32_MAX, SPAN_MOST, WRITER_BAND - 1};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        acquire self = begun(true, true);
+        answer from = {.kind = ANSWER_CODE, .code = ACQUIRE_QUEUED};
+
+        for (int j = 0; j < ANSWER_VALUES; j++) from.value[j] = i == 0 ? least[j] : most[j];
         send(&self, t0);
-        request_answered(&self.asks, &from, t0 + 1000);
-        acquire_asked(&self, t0 + 1000);
+        answered(&self, from, t0 + 1000);
+        assert_int_equal(self.state, ACQUIRE_WAITING);
+        assert_int_equal(self.arrival_us, i == 0 ? READER_BAND : WRITER_BAND - 1);
+    }
+}
+
+/* Our hold id is buried once we have given it up: an answer to that is for nobody who still asks. */
+static void a_buried_id_is_a_broken_protocol(void **state)
+{
+    (void)state;
+    for (int queues = 0; queues <= 1; queues++) {
+        acquire self = begun(queues, queues);
+
+        send(&self, t0);
+        told(&self, ACQUIRE_BURIED, 0, 0, t0 + 1000);
         assert_done(&self, REDLOCK_ERR_PROTOCOL, true);
     }
+}
+
+static void a_key_of_another_layout_ends_it(void **state)
+{
+    (void)state;
+    for (int queues = 0; queues <= 1; queues++) {
+        acquire self = begun(queues, queues);
+
+        send(&self, t0);
+        told(&self, CODE_FOREIGN, 0, 0, t0 + 1000);
+        assert_done(&self, REDLOCK_ERR_LAYOUT, true);
+    }
+}
+
+static void when_more_are_to_be_served_it_asks_again_at_once(void **state)
+{
+    (void)state;
+    for (int queues = 0; queues <= 1; queues++) {
+        acquire self = begun(queues, queues);
+        enum acquire_state before = self.state;
+
+        send(&self, t0);
+        told(&self, CODE_MORE, 0, 0, t0 + 1000);
+        assert_int_equal(self.state, before);
+        assert_int_equal(self.asks.state, REQUEST_READY);
+        assert_int_equal(acquire_unanswered_us(&self), 0);
+        send(&self, t0 + 2000);
+        told_granted(&self, TTL_MS, t0 + 3000);
+        assert_done(&self, REDLOCK_OK, false);
+        assert_int_equal(self.valid_until_us, lease_valid_until(t0 + 2000, TTL_MS));
+    }
+}
+
+static void a_hold_has_the_kind_that_the_server_tells(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    send(&self, t0);
+    answered(&self, (answer){.kind = ANSWER_CODE, .code = ACQUIRE_GRANTED, .value = {FENCE, 2, TTL_MS}}, t0 + 1000);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.held.kind, KIND_SHARED);
+}
+
+/* ---- What may still be carried out ---- */
+
+static void a_question_is_unanswered_until_it_is_answered(void **state)
+{
+    acquire self = begun(false, false);
+
+    (void)state;
+    assert_int_equal(acquire_unanswered_us(&self), 0);
+    send(&self, t0);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
+    told_granted(&self, TTL_MS, t0 + 1000);
+    assert_int_equal(acquire_unanswered_us(&self), 0);
+}
+
+static void a_question_that_was_cut_stays_unanswered(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
+    send(&self, t0 + 2000);
+    assert_int_equal(acquire_unanswered_us(&self), t0 + 2000);
+    told_queued(&self, 3600000, 1, t0 + 3000);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
+    acquire_tick(&self, self.recheck_us); /* another question, that is answered */
+    send(&self, self.recheck_us);
+    told_granted(&self, CLAIM_MS, self.recheck_us + 1000);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
+}
+
+static void the_latest_of_those_that_were_cut_counts(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    told_queued(&self, 50, 1, t0 + 3000);
+    int64_t again_us = self.recheck_us;
+    acquire_tick(&self, again_us);
+    send(&self, again_us);
+    cut(&self, again_us + 1000);
+    assert_int_equal(acquire_unanswered_us(&self), again_us);
+    acquire_stop(&self, REDLOCK_CANCELLED, again_us + 2000);
+    assert_int_equal(acquire_unanswered_us(&self), again_us);
+}
+
+static void who_stops_under_a_question_leaves_it_unanswered(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    acquire_stop(&self, REDLOCK_CANCELLED, t0 + 1000);
+    assert_done(&self, REDLOCK_CANCELLED, true);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
+}
+
+static void a_question_that_was_refused_is_none(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    request_refused(&self.asks, REDLOCK_ERR_CONNECT, "refused", t0);
+    acquire_asked(&self, t0);
+    assert_int_equal(acquire_unanswered_us(&self), 0);
+    send(&self, t0 + 1000);
+    refuse(&self, ANSWER_TRANSIENT, t0 + 2000);
+    assert_int_equal(acquire_unanswered_us(&self), 0);
+}
+
+static void a_busy_try_that_follows_a_cut_one_is_owed_through_the_wait(void **state)
+{
+    acquire self = begun(true, false);
+
+    (void)state;
+    send(&self, t0);
+    cut(&self, t0 + 1000);
+    send(&self, t0 + 2000);
+    told(&self, ACQUIRE_BUSY, 5000, 0, t0 + 3000);
+    assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
+    acquire_stop(&self, REDLOCK_CANCELLED, t0 + 4000);
+    assert_done(&self, REDLOCK_CANCELLED, true);
+    assert_int_equal(acquire_unanswered_us(&self), t0);
 }
 
 static void a_lease_longer_than_was_asked_for_is_not_believed(void **state)
@@ -182,8 +382,8 @@ static void a_lease_longer_than_was_asked_for_is_not_believed(void **state)
 
     (void)state;
     send(&self, t0);
-    told(&self, ACQUIRE_GRANTED, FENCE, 10 * TTL_MS, t0 + 1000);
-    assert_int_equal(self.lease_ms, TTL_MS);
+    told_granted(&self, 10 * TTL_MS, t0 + 1000);
+    assert_int_equal(self.held.lease_ms, TTL_MS);
     assert_int_equal(self.valid_until_us, lease_valid_until(t0, TTL_MS));
 }
 
@@ -236,7 +436,7 @@ static void a_wait_that_recovered_reports_that_it_timed_out(void **state)
     send(&self, t0);
     cut(&self, t0 + 1000);
     send(&self, t0 + 2000);
-    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 3000);
+    told_queued(&self, 3600000, 1, t0 + 3000);
     self.recheck_us = NEVER;
     acquire_tick(&self, deadline_us);
     assert_done(&self, REDLOCK_TIMED_OUT, true);
@@ -251,7 +451,7 @@ static void the_deadline_leaves_a_question_in_flight_its_answer(void **state)
     acquire_tick(&self, deadline_us);
     assert_int_equal(self.state, ACQUIRE_ASKING);
     assert_int_equal(request_attempt_deadline_us(&self.asks), deadline_us);
-    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, deadline_us);
+    told_granted(&self, TTL_MS, deadline_us);
     assert_done(&self, REDLOCK_OK, false);
 }
 
@@ -313,7 +513,7 @@ static void an_endless_wait_has_no_deadline(void **state)
     assert_true(acquire_wake_us(&self) == NEVER);
     send(&self, t0);
     assert_int_equal(request_attempt_deadline_us(&self.asks), t0 + terms.timeout_us);
-    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 1000);
+    told_queued(&self, 3600000, 1, t0 + 1000);
     assert_true(acquire_wake_us(&self) <= t0 + 1000 + CLAIM_MS * US_PER_MS);
 }
 
@@ -328,11 +528,24 @@ int main(void)
         cmocka_unit_test(what_was_never_sent_is_not_undone),
         cmocka_unit_test(a_lock_obtained_too_late_to_try_is_undone),
         cmocka_unit_test(a_try_never_queues_whatever_the_server_says),
+        cmocka_unit_test(a_try_is_never_told_that_nobody_hears_it),
         cmocka_unit_test(an_unknown_code_is_a_broken_protocol),
         cmocka_unit_test(a_wait_for_oneself_is_refused_at_once),
         cmocka_unit_test(a_deadlock_after_a_lost_reply_is_undone_all_the_same),
         cmocka_unit_test(a_waiter_that_learns_of_a_deadlock_leaves_the_queue),
         cmocka_unit_test(a_number_that_no_script_says_is_a_broken_protocol),
+        cmocka_unit_test(an_answer_without_the_server_s_clock_is_a_broken_protocol),
+        cmocka_unit_test(the_ends_of_what_a_script_says_are_believed),
+        cmocka_unit_test(a_buried_id_is_a_broken_protocol),
+        cmocka_unit_test(a_key_of_another_layout_ends_it),
+        cmocka_unit_test(when_more_are_to_be_served_it_asks_again_at_once),
+        cmocka_unit_test(a_hold_has_the_kind_that_the_server_tells),
+        cmocka_unit_test(a_question_is_unanswered_until_it_is_answered),
+        cmocka_unit_test(a_question_that_was_cut_stays_unanswered),
+        cmocka_unit_test(the_latest_of_those_that_were_cut_counts),
+        cmocka_unit_test(who_stops_under_a_question_leaves_it_unanswered),
+        cmocka_unit_test(a_question_that_was_refused_is_none),
+        cmocka_unit_test(a_busy_try_that_follows_a_cut_one_is_owed_through_the_wait),
         cmocka_unit_test(a_lease_longer_than_was_asked_for_is_not_believed),
         cmocka_unit_test(a_wait_that_ends_in_the_queue_timed_out_and_is_undone),
         cmocka_unit_test(a_wait_reports_the_last_failure),

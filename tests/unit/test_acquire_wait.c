@@ -35,8 +35,9 @@ static void a_grant_s_message_ends_the_wait(void **state)
     granted(&self, t0 + second_us, t0 + second_us + 500);
     assert_done(&self, REDLOCK_OK, false);
     assert_true(self.was_handed_over);
-    assert_int_equal(self.fence, FENCE);
-    assert_int_equal(self.lease_ms, CLAIM_MS);
+    assert_int_equal(self.held.fence, FENCE);
+    assert_int_equal(self.held.kind, KIND_EXCLUSIVE);
+    assert_int_equal(self.held.lease_ms, CLAIM_MS);
     assert_true(self.valid_until_us < t0 + second_us + CLAIM_MS * US_PER_MS);
 }
 
@@ -59,23 +60,20 @@ static void a_grant_for_another_is_none_of_ours(void **state)
     }
 }
 
-static void a_grant_of_numbers_that_no_script_says_is_none(void **state)
+/* What a message says of nobody's kind is taken for what was asked for. */
+static void a_grant_s_message_is_of_the_kind_that_was_asked_for(void **state)
 {
-    static const uint64_t too_large = (UINT64_C(1) << 53) + 1;
-    acquire self = queued();
-    grant insane[5];
+    acquire_terms terms = waiting;
+    acquire self;
 
     (void)state;
-    for (int i = 0; i < 5; i++) insane[i] = grant_of(t0 + 2000);
-    insane[0].fence = 0;
-    insane[1].fence = too_large;
-    insane[2].lease_ms = -1;
-    insane[3].lease_ms = INT64_MAX;
-    insane[4].server_us = (int64_t)too_large;
-    for (int i = 0; i < 5; i++) {
-        acquire_granted(&self, &insane[i], t0 + 2000);
-        assert_int_equal(self.state, ACQUIRE_WAITING);
-    }
+    terms.kind = KIND_SHARED;
+    acquire_begin(&self, &terms, true, t0);
+    send(&self, t0);
+    told_queued(&self, 3600000, 1, t0 + 1000);
+    granted(&self, t0 + second_us, t0 + second_us + 500);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.held.kind, KIND_SHARED);
 }
 
 static void a_late_grant_is_no_lock(void **state)
@@ -100,7 +98,7 @@ static void an_early_grant_waits_for_the_answer(void **state)
     send(&self, t0);
     granted(&self, t0 + 500, t0 + 900);
     assert_int_equal(self.state, ACQUIRE_ASKING);
-    told(&self, ACQUIRE_QUEUED, 0, 1, t0 + 1000);
+    told_queued(&self, 0, 1, t0 + 1000);
     assert_done(&self, REDLOCK_OK, false);
     assert_true(self.was_handed_over);
     assert_true(self.valid_until_us <= lease_valid_until(t0 + 900, CLAIM_MS));
@@ -113,7 +111,7 @@ static void a_grant_by_a_clock_that_leapt_counts_from_its_receipt(void **state)
     (void)state;
     send(&self, t0);
     granted(&self, t0 + 3600 * second_us, t0 + 900);
-    told(&self, ACQUIRE_QUEUED, 0, 1, t0 + 1000);
+    told_queued(&self, 0, 1, t0 + 1000);
     assert_done(&self, REDLOCK_OK, false);
     assert_int_equal(self.valid_until_us, lease_valid_until(t0 + 900, CLAIM_MS));
 }
@@ -152,7 +150,7 @@ static void an_answer_granted_to_one_that_queued_is_a_handover(void **state)
     (void)state;
     acquire_tick(&self, self.recheck_us);
     send(&self, self.recheck_us);
-    told(&self, ACQUIRE_GRANTED, FENCE, CLAIM_MS, self.recheck_us + 500);
+    told_granted(&self, CLAIM_MS, self.recheck_us + 500);
     assert_done(&self, REDLOCK_OK, false);
     assert_true(self.was_handed_over);
 }
@@ -163,7 +161,7 @@ static void a_waiter_asks_again_at_the_end_of_the_lease(void **state)
 
     (void)state;
     send(&self, t0);
-    told(&self, ACQUIRE_QUEUED, 50, 1, t0 + 1000);
+    told_queued(&self, 50, 1, t0 + 1000);
     assert_int_equal(acquire_wake_us(&self), t0 + 1000 + 51000);
     acquire_tick(&self, t0 + 51999);
     assert_int_equal(self.state, ACQUIRE_WAITING);
@@ -193,11 +191,165 @@ static void an_inbox_lost_under_a_question_is_not_trusted(void **state)
         send(&self, t0);
         acquire_inbox_lost(&self, REDLOCK_ERR_CONNECT, "reset", t0 + 100);
         if (reopens) acquire_inbox_opened(&self, t0 + 200);
-        told(&self, ACQUIRE_QUEUED, 5000, 1, t0 + 1000);
+        told_queued(&self, 5000, 1, t0 + 1000);
         assert_int_equal(self.state, reopens ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING);
         assert_false(self.must_ask_again);
     }
 }
+
+/* ---- The place in the line ---- */
+
+static void an_arrival_is_kept_as_it_was_told_last(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    assert_int_equal(self.arrival_us, 0);
+    send(&self, t0);
+    told_queued(&self, 50, 1, t0 + 1000);
+    assert_int_equal(self.arrival_us, arrival_us);
+    int64_t again_us = self.recheck_us;
+    acquire_tick(&self, again_us);
+    send(&self, again_us);
+    answer later = {.kind = ANSWER_CODE, .code = ACQUIRE_QUEUED, .value = {50, 1, CLAIM_MS, arrival_us + 7}};
+    answered(&self, later, again_us + 1000);
+    assert_int_equal(self.arrival_us, arrival_us + 7);
+}
+
+static void an_arrival_outlives_whatever_happens_to_the_question(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_inbox_lost(&self, REDLOCK_ERR_CONNECT, "reset", t0 + 5000);
+    acquire_inbox_opened(&self, t0 + 6000);
+    send(&self, t0 + 6000);
+    cut(&self, t0 + 7000);
+    send(&self, t0 + 8000);
+    told(&self, ACQUIRE_UNHEARD, 5000, 0, t0 + 9000);
+    assert_int_equal(self.arrival_us, arrival_us);
+}
+
+/* ---- Nobody hears us there ---- */
+
+/* Told so `times` times; a millisecond passes for each step. */
+static acquire unheard(int times, int64_t *now_us)
+{
+    acquire self = begun(true, true);
+
+    *now_us = t0;
+    for (int i = 0; i < times; i++) {
+        if (self.state == ACQUIRE_WAITING) acquire_tick(&self, *now_us = self.recheck_us);
+        if (self.state == ACQUIRE_SUBSCRIBING) acquire_inbox_opened(&self, *now_us += 1000);
+        self.distrusts_inbox = false; /* as the driver does that has obeyed */
+        send(&self, *now_us += 1000);
+        told(&self, ACQUIRE_UNHEARD, 5000, 0, *now_us += 1000);
+    }
+    return self;
+}
+
+static void an_inbox_that_nobody_hears_is_opened_anew_at_once(void **state)
+{
+    int64_t now_us;
+    acquire self = unheard(1, &now_us);
+
+    (void)state;
+    assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+    assert_true(self.distrusts_inbox);
+    assert_false(self.inbox_is_open);
+    assert_false(self.is_queued);
+    assert_true(self.is_owed); /* what an earlier question queued may be there */
+    acquire_inbox_opened(&self, now_us + 1000);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    assert_int_equal(self.asks.state, REQUEST_READY);
+}
+
+static void one_that_is_not_heard_again_waits_for_its_claim(void **state)
+{
+    (void)state;
+    for (int times = 2; times <= 5; times++) {
+        int64_t now_us;
+        acquire self = unheard(times, &now_us);
+
+        assert_int_equal(self.state, ACQUIRE_WAITING);
+        assert_false(self.distrusts_inbox);
+        assert_int_equal(self.unheard, times);
+        assert_int_equal(acquire_wake_us(&self), now_us + CLAIM_MS * US_PER_MS);
+        acquire_tick(&self, acquire_wake_us(&self) - 1);
+        assert_int_equal(self.state, ACQUIRE_WAITING);
+        acquire_tick(&self, acquire_wake_us(&self));
+        assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+        assert_true(self.distrusts_inbox);
+        assert_int_equal(self.rechecks, times - 1);
+    }
+}
+
+static void one_that_is_heard_again_trusts_its_inbox(void **state)
+{
+    int64_t now_us;
+    acquire self = unheard(2, &now_us);
+
+    (void)state;
+    acquire_tick(&self, now_us = self.recheck_us);
+    self.distrusts_inbox = false;
+    acquire_inbox_opened(&self, now_us);
+    send(&self, now_us);
+    told_queued(&self, 50, 1, now_us + 1000);
+    assert_int_equal(self.state, ACQUIRE_WAITING);
+    assert_int_equal(self.unheard, 0);
+    acquire_tick(&self, self.recheck_us);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    assert_false(self.distrusts_inbox);
+}
+
+static void one_that_is_not_heard_after_it_was_is_opened_anew_at_once(void **state)
+{
+    acquire self = queued();
+
+    (void)state;
+    acquire_tick(&self, self.recheck_us);
+    send(&self, self.recheck_us);
+    told(&self, ACQUIRE_UNHEARD, 5000, 0, self.recheck_us + 1000);
+    assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+    assert_true(self.distrusts_inbox);
+    assert_int_equal(self.unheard, 1);
+}
+
+static void a_grant_that_was_heard_all_the_same_is_taken(void **state)
+{
+    acquire self = begun(true, true);
+
+    (void)state;
+    send(&self, t0);
+    granted(&self, t0 + 500, t0 + 900);
+    told(&self, ACQUIRE_UNHEARD, 5000, 0, t0 + 1000);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_true(self.was_handed_over);
+}
+
+static void a_grant_ends_the_wait_of_one_that_was_not_heard(void **state)
+{
+    int64_t now_us;
+    acquire self = unheard(2, &now_us);
+
+    (void)state;
+    granted(&self, now_us, now_us + 500);
+    assert_done(&self, REDLOCK_OK, false);
+}
+
+static void one_that_is_never_heard_times_out_and_is_undone(void **state)
+{
+    (void)state;
+    for (int times = 1; times <= 3; times++) {
+        int64_t now_us;
+        acquire self = unheard(times, &now_us);
+
+        acquire_tick(&self, deadline_us);
+        assert_done(&self, REDLOCK_TIMED_OUT, true);
+    }
+}
+
+/* ---- Ends of the inbox and of the line ---- */
 
 static void an_inbox_that_is_denied_ends_the_wait(void **state)
 {
@@ -257,7 +409,7 @@ int main(void)
         cmocka_unit_test(an_open_inbox_spares_the_try),
         cmocka_unit_test(a_grant_s_message_ends_the_wait),
         cmocka_unit_test(a_grant_for_another_is_none_of_ours),
-        cmocka_unit_test(a_grant_of_numbers_that_no_script_says_is_none),
+        cmocka_unit_test(a_grant_s_message_is_of_the_kind_that_was_asked_for),
         cmocka_unit_test(a_late_grant_is_no_lock),
         cmocka_unit_test(an_early_grant_waits_for_the_answer),
         cmocka_unit_test(a_grant_by_a_clock_that_leapt_counts_from_its_receipt),
@@ -267,6 +419,15 @@ int main(void)
         cmocka_unit_test(a_waiter_asks_again_at_the_end_of_the_lease),
         cmocka_unit_test(a_lost_inbox_is_opened_again_and_the_question_asked_anew),
         cmocka_unit_test(an_inbox_lost_under_a_question_is_not_trusted),
+        cmocka_unit_test(an_arrival_is_kept_as_it_was_told_last),
+        cmocka_unit_test(an_arrival_outlives_whatever_happens_to_the_question),
+        cmocka_unit_test(an_inbox_that_nobody_hears_is_opened_anew_at_once),
+        cmocka_unit_test(one_that_is_not_heard_again_waits_for_its_claim),
+        cmocka_unit_test(one_that_is_heard_again_trusts_its_inbox),
+        cmocka_unit_test(one_that_is_not_heard_after_it_was_is_opened_anew_at_once),
+        cmocka_unit_test(a_grant_that_was_heard_all_the_same_is_taken),
+        cmocka_unit_test(a_grant_ends_the_wait_of_one_that_was_not_heard),
+        cmocka_unit_test(one_that_is_never_heard_times_out_and_is_undone),
         cmocka_unit_test(an_inbox_that_is_denied_ends_the_wait),
         cmocka_unit_test(an_inbox_that_nobody_needs_may_be_lost),
         cmocka_unit_test(a_full_queue_ends_the_wait),
