@@ -8,24 +8,27 @@ enum { MAILS = 2 };
 
 typedef struct attempt {
     bool exists, queues, has_run;
-    int64_t code, first, second, server_us;
+    int64_t sent_us, code, server_us, value[ANSWER_VALUES];
 } attempt;
 
 typedef struct world {
     acquire op;
     int64_t now_us;
     bool was_sent, inbox_is_open;
+    bool is_deaf;             /* the open inbox leads to another server: nobody hears us on this one */
     attempt sent, ghost;      /* on the way and awaited; on the way though its connection was cut */
     bool is_taken, is_queued; /* by another; us */
     bool is_taken_by_kin;     /* by another hold of our owner, in the other mode: waiting for it would never end */
     int64_t held_until_us;    /* us: the server's view in our time */
     uint64_t fence, held_fence;
-    grant mail[MAILS]; /* published and not yet read */
+    int64_t told_arrival_us; /* by the latest answer that told one; ... */
+    int64_t kept_arrival_us; /* ... before it, for a message may end or move what would have read that answer */
+    grant mail[MAILS];       /* published and not yet read */
     int mails;
-    int cuts, losses, waits, turns, errors, kin; /* how many of these may still come */
+    int cuts, losses, waits, turns, errors, kin, detours; /* how many of these may still come */
 } world;
 
-static long steps, locks, deadlocks;
+static long steps, locks, deadlocks, unheard;
 
 static bool server_holds_us(const world *at) { return at->held_until_us > at->now_us; }
 
@@ -34,6 +37,20 @@ static void hold_us(world *at, int64_t lease_ms)
     at->is_queued = false;
     at->held_until_us = (at->now_us / US_PER_MS + lease_ms) * US_PER_MS; /* the server counts whole ms */
     at->held_fence = ++at->fence;
+}
+
+/* What remains for a question that is not granted: in the queue, if it queues and somebody hears us there. */
+static void refuse(world *at, attempt *which)
+{
+    bool is_heard = at->inbox_is_open && !at->is_deaf;
+
+    which->code = !which->queues ? ACQUIRE_BUSY : is_heard ? ACQUIRE_QUEUED : ACQUIRE_UNHEARD;
+    which->value[0] = 5000;
+    which->value[1] = 1;
+    if (!which->queues) return;
+    at->is_queued = is_heard;
+    which->value[2] = CLAIM_MS;
+    which->value[3] = is_heard ? at->now_us + offset_us : 0;
 }
 
 static void run_script(world *at, attempt *which)
@@ -45,18 +62,22 @@ static void run_script(world *at, attempt *which)
     if (!server_holds_us(at) && !at->is_taken) hold_us(at, TTL_MS);
     if (server_holds_us(at)) {
         which->code = ACQUIRE_GRANTED;
-        which->first = (int64_t)at->held_fence;
-        which->second = at->held_until_us / US_PER_MS - now_ms;
+        which->value[0] = (int64_t)at->held_fence;
+        which->value[1] = 1;
+        which->value[2] = at->held_until_us / US_PER_MS - now_ms;
         return;
     }
-    if (at->is_taken_by_kin) {
-        which->code = ACQUIRE_DEADLOCK; /* who is in the queue already stays there */
-        return;
-    }
-    at->is_queued |= which->queues;
-    which->code = which->queues ? ACQUIRE_QUEUED : ACQUIRE_BUSY;
-    which->first = 5000;
-    which->second = 1;
+    if (at->is_taken_by_kin) which->code = ACQUIRE_DEADLOCK; /* who is in the queue already stays there */
+    else refuse(at, which);
+}
+
+/* A part was done: who queues is in the line, but its turn was not looked for yet. */
+static void run_script_in_part(world *at, attempt *which)
+{
+    which->has_run = true;
+    which->code = CODE_MORE;
+    which->server_us = at->now_us + offset_us;
+    at->is_queued |= which->queues && !server_holds_us(at);
 }
 
 /* The other holder leaves, and hands over; or comes back while nobody else is there. */
@@ -66,7 +87,7 @@ static void turn(world *at)
     at->is_taken_by_kin = false;
     if (at->is_taken || !at->is_queued) return;
     at->is_queued = false;
-    if (!at->inbox_is_open) return;
+    if (!at->inbox_is_open || at->is_deaf) return;
     hold_us(at, CLAIM_MS);
     at->mail[at->mails++] = (grant){.hold_id = "hold-1",
                                     .hold_id_length = 6,
@@ -82,12 +103,24 @@ static bool can_turn(const world *at)
 
 /* ---- What must hold ---- */
 
+/* Whatever may still be carried out was sent no later than is known. */
+static void assert_knows_what_is_unanswered(const world *at)
+{
+    int64_t unanswered_us = acquire_unanswered_us(&at->op);
+
+    if (at->sent.exists) assert_true(unanswered_us >= at->sent.sent_us);
+    if (at->ghost.exists) assert_true(unanswered_us >= at->ghost.sent_us);
+    if (!at->was_sent) assert_true(unanswered_us == 0);
+}
+
 static void assert_sound(const world *at)
 {
     const acquire *op = &at->op;
 
     steps++;
+    assert_knows_what_is_unanswered(at);
     if (op->state != ACQUIRE_DONE) {
+        assert_true(op->arrival_us == at->told_arrival_us || op->arrival_us == at->kept_arrival_us);
         assert_goes_on(op, at->now_us);
         return;
     }
@@ -97,7 +130,7 @@ static void assert_sound(const world *at)
         assert_false(op->is_owed);
         assert_true(op->valid_until_us > at->now_us);
         assert_true(op->valid_until_us < at->held_until_us);
-        assert_true(op->fence == at->held_fence);
+        assert_true(op->held.fence == at->held_fence);
         return;
     }
     if (op->status == REDLOCK_DEADLOCK) deadlocks++;
@@ -130,6 +163,7 @@ static void explore_inbox(world next, int depth)
         explore(&next, depth);
     } else if (!next.inbox_is_open && acquire_wants_inbox(&next.op)) {
         next.inbox_is_open = true;
+        next.is_deaf = false;
         acquire_inbox_opened(&next.op, next.now_us);
         acquire_asked(&next.op, next.now_us);
         explore(&next, depth);
@@ -148,10 +182,13 @@ static void explore_moved(const world *at, int depth)
 
 static void explore_reply(world next, int depth)
 {
-    answer from = {
-        .kind = ANSWER_CODE, .code = next.sent.code, .value = {next.sent.first, next.sent.second, next.sent.server_us}};
+    answer from = {.kind = ANSWER_CODE, .code = next.sent.code, .server_us = next.sent.server_us};
 
+    for (int i = 0; i < ANSWER_VALUES; i++) from.value[i] = next.sent.value[i];
     next.sent.exists = false;
+    next.kept_arrival_us = next.op.arrival_us;
+    if (from.code == ACQUIRE_QUEUED) next.told_arrival_us = from.value[3];
+    unheard += from.code == ACQUIRE_UNHEARD;
     request_answered(&next.op.asks, &from, next.now_us);
     explore_moved(&next, depth);
 }
@@ -169,6 +206,13 @@ static void explore_errors(world next, int depth)
         request_answered(&at.op.asks, &from, at.now_us);
         explore_moved(&at, depth);
     }
+}
+
+static void explore_part(world next, int depth)
+{
+    next.errors--;
+    run_script_in_part(&next, &next.sent);
+    explore(&next, depth);
 }
 
 static void explore_cut(world next, int depth)
@@ -189,16 +233,31 @@ static void explore_flight(const world *at, int depth)
 
         run_script(&next, &next.sent);
         explore(&next, depth);
-        if (at->errors > 0) explore_errors(*at, depth);
+        if (at->errors > 0) {
+            explore_errors(*at, depth);
+            explore_part(*at, depth);
+        }
     }
     if (at->cuts > 0) explore_cut(*at, depth);
+}
+
+/* The driver closes an inbox that leads elsewhere: see lane_distrust_inbox. */
+static void obey_distrust(world *at)
+{
+    at->op.distrusts_inbox = false;
+    if (!at->inbox_is_open) return;
+    at->inbox_is_open = false;
+    at->mails = 0;
+    acquire_inbox_lost(&at->op, REDLOCK_ERR_UNAVAILABLE, "nobody hears the inbox", at->now_us);
+    acquire_asked(&at->op, at->now_us);
 }
 
 static void explore_send(world next, int depth)
 {
     tick(&next.op, next.now_us);
+    if (next.op.distrusts_inbox) obey_distrust(&next);
     if (asks(&next.op) && next.op.asks.state == REQUEST_READY) {
-        next.sent = (attempt){.exists = true, .queues = acquire_queues(&next.op)};
+        next.sent = (attempt){.exists = true, .queues = acquire_queues(&next.op), .sent_us = next.now_us};
         next.was_sent = true;
         request_sent(&next.op.asks, next.now_us);
         acquire_asked(&next.op, next.now_us);
@@ -228,6 +287,13 @@ static void explore_server(const world *at, int depth)
 
         next.kin--;
         next.is_taken_by_kin = true;
+        explore(&next, depth);
+    }
+    if (at->detours > 0 && at->inbox_is_open && !at->is_deaf) {
+        world next = *at;
+
+        next.detours--;
+        next.is_deaf = true;
         explore(&next, depth);
     }
     if (at->ghost.exists) {
@@ -273,12 +339,13 @@ static void walk(bool may_wait, bool inbox_is_open, bool is_taken, world budget,
 
 static void walk_all(world budget, int depth)
 {
-    steps = locks = deadlocks = 0;
+    steps = locks = deadlocks = unheard = 0;
     for (unsigned start = 0; start < 8; start++)
         walk((start & 1) != 0, (start & 2) != 0, (start & 4) != 0, budget, depth);
-    print_message("%ld states, %ld locks, %ld deadlocks\n", steps, locks, deadlocks);
+    print_message("%ld states, %ld locks, %ld deadlocks, %ld unheard\n", steps, locks, deadlocks, unheard);
     assert_true(locks > 1000);
     assert_int_equal(deadlocks > 0, budget.kin > 0);
+    assert_int_equal(unheard > 0, budget.losses + budget.detours > 0);
 }
 
 static void a_true_server_over_slow_connections(void **state)
@@ -299,6 +366,12 @@ static void a_true_server_over_an_inbox_that_is_lost(void **state)
     walk_all((world){.waits = 2, .turns = 2, .losses = 2}, 11);
 }
 
+static void a_true_server_that_the_inbox_does_not_lead_to(void **state)
+{
+    (void)state;
+    walk_all((world){.waits = 2, .turns = 1, .cuts = 1, .detours = 2}, 11);
+}
+
 static void a_true_server_where_our_owner_holds_otherwise(void **state)
 {
     (void)state;
@@ -311,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_true_server_over_slow_connections),
         cmocka_unit_test(a_true_server_over_connections_that_are_cut),
         cmocka_unit_test(a_true_server_over_an_inbox_that_is_lost),
+        cmocka_unit_test(a_true_server_that_the_inbox_does_not_lead_to),
         cmocka_unit_test(a_true_server_where_our_owner_holds_otherwise),
     };
 

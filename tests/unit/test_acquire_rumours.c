@@ -34,26 +34,34 @@ static void assert_rumour_is_sound(const rumour *at)
     }
 }
 
+/* A deadlock leaves a place in the queue as it was; so does what is told of an inbox: a message may have come first. */
+static bool denies(const rumour *at, int64_t code)
+{
+    return (code == ACQUIRE_BUSY && !acquire_queues(&at->op)) || code == ACQUIRE_FULL ||
+           (code == ACQUIRE_DEADLOCK && !at->op.is_queued);
+}
+
+static void explore_code(rumour next, int64_t code, int64_t number, int depth)
+{
+    bool grants = code == ACQUIRE_GRANTED;
+    answer from = {.kind = ANSWER_CODE, .code = code, .server_us = next.now_us + offset_us};
+
+    from.value[0] = grants ? 7 : number;
+    from.value[1] = grants || number == 5000 ? 1 : number;
+    from.value[2] = number;
+    from.value[3] = number == 5000 ? next.now_us + offset_us : number;
+    if (denies(&next, code)) next.may_have_us = next.has_ghost;
+    request_answered(&next.op.asks, &from, next.now_us);
+    acquire_asked(&next.op, next.now_us);
+    explore_rumours(&next, depth);
+}
+
 static void explore_codes(const rumour *at, int depth)
 {
-    static const int64_t leases_ms[] = {0, 5000, INT64_C(1) << 53, -(INT64_C(1) << 53)};
+    static const int64_t numbers[] = {0, 5000, INT64_C(1) << 53, -(INT64_C(1) << 53)};
 
-    for (int64_t code = CODE_BAD_ARGUMENT; code <= ACQUIRE_DEADLOCK + 1; code++)
-        for (int i = 0; i < 4; i++) {
-            rumour next = *at;
-            bool grants = code == ACQUIRE_GRANTED;
-            answer from = {.kind = ANSWER_CODE,
-                           .code = code,
-                           .value = {grants ? 7 : leases_ms[i], leases_ms[i], at->now_us + offset_us}};
-
-            /* A deadlock leaves a place in the queue as it was. */
-            bool denies = (code == ACQUIRE_BUSY && !acquire_queues(&at->op)) || code == ACQUIRE_FULL ||
-                          (code == ACQUIRE_DEADLOCK && !at->op.is_queued);
-            if (denies) next.may_have_us = next.has_ghost;
-            request_answered(&next.op.asks, &from, next.now_us);
-            acquire_asked(&next.op, next.now_us);
-            explore_rumours(&next, depth);
-        }
+    for (int64_t code = CODE_FOREIGN; code <= CODE_MORE + 1; code++)
+        for (int i = 0; i < 4; i++) explore_code(*at, code, numbers[i], depth);
 }
 
 static void explore_errors_of_any_kind(const rumour *at, int depth)
@@ -121,6 +129,14 @@ static void explore_losses(const rumour *at, int depth)
     explore_rumours(&opened, depth);
 }
 
+/* What the driver does that is told to open the inbox anew. */
+static void obey_distrust(rumour *at)
+{
+    if (!at->op.distrusts_inbox) return;
+    at->op.distrusts_inbox = at->inbox_is_open = false;
+    acquire_inbox_lost(&at->op, REDLOCK_ERR_UNAVAILABLE, NULL, at->now_us);
+}
+
 static void explore_ticks(const rumour *at, int depth)
 {
     int64_t wakes_us[] = {acquire_wake_us(&at->op), at->op.asks.wake_us, deadline_us};
@@ -130,6 +146,7 @@ static void explore_ticks(const rumour *at, int depth)
 
         if (wakes_us[i] > next.now_us) next.now_us = wakes_us[i];
         tick(&next.op, next.now_us);
+        obey_distrust(&next);
         explore_rumours(&next, depth);
     }
 }
