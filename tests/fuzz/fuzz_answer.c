@@ -5,6 +5,7 @@
 #include "reply_tree.h"
 
 #include "wire/answer.h"
+#include "wire/mode.h"
 #include "wire/text.h"
 
 static bool has_integers(const reply *from, size_t count)
@@ -16,13 +17,33 @@ static bool has_integers(const reply *from, size_t count)
     return true;
 }
 
+static int64_t integer_at(const reply *from, size_t at)
+{
+    return has_integers(from, at + 1) ? from->items[at].integer : 0;
+}
+
 static void check_integers(const answer *got, const reply *from)
 {
-    must((got->kind == ANSWER_CODE) == has_integers(from, 2));
-    if (got->kind == ANSWER_CODE) must(got->code == from->items[0].integer && got->nonce == from->items[1].integer);
-    for (size_t i = 0; i < ANSWER_VALUES; i++) {
-        must(got->value[i] == (has_integers(from, i + 3) ? from->items[i + 2].integer : 0));
-    }
+    must((got->kind == ANSWER_CODE) == has_integers(from, 3));
+    if (got->kind != ANSWER_CODE) return;
+    must(got->code == from->items[0].integer && got->nonce == from->items[1].integer);
+    must(got->server_us == from->items[2].integer);
+    for (size_t i = 0; i < ANSWER_VALUES; i++) must(got->value[i] == integer_at(from, i + 3));
+}
+
+/* What no answer said is no number of ours; and what is told of a hold is what was said, within the limits. */
+static void check_values(const answer *got)
+{
+    standing held;
+    bool is_one = standing_read(&held, got->value);
+
+    if (got->kind != ANSWER_CODE)
+        for (size_t i = 0; i < ANSWER_VALUES; i++) must(got->value[i] == 0);
+    must(is_one == (got->value[0] > 0 && got->value[0] <= FENCE_MOST && (got->value[1] == 1 || got->value[1] == 2) &&
+                    got->value[2] > 0 && got->value[2] <= SPAN_MOST));
+    if (!is_one) return;
+    must(held.fence == (uint64_t)got->value[0] && held.lease_ms == got->value[2]);
+    must(held.kind == (got->value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED));
 }
 
 static void check(const answer *got, const reply *from)
@@ -31,6 +52,7 @@ static void check(const answer *got, const reply *from)
     for (const char *at = got->text; *at != '\0'; at++) must(*at >= ' ' && *at <= '~');
     must((from->kind == REPLY_ERROR && from->length > 0) == (got->text[0] != '\0'));
     check_integers(got, from);
+    check_values(got);
     must(from->kind == REPLY_ERROR || got->kind == ANSWER_CODE || got->kind == ANSWER_MALFORMED);
     must(from->kind != REPLY_ERROR || (got->kind != ANSWER_MALFORMED && got->kind != ANSWER_CUT));
 }
@@ -81,9 +103,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-static const char *const parts[] = {"\x05\x05\x01\x01\x01\x02\x01\x82\x01\x84\x01\x90",
+static const char *const parts[] = {"\x05\x06\x01\x01\x01\x02\x01\x87\x01\x87\x01\x01\x01\x64",
+                                    "\x05\x06\x01\x01\x01\x02\x01\x87\x01\x87\x01\x02\x01\x9b",
+                                    "\x05\x07\x01\x02\x01\x02\x01\x87\x01\x64\x01\x01\x01\x64\x01\x87",
                                     "\x05\x03\x01\x01\x01\x07\x01\x64",
-                                    "\x05\x06\x01\x01\x01\x07\x01\x90\x01\x01\x01\x02\x05\x02\x02\x01x\x01\x90",
+                                    "\x05\x02\x01\x01\x01\x07",
+                                    "\x05\x07\x01\x01\x01\x07\x01\x87\x01\x87\x01\x01\x01\x02\x05\x02\x02\x01x\x01\x90",
                                     "\x04\x06NOPERM",
                                     "\x05\x02",
                                     "\x05\x03",
