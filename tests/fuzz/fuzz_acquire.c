@@ -8,6 +8,7 @@
 
 #include "engine/acquire.h"
 #include "wire/answer.h"
+#include "wire/mode.h"
 
 static const char hold_id[] = "client.1";
 static const int64_t started_us = 1000000000, timeout_us = 2000000, recheck_cap_us = 30000000,
@@ -19,7 +20,8 @@ typedef struct world {
     bool inbox_is_open;
     bool was_heard_of; /* something was asked, or granted out of the blue */
     bool may_have_us;  /* something was asked and never denied */
-    bool has_ghost;    /* something was asked, and may still arrive: its connection was cut */
+    bool has_ghost;    /* something was asked, and may still arrive: its connection was cut ... */
+    int64_t ghost_us;  /* ... when the latest of those was sent */
 } world;
 
 static bool asks(const world *self) { return self->op.state == ACQUIRE_TRYING || self->op.state == ACQUIRE_ASKING; }
@@ -42,6 +44,7 @@ static acquire_terms take_terms(source *from)
                            .timeout_us = timeout_us,
                            .may_wait = (choice & 128) != 0,
                            .queues_first = take_byte(from) & 1,
+                           .kind = choice & 32 ? KIND_SHARED : KIND_EXCLUSIVE,
                            .seed = take_byte(from)};
 }
 
@@ -50,6 +53,7 @@ static acquire_terms take_terms(source *from)
 static void cut_question(world *self, redlock_status why)
 {
     self->has_ghost = true;
+    self->ghost_us = self->op.asks.sent_us;
     request_cut(&self->op.asks, why, "cut", self->now_us);
     acquire_asked(&self->op, self->now_us);
 }
@@ -65,8 +69,18 @@ static void pass_time(world *self, int64_t span_us)
     acquire_asked(&self->op, self->now_us);
 }
 
+/* An inbox that nobody hears is closed: see lane_distrust_inbox. */
+static void obey_distrust(world *self)
+{
+    if (!self->op.distrusts_inbox) return;
+    self->op.distrusts_inbox = self->inbox_is_open = false;
+    acquire_inbox_lost(&self->op, REDLOCK_ERR_UNAVAILABLE, "unheard", self->now_us);
+    acquire_asked(&self->op, self->now_us);
+}
+
 static void send_question(world *self)
 {
+    obey_distrust(self);
     if (!asks(self) || self->op.asks.state != REQUEST_READY) return;
     self->was_heard_of = self->may_have_us = true;
     request_sent(&self->op.asks, self->now_us);
@@ -100,13 +114,18 @@ static void be_answered_a_tree(world *self, source *from)
     be_answered(self, &read);
 }
 
-/* Half of the time the server's clock shows what a server's clock shows. */
+/* Half of the time the numbers are of the shape that our script gives. */
 static void be_answered_a_code(world *self, source *from)
 {
-    answer read = {.kind = ANSWER_CODE, .code = take_byte(from) % 8 - 1};
+    answer read = {.kind = ANSWER_CODE, .code = take_byte(from) % (CODE_MORE - CODE_FOREIGN + 2) + CODE_FOREIGN};
+    bool is_granted = read.code == ACQUIRE_GRANTED;
 
     for (int i = 0; i < ANSWER_VALUES; i++) read.value[i] = take_number(from);
-    if (take_byte(from) & 1) read.value[2] = server_offset_us + self->now_us;
+    uint8_t shape = take_byte(from);
+    read.server_us = shape & 1 ? server_offset_us + self->now_us : take_number(from);
+    if (shape & 2) read.value[1] = is_granted ? 1 + (shape & 4) / 4 : 1 + shape;
+    if (shape & 8) read.value[3] = server_offset_us + self->now_us;
+    if (shape & 16) read.value[2] = is_granted ? 5000 : self->op.terms.claim_ms;
     be_answered(self, &read);
 }
 
@@ -152,7 +171,10 @@ static void hear_a_grant(world *self, source *from)
     message.fence = (uint64_t)take_number(from);
     message.lease_ms = take_number(from);
     message.server_us = take_number(from);
-    if (message.fence == 0 || message.lease_ms <= 0 || message.server_us < 0) return; /* grant_read says no to it */
+    /* grant_read says no to what is outside of these. */
+    if (message.fence == 0 || message.fence > (uint64_t)FENCE_MOST) return;
+    if (message.lease_ms <= 0 || message.lease_ms > SPAN_MOST) return;
+    if (message.server_us <= 0 || message.server_us > NUMBER_MOST) return;
     if (take_byte(from) & 1) message.server_us = server_offset_us + self->now_us;
     self->was_heard_of = true;
     acquire_granted(&self->op, &message, self->now_us);
@@ -182,15 +204,27 @@ static void check_lock(const world *self)
     const acquire *op = &self->op;
 
     must(!op->is_owed);
-    must(op->fence > 0 && op->fence <= (uint64_t)SERVER_NUMBER_MOST);
-    must(op->lease_ms > 0 && op->lease_ms <= op->terms.ttl_ms);
+    must(op->held.fence > 0 && op->held.fence <= (uint64_t)FENCE_MOST);
+    must(op->held.kind == KIND_EXCLUSIVE || op->held.kind == KIND_SHARED);
+    must(op->held.lease_ms > 0 && op->held.lease_ms <= op->terms.ttl_ms);
     must(op->valid_until_us > self->now_us && op->valid_until_us < self->now_us + op->terms.ttl_ms * US_PER_MS);
+}
+
+/* What may still be carried out is known by when it was sent, and what was never sent is not. */
+static void check_unanswered(const world *self)
+{
+    int64_t unanswered_us = acquire_unanswered_us(&self->op);
+
+    if (self->has_ghost) must(unanswered_us >= self->ghost_us);
+    else if (!is_under_way(self) && self->op.state != ACQUIRE_DONE) must(unanswered_us == 0);
+    if (unanswered_us > 0) must(unanswered_us <= self->now_us && self->was_heard_of);
 }
 
 static void check_end(const world *self)
 {
     const acquire *op = &self->op;
 
+    check_unanswered(self);
     if (op->status == REDLOCK_OK) check_lock(self);
     else if (self->may_have_us) must(op->is_owed);
     if (op->is_owed) must(self->was_heard_of);
@@ -209,7 +243,9 @@ static void check_going_on(const world *self)
 {
     const acquire *op = &self->op;
 
+    check_unanswered(self);
     must(acquire_wake_us(op) <= op->terms.deadline_us);
+    must(op->arrival_us == 0 || (op->arrival_us >= READER_BAND && op->arrival_us < WRITER_BAND));
     must(acquire_is_waiting(op) == (op->state == ACQUIRE_WAITING));
     must(acquire_queues(op) == (op->state == ACQUIRE_ASKING));
     if (op->state != ACQUIRE_TRYING) must(op->terms.may_wait && acquire_wants_inbox(op));
@@ -236,7 +272,8 @@ static void check_stays_ended(world *self, source *from)
 
     while (from->left > 0) step(self, from);
     must(self->op.state == ACQUIRE_DONE && self->op.status == ended.status && self->op.is_owed == ended.is_owed);
-    must(self->op.fence == ended.fence && self->op.valid_until_us == ended.valid_until_us);
+    must(self->op.held.fence == ended.held.fence && self->op.held.kind == ended.held.kind);
+    must(self->op.valid_until_us == ended.valid_until_us);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -258,12 +295,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 static const char *const parts[] = {"\x84\x64\x01\x01\x01\x03",
                                     "\x04\xff\x01\x01\x01\x03",
-                                    "\x03\x05\x02\x07\xd0\x1e\x01\x01",
-                                    "\x03\x05\x03\xd0\x1e\x01\x01\x01",
-                                    "\x03\x05\x01\xd0\x1e\x01\x01\x01",
-                                    "\x05\x02",
-                                    "\x05\x04",
-                                    "\x05\x05",
+                                    "\x03\x05\x03\x87\x01\x64\x64\x19",
+                                    "\x03\x05\x03\x87\x02\xc0\x1e\x64\x1f",
+                                    "\x03\x05\x04\x64\x01\x64\x87\x19",
+                                    "\x03\x05\x04\xc0\x1e\x01\x64\x87\x01",
+                                    "\x03\x05\x02\xc0\x1e\x01\x01\x01\x01",
+                                    "\x03\x05\x07\xc0\x1e\x01\x01\x01\x01",
+                                    "\x03\x05\x09\x01\x01\x01\x01\x01",
+                                    "\x03\x05\x05\x01\x01\x01\x01\x01",
+                                    "\x03\x05\x06\x01\x01\x01\x01\x01",
+                                    "\x03\x05\x08\x01\x01\x01\x01\x01",
+                                    "\x03\x05\x00\x01\x01\x01\x01\x01",
+                                    "\x07\x01\x07\x01\x03\x05\x07\x64\x01\x01\x01\x01\x01\xff\x03",
                                     "\x06\x01",
                                     "\x07\x01",
                                     "\x07\xc1",
@@ -274,5 +317,5 @@ static const char *const parts[] = {"\x84\x64\x01\x01\x01\x03",
                                     "\x01\x01",
                                     "\x01\xff",
                                     "\x02\x91",
-                                    "\x08\x20grant client.1 17 5 1800000000000000"};
+                                    "\x08\x33grant 17 5000 1800000001000000 - client.1 h:1:n key"};
 #include "driver.h"
