@@ -64,13 +64,12 @@ if hint == 0 and members < 2 then
 end
 
 --@include expiry
---@include holders
 
 -- The next short one: a reader, and nobody is there but readers.
 if kind == 's' and members > 1 then
   local inside = call('ZCOUNT', key, '(' .. decimal(now_ms + SHARED_BAND), '(READER_BAND')
   if inside == members - 1 and (limit == '' or inside < tonumber(limit)) then
-    local fence = last_fence()
+    local fence = -(call('ZSCORE', key, 'f1') or 0) - FENCE_BAND
     if fence > 0 and call('ZADD', key, 'NX', decimal(ends), holder) == 1 then
       expire(expiry)
       return {1, nonce, now_us, fence, 2, ttl}
@@ -78,17 +77,42 @@ if kind == 's' and members > 1 then
   end
 end
 
+-- The last short ones: it is held exclusively, by ourselves or by one stranger, and will be for a while.
+local waiter = channel and inbox .. ' ' .. mode .. ' ' .. holder
+local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
+local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+local first, lease, is_alone = two[3], (two[4] or 0) - now_ms, false
+if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' and string.find(first, '^[-@][^ ]* [^ ]+ [^ ]+$') then
+  if first == holder then
+    call('ZREM', key, waiter or '')
+    return {1, nonce, now_us, -two[2] - FENCE_BAND, 1, lease}
+  end
+  local owner = string.match(first, '^[^ ]+ ')
+  is_alone = owner == '- '
+    or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '-inf', '(READER_BAND') == 2
+  if is_alone and not waiter then
+    return {0, nonce, now_us, lease, call('ZCOUNT', key, 'READER_BAND', '+inf')}
+  end
+  -- The first that waits, if the server says that somebody listens.
+  if is_alone and members == 2 and not string.find(channel, '{', 1, true) then
+    local told = redis.pcall('PUBSUB', 'NUMSUB', channel)
+    if not told.err and tonumber(told[2]) > 0 then
+      call('ZADD', key, decimal(arrival + band), waiter)
+      return {2, nonce, now_us, lease, 1, 0, arrival}
+    end
+  end
+end
+
+--@include holders
 --@include line
 
 -- Where it stands among those that wait for the same kind, and the claim of the one ahead of it.
-local waiter = channel and inbox .. ' ' .. mode .. ' ' .. holder
-local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
 local function place()
   local rank = call('ZRANK', key, waiter)
-  local first = call('ZCOUNT', key, '-inf', kind == 'x' and '(WRITER_BAND' or '(READER_BAND')
-  if rank == first then return 1, 0 end
-  local ahead = read_waiter(call('ZRANGE', key, decimal(rank - 1), decimal(rank - 1))[1])
-  return rank - first + 1, ahead and ahead.claim or 0
+  local ahead = call('ZCOUNT', key, '-inf', kind == 'x' and '(WRITER_BAND' or '(READER_BAND')
+  if rank == ahead then return 1, 0 end
+  local one = read_waiter(call('ZRANGE', key, decimal(rank - 1), decimal(rank - 1))[1])
+  return rank - ahead + 1, one and one.claim or 0
 end
 
 -- It joins, or keeps its place: what is ahead of the clock comes down to it. Returns the arrival.
@@ -100,25 +124,10 @@ local function join()
   return now_us
 end
 
--- The last short ones: it is held exclusively, by ourselves or by one stranger, and will be for a while.
-local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-local first, lease = two[3], (two[4] or 0) - now_ms
-if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' and string.find(first, '^[-@][^ ]* [^ ]+ [^ ]+$') then
-  if first == holder then
-    call('ZREM', key, waiter or '')
-    return {1, nonce, now_us, last_fence(), 1, lease}
-  end
-  local owner = string.match(first, '^[^ ]+ ')
-  local is_alone = owner == '- '
-    or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '-inf', '(READER_BAND') == 2
-  if is_alone and not waiter then
-    return {0, nonce, now_us, lease, call('ZCOUNT', key, 'READER_BAND', '+inf')}
-  end
-  if is_alone and members < QUEUE_MOST and is_heard(channel) then
-    arrival = join()
-    local position, ahead = place()
-    return {2, nonce, now_us, lease, position, ahead, arrival}
-  end
+if is_alone and members < QUEUE_MOST and is_heard(channel) then
+  arrival = join()
+  local position, ahead = place()
+  return {2, nonce, now_us, lease, position, ahead, arrival}
 end
 
 local clock = decimal(now_us)
