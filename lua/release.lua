@@ -28,44 +28,40 @@ if not (grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and burial >= 0 and
   return {-1, nonce, 0}
 end
 
--- Two short ones begin with the first three: some leave while others stay and nobody waits; or, after the fence,
--- there is our hold and then a writer, so nobody else holds, nobody is buried, and no reader waits.
-local three, claim, channel, at = is_plain and members > 2 and call('ZRANGE', key, '0', '2', 'WITHSCORES'), nil, nil, nil
-if three and three[1] == 'f1' then
-  if three[3] == holder then claim, channel, at = string.match(three[5], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ') end
-  if not claim and string.byte(three[4]) ~= 45 and call('ZCOUNT', key, 'READER_BAND', '+inf') == 0
-      and call('ZREM', key, holder) == 1 then
-    return {1, nonce, 0}
-  end
+-- Some leave while others stay: after the fence there are only holders.
+if is_plain and members > 2 and call('ZCOUNT', key, '(0', '(READER_BAND') == members - 1
+    and call('ZREM', key, holder) == 1 then
+  return {1, nonce, 0}
 end
 
 --@include now
 
--- The handover that is kept short, if the fence is in the past. A write comes first: a server that refuses writes does
--- so before anybody is told.
+-- The handover that is kept short: the fence is in the past, then comes our hold, then a writer; so nobody
+-- else holds, nobody is buried, and no reader waits. A write comes first: a server that refuses writes does so
+-- before anybody is told.
 local was_there, micros = false, time[2] .. ''
 if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
-local clock, lease = time[1] .. micros, tonumber(claim or 0)
-if claim and lease <= SPAN_MOST and -three[2] - FENCE_BAND < now_us then
-  local told = redis.pcall('PUBSUB', 'NUMSUB', channel)
-  if not told.err and tonumber(told[2]) > 0 then
-    call('ZREM', key, holder, three[5])
-    was_there = true
-    local next_one = string.sub(three[5], at)
+local mint, clock = '-' .. time[1] + 4000000000 .. micros, time[1] .. micros
+local three = is_plain and members > 2 and call('ZRANGEBYSCORE', key, '(' .. mint, '+inf', 'LIMIT', '0', '3')
+if three and three[1] == 'f1' and three[2] == holder then
+  local claim, channel, at = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ')
+  local lease = tonumber(claim or 0)
+  local told = claim and lease <= SPAN_MOST and redis.pcall('PUBSUB', 'NUMSUB', channel)
+  if told and not told.err and tonumber(told[2]) > 0 then
+    was_there = call('ZREM', key, holder) == 1
+    local next_one = string.sub(three[3], at)
     local heard = redis.pcall('PUBLISH', channel,
       'grant ' .. clock .. ' ' .. claim .. ' ' .. clock .. ' ' .. next_one .. ' ' .. key)
     if type(heard) == 'number' and heard > 0 then
       local ends = now_ms + lease
       local ends_part = ends % 1000000
-      call('ZADD', key, '-' .. time[1] + 4000000000 .. micros, 'f1',
-        string.format('%d%06d', (ends - ends_part) / 1000000, ends_part), next_one)
+      call('ZREM', key, three[3])
+      call('ZADD', key, mint, 'f1', string.format('%d%06d', (ends - ends_part) / 1000000, ends_part), next_one)
       lease = lease + grace
       -- Twice as long as it takes, so that most of the handovers that follow need not do it again.
       if call('PTTL', key) < lease then call('PEXPIRE', key, string.format('%.0f', lease * 2)) end
       return {2, nonce, now_us}
     end
-    -- Refused, it keeps its place.
-    if type(heard) ~= 'number' then call('ZADD', key, three[6], three[5]) end
   end
 end
 
