@@ -166,8 +166,9 @@ static void cut_calls(conn *self)
 /* What was asked here is asked again elsewhere, or undone: it must not be carried out after that. */
 static bool leaves_something_behind(const conn *self, redlock_status why)
 {
-    bool is_in_doubt = why != REDLOCK_OK && self->first != NULL;
-    return self->state == CONN_OPEN && (is_in_doubt || conn_has_unsent(self));
+    if (self->state != CONN_OPEN) return false;
+    bool is_in_doubt = self->first != NULL && (why != REDLOCK_OK || conn_is_repeating(self));
+    return is_in_doubt || conn_has_unsent(self);
 }
 
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us)
@@ -196,10 +197,13 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
     tell_cut(self, is_by_owner ? INT_MAX : CONN_CUT_AT_ONCE, now_us);
 }
 
+/* The kernel sends the oldest again by itself; the answer to that would meet a closed socket, and the reset which that
+ * answers with takes away what is behind. So a path that lost something takes no undo. */
 bool conn_close_behind(conn *self, const command *undo, int64_t now_us)
 {
     unsigned generation = self->generation;
-    bool is_written = self->state == CONN_OPEN && codec_write(&self->out, self->config->memory, undo);
+    bool may_write = self->state == CONN_OPEN && !conn_is_repeating(self);
+    bool is_written = may_write && codec_write(&self->out, self->config->memory, undo);
     if (is_written) conn_transmit(self, now_us);
     if (self->generation != generation) return false; /* it broke on the way */
     bool has_left = is_written && !conn_has_unsent(self);

@@ -19,8 +19,9 @@
  * replies could be taken for answers to other questions.
  *
  * Bytes do not outlive their connection, as far as that is up to us: where calls are unanswered and it ends by a
- * failure, or where something is unsent, the kernel is told to drop what it has (a reset). Otherwise it would go on
- * sending for minutes, and a question would be carried out after whatever was done in its place.
+ * failure, or the kernel has to send them again, or where something is unsent, the kernel is told to drop what it has
+ * (a reset). Otherwise it would go on sending for minutes, and a question would be carried out after whatever was done
+ * in its place.
  *
  * Never blocks but in conn_receive_soon. Not thread-safe: one thread at a time. */
 #ifndef REDLOCK_LANE_CONN_H

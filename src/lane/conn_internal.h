@@ -44,6 +44,8 @@ void conn_accept(conn *self, const reply *from, int64_t now_us);
 bool conn_has_unsent(const conn *self);
 /* Writes the greeting or the calls, as far as the socket takes them. */
 void conn_transmit(conn *self, int64_t now_us);
+/* Is the kernel sending again what the peer does not acknowledge? Behind that nothing arrives in one piece with it. */
+bool conn_is_repeating(const conn *self);
 /* What the kernel has not delivered goes with the socket, when that is closed. */
 void conn_drop_undelivered(conn *self);
 /* Reads what is there and accepts its replies. */

@@ -2,6 +2,8 @@
  * Bytes in and out of a connection's socket. Never raises SIGPIPE; EINTR and partial writes lose
  * nothing; only conn_receive_soon blocks. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "host/clock.h"
@@ -87,6 +89,14 @@ void conn_transmit(conn *self, int64_t now_us)
         if (self->config->counters != NULL) conn_count(&self->config->counters->writes);
         outbox_consume(from, self->config->memory, count);
     }
+}
+
+bool conn_is_repeating(const conn *self)
+{
+    struct tcp_info told = {0};
+    socklen_t length = sizeof told;
+    if (self->config->server->is_unix) return false;
+    return getsockopt(self->fd, IPPROTO_TCP, TCP_INFO, &told, &length) == 0 && told.tcpi_retransmits > 0;
 }
 
 /* A Unix socket has delivered already, and takes no notice. */
