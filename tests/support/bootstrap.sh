@@ -7,6 +7,7 @@
 #     bootstrap build tests full     and what the instrumented runs need
 #     bootstrap build tests matrix   and what building other versions of hiredis needs
 #     bootstrap fuzz                 what fuzzing needs beyond the tests
+#     bootstrap network              what the campaign of the network needs beyond the tests
 
 missing_names=
 missing_packages=
@@ -59,6 +60,7 @@ list_tests() {
 }
 list_full() { need valgrind valgrind has valgrind; }
 list_matrix() { need dpkg-source 'dpkg-dev xz-utils patch' has dpkg-source; }
+list_network() { want iproute2 iproute2 has ip; }
 list_fuzz() {
     need clang clang has clang
     need libFuzzer-of-clang libclang-rt-dev has_libfuzzer
