@@ -74,7 +74,8 @@ static inline crowd crowd_now(stage *the)
 static inline bool has_departed(void *arg)
 {
     const crowd *self = arg;
-    return count_connections(self->stage) == self->connections;
+    /* A slow machine may lose another one that was on its way out when they were counted. */
+    return count_connections(self->stage) <= self->connections;
 }
 
 /* So many connections are gone: the server frees one after it has carried out what came on it. */
