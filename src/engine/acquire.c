@@ -169,7 +169,9 @@ static void note_queued(acquire *self, int64_t now_us)
     self->unheard = 0;
     self->is_queued = true;
     self->at_deadline = REDLOCK_TIMED_OUT;
-    self->recheck_us = now_us + recheck_after_us(lease_ms, position, self->terms.claim_ms, &self->jitter);
+    self->urged = lease_ms == 0 ? self->urged + 1 : 0;
+    self->recheck_us = now_us + recheck_pause_us(self->urged) +
+                       recheck_after_us(lease_ms, position, self->terms.claim_ms, self->asks.value[2], &self->jitter);
     if (take_early_grant(self, now_us)) return;
     if (!self->inbox_is_open || self->must_ask_again) {
         queue_up(self);
@@ -213,6 +215,7 @@ static void note_busy(acquire *self)
 static void read_answer(acquire *self, int64_t now_us)
 {
     self->text[0] = '\0'; /* whatever failed before has passed */
+    if (self->asks.code != ACQUIRE_QUEUED) self->urged = 0;
     /* A try is never queued, and a question that queues is never just refused: not by our script. */
     bool is_for_another = acquire_queues(self)
                               ? self->asks.code == ACQUIRE_BUSY

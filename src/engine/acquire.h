@@ -70,6 +70,7 @@ typedef struct acquire {
     redlock_status at_deadline; /* what the end of the wait will say */
     char text[ANSWER_TEXT];     /* more words for it, or "" */
     unsigned rechecks;
+    unsigned urged; /* the latest answers in a row that said "ask again now" */
     uint32_t jitter;
     /* DONE */
     redlock_status status;

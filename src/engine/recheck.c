@@ -9,6 +9,7 @@
 #include "engine/request.h"
 
 enum { NEAR_PLACES = 32, NEAR_STEP_US = 2000, FAR_STEP_US = 125, CAP_PLACES = 256, PLACES_MOST = 65536 };
+enum { URGED_AT_ONCE = 3, PAUSE_FIRST_US = 1000, PAUSE_DOUBLINGS = 6 };
 static const int64_t cap_least_us = 100000, cap_most_us = 30000000;
 
 static int64_t stagger_us(int64_t position)
@@ -27,11 +28,25 @@ static int64_t cap_us(int64_t position, int64_t claim_ms, uint32_t *jitter)
     return cap - (int64_t)jitter_below(jitter, (uint32_t)(cap / 8));
 }
 
-int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms, uint32_t *jitter)
+static int64_t shorter_ms(int64_t claim_ms, int64_t claim_ahead_ms)
 {
+    return claim_ahead_ms > 0 && claim_ahead_ms < claim_ms ? claim_ahead_ms : claim_ms;
+}
+
+int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms, int64_t claim_ahead_ms,
+                         uint32_t *jitter)
+{
+    if (lease_left_ms <= 0) return 0;
     if (position > PLACES_MOST) position = PLACES_MOST;
     /* The server counts whole milliseconds: one more, and the lease has surely ended. */
     int64_t at_end = (lease_left_ms + 1) * US_PER_MS + stagger_us(position);
-    int64_t at_cap = cap_us(position, claim_ms, jitter);
+    int64_t at_cap = cap_us(position, shorter_ms(claim_ms, claim_ahead_ms), jitter);
     return at_end < at_cap ? at_end : at_cap;
+}
+
+int64_t recheck_pause_us(unsigned urged)
+{
+    if (urged <= URGED_AT_ONCE) return 0;
+    unsigned doublings = urged - URGED_AT_ONCE - 1;
+    return (int64_t)PAUSE_FIRST_US << (doublings < PAUSE_DOUBLINGS ? doublings : PAUSE_DOUBLINGS);
 }

@@ -170,6 +170,28 @@ static void a_waiter_asks_again_at_the_end_of_the_lease(void **state)
     assert_int_equal(self.rechecks, 1);
 }
 
+/* Asked again at its recheck, and answered a millisecond later. */
+static int64_t asked_again_after_us(acquire *self, int64_t lease_left_ms)
+{
+    int64_t now_us = self->recheck_us;
+
+    acquire_tick(self, now_us);
+    send(self, now_us);
+    told(self, ACQUIRE_QUEUED, lease_left_ms, 500, now_us + 1000);
+    return self->recheck_us - now_us - 1000;
+}
+
+static void a_waiter_that_is_told_now_asks_at_once_three_times_and_then_slower(void **state)
+{
+    static const int64_t pauses_us[] = {0, 0, 0, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 64000};
+    acquire self = queued();
+
+    (void)state;
+    for (int i = 0; i < 11; i++) assert_int_equal(asked_again_after_us(&self, 0), pauses_us[i]);
+    assert_true(asked_again_after_us(&self, 5000) > 64000);
+    assert_int_equal(asked_again_after_us(&self, 0), 0); /* any other answer begins anew */
+}
+
 static void a_lost_inbox_is_opened_again_and_the_question_asked_anew(void **state)
 {
     acquire self = queued();
@@ -417,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_grant_counts_from_the_first_question_that_may_have_queued),
         cmocka_unit_test(an_answer_granted_to_one_that_queued_is_a_handover),
         cmocka_unit_test(a_waiter_asks_again_at_the_end_of_the_lease),
+        cmocka_unit_test(a_waiter_that_is_told_now_asks_at_once_three_times_and_then_slower),
         cmocka_unit_test(a_lost_inbox_is_opened_again_and_the_question_asked_anew),
         cmocka_unit_test(an_inbox_lost_under_a_question_is_not_trusted),
         cmocka_unit_test(an_arrival_is_kept_as_it_was_told_last),
