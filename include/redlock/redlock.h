@@ -255,7 +255,8 @@ typedef struct redlock_options {
                             default: the calling thread, for this client */
     int64_t ttl_ms;      /* the lease: how long the server keeps the lock for a holder it does not
                             hear of; default 30000; 1 to 30 days */
-    int64_t wait_ms;     /* 0: try once; > 0: wait at most so long; REDLOCK_WAIT_FOREVER */
+    int64_t wait_ms;     /* 0: try once; > 0: wait at most so long, but the server has timeout_ms for
+                            its first answer, as for a try; REDLOCK_WAIT_FOREVER */
     bool auto_renew;     /* the keeper renews every ttl/3 until release */
     int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never */
     int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
@@ -281,6 +282,10 @@ typedef struct redlock_options {
  * On REDLOCK_OK, *lock is held and is to be given back with redlock_release; otherwise it is NULL
  * and nothing is held: a request whose answer never came is undone in the background.
  *
+ * The call is back within wait_ms, or timeout_ms if that is longer: a free lock is got by the
+ * shortest wait as surely as by a try, and while the server has not answered at all a short wait goes
+ * on as a try does. From its first answer on only wait_ms counts.
+ *
  * REDLOCK_BUSY        wait_ms was 0 and somebody else holds the lock
  * REDLOCK_TIMED_OUT   wait_ms passed
  * REDLOCK_CANCELLED   the canceller was used
@@ -289,7 +294,7 @@ typedef struct redlock_options {
  * REDLOCK_LOST        reentrant: the hold that was to be entered again is lost
  * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT, _ERR_MEMORY: nothing was sent
  * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait
- *                     goes on through such failures until wait_ms, and reports the last one.
+ *                     goes on through such failures until it is over, and reports the last one.
  * The other failures cannot be mended by waiting, and end a wait at once. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire(redlock_client *client,
                                                               const char *name,

@@ -42,13 +42,16 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
                            .hold_id_length = lock->hold_id_length,
                            .ttl_ms = o->ttl_ms,
                            .claim_ms = o->claim_ms,
-                           .deadline_us = now_us + client->timeout_us,
+                           .wait_until_us = NEVER,
+                           .deadline_us = NEVER,
                            .timeout_us = client->timeout_us,
                            .may_wait = o->wait_ms != 0,
                            .kind = lock_kind(lock),
                            .seed = client->config.jitter_seed ^ lock->hold.jitter};
-    if (o->wait_ms > 0) terms.deadline_us = now_us + o->wait_ms * US_PER_MS;
-    if (o->wait_ms < 0) terms.deadline_us = NEVER;
+    if (o->wait_ms < 0) return terms;
+    int64_t wait_us = o->wait_ms * US_PER_MS;
+    terms.wait_until_us = now_us + wait_us;
+    terms.deadline_us = now_us + (wait_us > client->timeout_us ? wait_us : client->timeout_us);
     return terms;
 }
 

@@ -30,11 +30,16 @@ static void finish(acquire *self, redlock_status status)
     move(self, ACQUIRE_DONE);
 }
 
+/* Until the server has said anything, this is a try. */
+static int64_t end_us(const acquire *self)
+{
+    return self->was_answered ? self->terms.wait_until_us : self->terms.deadline_us;
+}
+
 static void ask(acquire *self)
 {
     self->unanswered_us = acquire_unanswered_us(self);
-    request_begin(&self->asks, self->terms.deadline_us, self->terms.timeout_us,
-                  jitter_below(&self->jitter, UINT32_MAX));
+    request_begin(&self->asks, end_us(self), self->terms.timeout_us, jitter_below(&self->jitter, UINT32_MAX));
 }
 
 static void queue_up(acquire *self)
@@ -47,6 +52,7 @@ static void queue_up(acquire *self)
 void acquire_begin(acquire *self, const acquire_terms *terms, bool inbox_is_open, int64_t now_us)
 {
     (void)now_us;
+    assert(terms->wait_until_us <= terms->deadline_us);
     *self = (acquire){.terms = *terms,
                       .jitter = terms->seed,
                       .inbox_is_open = inbox_is_open,
@@ -122,6 +128,7 @@ static void take_message(acquire *self, const grant *from, int64_t received_us, 
     bool has_known = self->known.server_us > 0;
     int64_t until_us = has_known ? lease_valid_until_granted(self->known, from->server_us, received_us, lease_ms)
                                  : lease_valid_until(self->known.sent_us, lease_ms);
+    self->was_answered = true; /* by the message of a question that was carried out */
     self->was_handed_over = true;
     take(self, &held, until_us, now_us);
 }
@@ -214,6 +221,7 @@ static void note_busy(acquire *self)
 
 static void read_answer(acquire *self, int64_t now_us)
 {
+    self->was_answered = true;
     self->text[0] = '\0'; /* whatever failed before has passed */
     if (self->asks.code != ACQUIRE_QUEUED) self->urged = 0;
     /* A try is never queued, and a question that queues is never just refused: not by our script. */
@@ -252,7 +260,7 @@ static void note_failure(acquire *self, redlock_status why, const char *text)
     snprintf(self->text, sizeof self->text, "%s", text ? text : "");
 }
 
-/* A re-check that the deadline cut short changes nothing: we had queued, and the wait is over. */
+/* A re-check that the end cut short changes nothing: we had queued, and the wait is over. */
 static void end_by_failure(acquire *self)
 {
     bool was_cut_short = self->asks.status == REDLOCK_ERR_TIMEOUT && self->at_deadline == REDLOCK_TIMED_OUT;
@@ -338,7 +346,7 @@ void acquire_stop(acquire *self, redlock_status why, int64_t now_us)
 void acquire_tick(acquire *self, int64_t now_us)
 {
     if (self->state == ACQUIRE_DONE) return;
-    if (self->state == ACQUIRE_WAITING && now_us >= self->recheck_us && now_us < self->terms.deadline_us) {
+    if (self->state == ACQUIRE_WAITING && now_us >= self->recheck_us && now_us < end_us(self)) {
         self->rechecks++;
         if (self->unheard > 0) subscribe_anew(self);
         else queue_up(self);
@@ -346,12 +354,12 @@ void acquire_tick(acquire *self, int64_t now_us)
     }
     bool is_answered_for = self->asks.state == REQUEST_SENT && self->state != ACQUIRE_WAITING &&
                            self->state != ACQUIRE_SUBSCRIBING;
-    if (now_us >= self->terms.deadline_us && !is_answered_for) finish(self, self->at_deadline);
+    if (now_us >= end_us(self) && !is_answered_for) finish(self, self->at_deadline);
 }
 
 int64_t acquire_wake_us(const acquire *self)
 {
     if (self->state == ACQUIRE_DONE) return NEVER;
-    if (self->state == ACQUIRE_WAITING && self->recheck_us < self->terms.deadline_us) return self->recheck_us;
-    return self->terms.deadline_us;
+    if (self->state == ACQUIRE_WAITING && self->recheck_us < end_us(self)) return self->recheck_us;
+    return end_us(self);
 }

@@ -11,11 +11,23 @@
  *      |      +------ inbox lost ---+   |    | recheck                  |
  *      |                            |   v    |                          |
  *      +--------------------------- WAITING -+--------------------------+
- *                                              a grant's message; the deadline; cancel; close
+ *                                              a grant's message; its end; cancel; close
  *
  * TRYING asks without queueing, and is skipped by a waiter whose inbox is open already. ASKING
- * queues, or finds itself queued or granted; WAITING sends nothing. The
- * deadline, cancel and close end every state.
+ * queues, or finds itself queued or granted; WAITING sends nothing. Its end, cancel and close end
+ * every state.
+ *
+ * When it ends. Whoever waits for 5 ms over a link of 20 ms must get a free lock as surely as
+ * whoever does not wait at all, so the first question has the time that a try has:
+ *
+ *   began            wait_until                                  deadline, at least began + timeout
+ *     |-------------------|----------------------------------------------|
+ *     |  the first question is asked until it is answered, or ends here: |
+ *     |    unanswered as yet: goes on, like a try                        +-- the last failure
+ *     |    answered before wait_until: a wait, which ends there
+ *     |    answered after it: granted, or over at once
+ *
+ * From the first answer on, the end of the wait ends whatever is under way, also a later question.
  *
  * When the server says that nobody hears us on its side, the inbox leads elsewhere, or is dead: the first time it is
  * opened anew at once, then at every interval of the claim, and each time the question is asked again.
@@ -42,8 +54,9 @@ typedef struct acquire_terms {
     size_t hold_id_length;
     int64_t ttl_ms;
     int64_t claim_ms;
-    int64_t deadline_us; /* of the whole operation; NEVER: wait for ever */
-    int64_t timeout_us;  /* of one request */
+    int64_t wait_until_us; /* the end, once the first question was answered; NEVER: wait for ever */
+    int64_t deadline_us;   /* the end before that: no earlier than wait_until_us; NEVER likewise */
+    int64_t timeout_us;    /* of one request */
     bool may_wait;
     bool queues_first;   /* without a try: with many on one inbox, a try would let later ones overtake */
     char kind;           /* that is asked for: KIND_EXCLUSIVE or KIND_SHARED */
@@ -55,6 +68,7 @@ typedef struct acquire {
     acquire_terms terms;
     request asks;           /* the question of TRYING (no waiter's member) and ASKING (with it) */
     bool inbox_is_open;
+    bool was_answered;      /* the first question: only from then on the wait can be over */
     bool is_queued;         /* the last answer said so */
     bool is_owed;
     int64_t unanswered_us;  /* when the latest question was sent that was cut, and may still be carried out; 0: none */
@@ -103,6 +117,8 @@ void acquire_granted(acquire *self, const grant *from, int64_t now_us);
 /* The caller gives up: REDLOCK_CANCELLED or REDLOCK_ERR_CLOSED. */
 void acquire_stop(acquire *self, redlock_status why, int64_t now_us);
 void acquire_tick(acquire *self, int64_t now_us);
+/* When acquire_tick has something to do. A question that is in flight at its end is given up by its
+ * connection, at the same instant: asks.deadline_us. */
 int64_t acquire_wake_us(const acquire *self);
 
 #endif

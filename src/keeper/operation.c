@@ -151,7 +151,7 @@ static void tell(keeper *keeps, operation *op, redlock_status status, int64_t no
 static void keep_deadline(operation *op, int64_t now_us)
 {
     acquire *engine = &op->acquisition;
-    bool is_late = now_us >= engine->terms.deadline_us && engine->asks.state == REQUEST_SENT;
+    bool is_late = now_us >= engine->asks.deadline_us && engine->asks.state == REQUEST_SENT;
     if (is_late && engine->state != ACQUIRE_DONE) acquire_stop(engine, engine->at_deadline, now_us);
 }
 

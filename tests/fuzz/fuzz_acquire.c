@@ -35,12 +35,15 @@ static acquire_terms take_terms(source *from)
     int64_t ttl_ms = ttls_ms[choice % 6];
     int64_t wait_ms = take_number(from);
     bool waits_for_ever = wait_ms < 0 || wait_ms > LEASE_MOST_MS;
+    int64_t wait_us = waits_for_ever ? 0 : wait_ms * US_PER_MS,
+            longest_us = wait_us > timeout_us ? wait_us : timeout_us;
 
     return (acquire_terms){.hold_id = hold_id,
                            .hold_id_length = sizeof hold_id - 1,
                            .ttl_ms = ttl_ms,
                            .claim_ms = choice & 64 ? (ttl_ms + 1) / 2 : ttl_ms,
-                           .deadline_us = waits_for_ever ? NEVER : started_us + wait_ms * US_PER_MS,
+                           .wait_until_us = waits_for_ever ? NEVER : started_us + wait_us,
+                           .deadline_us = waits_for_ever ? NEVER : started_us + longest_us,
                            .timeout_us = timeout_us,
                            .may_wait = (choice & 128) != 0,
                            .queues_first = take_byte(from) & 1,
@@ -244,7 +247,7 @@ static void check_going_on(const world *self)
     const acquire *op = &self->op;
 
     check_unanswered(self);
-    must(acquire_wake_us(op) <= op->terms.deadline_us);
+    must(acquire_wake_us(op) <= (op->was_answered ? op->terms.wait_until_us : op->terms.deadline_us));
     must(op->arrival_us == 0 || (op->arrival_us >= READER_BAND && op->arrival_us < WRITER_BAND));
     must(acquire_is_waiting(op) == (op->state == ACQUIRE_WAITING));
     must(acquire_queues(op) == (op->state == ACQUIRE_ASKING));

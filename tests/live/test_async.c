@@ -314,6 +314,26 @@ static void ask_in_vain(loop *on)
     COMPLETES(one, REDLOCK_ERR_TIMEOUT);
 }
 
+/* Over a link whose round trip takes 20 ms and more; the first one opens the inbox there, too. */
+static void a_free_lock_is_got_by_the_shortest_wait_over_a_slow_link(void **state)
+{
+    async_stage *the = *state;
+    proxy_slow(the->stage->proxy, 16384, 20000);
+    loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 5000));
+    for (int i = 0; i < 2; i++) {
+        deed *brief = deed_new(on), *given = deed_new(on);
+        deed_acquire(brief, "r", REDLOCK_OPTIONS(.wait_ms = 1));
+        COMPLETES(brief, REDLOCK_OK);
+        deed_release(given, brief->lock);
+        COMPLETES(given, REDLOCK_OK);
+    }
+    redlock_lock *held = take(the->stage->other, "r", NULL);
+    deed *in_vain = deed_new(on);
+    deed_acquire(in_vain, "r", REDLOCK_OPTIONS(.wait_ms = 1));
+    COMPLETES(in_vain, REDLOCK_TIMED_OUT);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+}
+
 static void a_question_ends_at_the_timeout_and_is_undone(void **state)
 {
     async_stage *the = *state;
@@ -379,6 +399,7 @@ int main(void)
         ON_EVERY_HOST(a_late_cancel_does_no_harm),
         ON_EVERY_HOST(a_cancel_that_meets_the_grant_leaves_no_lock_behind),
         ON_EVERY_HOST(a_wait_ends_at_its_deadline),
+        ON_EVERY_HOST(a_free_lock_is_got_by_the_shortest_wait_over_a_slow_link),
         ON_EVERY_HOST(a_question_ends_at_the_timeout_and_is_undone),
         ON_EVERY_HOST(a_dead_server_is_told_at_the_timeout),
         ON_EVERY_HOST(waiters_of_one_name_are_served_in_the_order_of_submission),

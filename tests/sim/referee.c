@@ -244,9 +244,6 @@ static bool is_explained(const standing *self, redlock_status status)
     case REDLOCK_CANCELLED:
     case REDLOCK_ERR_CLOSED: return self->is_excused;
     case REDLOCK_ERR_TIMEOUT:
-        /* A wait that is shorter than a few round trips ends so, too. */
-        if (is_calm) return wait_ms > 0 && wait_ms * 1000 < 12 * network_delay_most_us();
-        return wait_ms != REDLOCK_WAIT_FOREVER;
     case REDLOCK_ERR_CONNECT:
     case REDLOCK_ERR_UNAVAILABLE: return !is_calm && wait_ms != REDLOCK_WAIT_FOREVER;
     default: return false;
@@ -265,8 +262,9 @@ static int64_t delivery_us(const standing *self)
 static void judge_acquisition(const standing *self, redlock_status status)
 {
     if (!is_explained(self, status)) referee_accuse(self->user, "acquire answered %s", redlock_status_name(status));
-    int64_t wait_ms = self->what->wait_ms;
-    if (wait_ms == 0) wait_ms = refereed->clients[self->client].timeout_ms;
+    /* The first question has the time of a try, whatever the wait. */
+    int64_t wait_ms = self->what->wait_ms, timeout_ms = refereed->clients[self->client].timeout_ms;
+    if (wait_ms >= 0 && wait_ms < timeout_ms) wait_ms = timeout_ms;
     bool may_leave = !self->what->is_async && (status == REDLOCK_TIMED_OUT || status == REDLOCK_CANCELLED);
     int64_t late_us = delivery_us(self) + (may_leave ? LEAVING_US : 0);
     if (wait_ms > 0) judge_duration(self, "acquire", wait_ms * 1000 + late_us);

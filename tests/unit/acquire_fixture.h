@@ -24,6 +24,7 @@ static const acquire_terms waiting = {.hold_id = "hold-1",
                                       .hold_id_length = 6,
                                       .ttl_ms = TTL_MS,
                                       .claim_ms = CLAIM_MS,
+                                      .wait_until_us = 1060000000,
                                       .deadline_us = 1060000000,
                                       .timeout_us = 2000000,
                                       .may_wait = true,
@@ -38,6 +39,21 @@ static inline acquire begun(bool may_wait, bool inbox_is_open)
     acquire self;
 
     terms.may_wait = may_wait;
+    acquire_begin(&self, &terms, inbox_is_open, t0);
+    return self;
+}
+
+/* It waits for a millisecond, and the server has two seconds for its first answer. */
+static const int64_t brief_wait_until_us = 1000001000, brief_deadline_us = 1002000000;
+
+static inline acquire begun_briefly(bool inbox_is_open, bool queues_first)
+{
+    acquire_terms terms = waiting;
+    acquire self;
+
+    terms.wait_until_us = brief_wait_until_us;
+    terms.deadline_us = brief_deadline_us;
+    terms.queues_first = queues_first;
     acquire_begin(&self, &terms, inbox_is_open, t0);
     return self;
 }

@@ -17,14 +17,15 @@
 #include "wire/mode.h"
 
 enum { TTL_MS = 10000, CLAIM_MS = 2000 };
-static const int64_t t0 = 1000000000, deadline_us = 1009000000, offset_us = 1800000000000000;
+static const int64_t t0 = 1000000000, brief_us = 1000400000, deadline_us = 1009000000, offset_us = 1800000000000000;
 
-static inline acquire_terms terms_of(bool may_wait)
+static inline acquire_terms terms_of(bool may_wait, bool waits_briefly)
 {
     return (acquire_terms){.hold_id = "hold-1",
                            .hold_id_length = 6,
                            .ttl_ms = TTL_MS,
                            .claim_ms = CLAIM_MS,
+                           .wait_until_us = waits_briefly ? brief_us : deadline_us,
                            .deadline_us = deadline_us,
                            .timeout_us = 2000000,
                            .may_wait = may_wait,
@@ -49,19 +50,20 @@ static inline void assert_goes_on(const acquire *op, int64_t now_us)
 {
     acquire at_wake = *op, at_end = *op;
     int64_t wake_us = acquire_wake_us(op);
+    int64_t end_us = op->was_answered ? op->terms.wait_until_us : deadline_us;
 
     assert_int_equal(acquire_is_waiting(op), op->state == ACQUIRE_WAITING);
-    assert_true(wake_us <= deadline_us);
+    assert_true(wake_us <= end_us);
     if (op->state == ACQUIRE_WAITING) {
         assert_true(wake_us <= now_us + TTL_MS * US_PER_MS);
         acquire_tick(&at_wake, wake_us);
         assert_int_not_equal(at_wake.state, ACQUIRE_WAITING);
     }
     if (is_in_flight(op)) {
-        assert_true(request_attempt_deadline_us(&op->asks) <= deadline_us);
+        assert_true(request_attempt_deadline_us(&op->asks) <= end_us);
         return;
     }
-    tick(&at_end, now_us > deadline_us ? now_us : deadline_us);
+    tick(&at_end, now_us > end_us ? now_us : end_us);
     assert_int_equal(at_end.state, ACQUIRE_DONE);
     assert_int_not_equal(at_end.status, REDLOCK_OK);
 }

@@ -508,13 +508,123 @@ static void an_endless_wait_has_no_deadline(void **state)
     acquire self;
 
     (void)state;
-    terms.deadline_us = NEVER;
+    terms.wait_until_us = terms.deadline_us = NEVER;
     acquire_begin(&self, &terms, true, t0);
     assert_true(acquire_wake_us(&self) == NEVER);
     send(&self, t0);
     assert_int_equal(request_attempt_deadline_us(&self.asks), t0 + terms.timeout_us);
     told_queued(&self, 3600000, 1, t0 + 1000);
     assert_true(acquire_wake_us(&self) <= t0 + 1000 + CLAIM_MS * US_PER_MS);
+}
+
+/* ---- A wait that is shorter than a round trip ---- */
+
+static void a_short_wait_takes_a_free_lock_over_the_slowest_link(void **state)
+{
+    (void)state;
+    for (int inbox_is_open = 0; inbox_is_open <= 1; inbox_is_open++) {
+        acquire self = begun_briefly(inbox_is_open, false);
+
+        send(&self, t0);
+        assert_int_equal(acquire_wake_us(&self), brief_deadline_us);
+        assert_int_equal(request_attempt_deadline_us(&self.asks), brief_deadline_us);
+        acquire_tick(&self, brief_wait_until_us);
+        told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, brief_deadline_us - 1);
+        assert_done(&self, REDLOCK_OK, false);
+    }
+}
+
+static void a_short_wait_for_a_taken_lock_is_over_with_its_first_answer(void **state)
+{
+    (void)state;
+    for (int inbox_is_open = 0; inbox_is_open <= 1; inbox_is_open++) {
+        acquire self = begun_briefly(inbox_is_open, false);
+
+        send(&self, t0);
+        told(&self, inbox_is_open ? ACQUIRE_QUEUED : ACQUIRE_BUSY, 5000, 1, t0 + 20000);
+        assert_true(acquire_wake_us(&self) <= t0 + 20000);
+        acquire_tick(&self, t0 + 20000);
+        assert_done(&self, REDLOCK_TIMED_OUT, inbox_is_open);
+    }
+}
+
+static void a_short_wait_without_a_server_lasts_as_long_as_a_try(void **state)
+{
+    acquire self = begun_briefly(false, false);
+
+    (void)state;
+    request_refused(&self.asks, REDLOCK_ERR_CONNECT, "refused", t0);
+    acquire_asked(&self, t0);
+    acquire_tick(&self, brief_wait_until_us);
+    assert_int_equal(self.state, ACQUIRE_TRYING);
+    acquire_tick(&self, brief_deadline_us);
+    assert_done(&self, REDLOCK_ERR_CONNECT, false);
+}
+
+static void a_failure_is_no_answer_that_ends_a_short_wait(void **state)
+{
+    acquire self = begun_briefly(true, false);
+
+    (void)state;
+    send(&self, t0);
+    refuse(&self, ANSWER_TRANSIENT, t0 + 20000);
+    acquire_tick(&self, t0 + 20000);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    send(&self, t0 + 20000);
+    cut(&self, t0 + 30000);
+    acquire_tick(&self, t0 + 30000);
+    send(&self, t0 + 40000);
+    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + 50000);
+    assert_done(&self, REDLOCK_OK, false);
+}
+
+static void a_short_wait_asks_though_its_inbox_took_longer(void **state)
+{
+    acquire self = begun_briefly(false, true);
+
+    (void)state;
+    acquire_tick(&self, t0 + 60000);
+    assert_int_equal(self.state, ACQUIRE_SUBSCRIBING);
+    acquire_inbox_opened(&self, t0 + 60000);
+    acquire_tick(&self, t0 + 60000);
+    send(&self, t0 + 60000);
+    assert_int_equal(request_attempt_deadline_us(&self.asks), brief_deadline_us);
+    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + 80000);
+    assert_done(&self, REDLOCK_OK, false);
+}
+
+static void a_grant_that_came_too_late_was_an_answer_too(void **state)
+{
+    acquire self = begun_briefly(true, false);
+
+    (void)state;
+    self.terms.deadline_us += 60 * second_us;
+    send(&self, t0);
+    cut(&self, t0 + 500);
+    granted(&self, t0 + 600, t0 + 5 * second_us);
+    assert_int_equal(self.state, ACQUIRE_WAITING);
+    acquire_tick(&self, t0 + 5 * second_us);
+    assert_int_equal(self.state, ACQUIRE_DONE);
+    assert_true(self.is_owed);
+}
+
+static void the_end_of_the_wait_ends_a_later_question(void **state)
+{
+    acquire_terms terms = waiting;
+    acquire self;
+
+    (void)state;
+    terms.deadline_us += 9 * second_us;
+    acquire_begin(&self, &terms, true, t0);
+    send(&self, t0);
+    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 1000);
+    self.recheck_us = terms.wait_until_us - 1000;
+    acquire_tick(&self, self.recheck_us);
+    send(&self, self.recheck_us);
+    assert_int_equal(acquire_wake_us(&self), terms.wait_until_us);
+    assert_int_equal(request_attempt_deadline_us(&self.asks), terms.wait_until_us);
+    cut(&self, terms.wait_until_us);
+    assert_done(&self, REDLOCK_TIMED_OUT, true);
 }
 
 int main(void)
@@ -557,6 +667,13 @@ int main(void)
         cmocka_unit_test(a_cancel_with_a_grant_in_hand_gives_it_back),
         cmocka_unit_test(what_is_done_stays_done),
         cmocka_unit_test(an_endless_wait_has_no_deadline),
+        cmocka_unit_test(a_short_wait_takes_a_free_lock_over_the_slowest_link),
+        cmocka_unit_test(a_short_wait_for_a_taken_lock_is_over_with_its_first_answer),
+        cmocka_unit_test(a_short_wait_without_a_server_lasts_as_long_as_a_try),
+        cmocka_unit_test(a_failure_is_no_answer_that_ends_a_short_wait),
+        cmocka_unit_test(a_short_wait_asks_though_its_inbox_took_longer),
+        cmocka_unit_test(a_grant_that_came_too_late_was_an_answer_too),
+        cmocka_unit_test(the_end_of_the_wait_ends_a_later_question),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

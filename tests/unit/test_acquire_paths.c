@@ -325,23 +325,25 @@ static void explore(const world *at, int depth)
     explore_stop(*at, depth - 1);
 }
 
-static void walk(bool may_wait, bool inbox_is_open, bool is_taken, world budget, int depth)
+static void walk(const acquire_terms *terms, bool inbox_is_open, bool is_taken, world budget, int depth)
 {
-    acquire_terms terms = terms_of(may_wait);
     world at = budget;
 
     at.now_us = t0;
     at.inbox_is_open = inbox_is_open;
     at.is_taken = is_taken;
-    acquire_begin(&at.op, &terms, inbox_is_open, t0);
+    acquire_begin(&at.op, terms, inbox_is_open, t0);
     explore(&at, depth);
 }
 
 static void walk_all(world budget, int depth)
 {
     steps = locks = deadlocks = unheard = 0;
-    for (unsigned start = 0; start < 8; start++)
-        walk((start & 1) != 0, (start & 2) != 0, (start & 4) != 0, budget, depth);
+    for (unsigned start = 0; start < 16; start++) {
+        acquire_terms terms = terms_of((start & 1) != 0, (start & 8) != 0);
+
+        walk(&terms, (start & 2) != 0, (start & 4) != 0, budget, depth);
+    }
     print_message("%ld states, %ld locks, %ld deadlocks, %ld unheard\n", steps, locks, deadlocks, unheard);
     assert_true(locks > 1000);
     assert_int_equal(deadlocks > 0, budget.kin > 0);

@@ -139,9 +139,9 @@ static void obey_distrust(rumour *at)
 
 static void explore_ticks(const rumour *at, int depth)
 {
-    int64_t wakes_us[] = {acquire_wake_us(&at->op), at->op.asks.wake_us, deadline_us};
+    int64_t wakes_us[] = {acquire_wake_us(&at->op), at->op.asks.wake_us, brief_us, deadline_us};
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         rumour next = *at;
 
         if (wakes_us[i] > next.now_us) next.now_us = wakes_us[i];
@@ -169,8 +169,8 @@ static void a_server_that_says_anything(void **state)
 {
     (void)state;
     steps = 0;
-    for (unsigned start = 0; start < 4; start++) {
-        acquire_terms terms = terms_of((start & 1) != 0);
+    for (unsigned start = 0; start < 8; start++) {
+        acquire_terms terms = terms_of((start & 1) != 0, (start & 4) != 0);
         rumour at = {.now_us = t0, .inbox_is_open = (start & 2) != 0};
 
         acquire_begin(&at.op, &terms, at.inbox_is_open, t0);
