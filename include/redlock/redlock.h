@@ -289,8 +289,8 @@ typedef struct redlock_options {
  * REDLOCK_BUSY        wait_ms was 0 and somebody else holds the lock
  * REDLOCK_TIMED_OUT   wait_ms passed
  * REDLOCK_CANCELLED   the canceller was used
- * REDLOCK_DEADLOCK    the wait would never end: this thread (or owner) holds the lock itself, in a way that excludes
- *                     what it asks for now
+ * REDLOCK_DEADLOCK    the wait would never end: this thread (or owner) holds the lock itself, in a way
+ *                     that excludes what it asks for now; or this thread has as many permits as there are
  * REDLOCK_LOST        reentrant: the hold that was to be entered again is lost
  * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT, _ERR_MEMORY: nothing was sent
  * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait

@@ -106,21 +106,24 @@ redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, con
     return lock;
 }
 
-static bool excludes(const redlock_lock *lock, uint64_t thread, char kind, int64_t now_us)
+static bool is_valid_hold_of(const redlock_lock *lock, uint64_t thread, int64_t now_us)
 {
-    if (lock->thread != thread || (lock_kind(lock) == KIND_SHARED && kind == KIND_SHARED)) return false;
-    return !atomic_load(&lock->is_lost) && now_us < atomic_load(&lock->hold.valid_until_us);
+    return lock->thread == thread && !atomic_load(&lock->is_lost) && now_us < atomic_load(&lock->hold.valid_until_us);
 }
 
-bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, char kind, int64_t now_us)
+bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, const mode *as, int64_t now_us)
 {
     uint64_t h = hash(name, name_length);
+    uint32_t shared = 0;
     bool does = false;
     pthread_mutex_lock(&self->mutex);
-    for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does; lock = lock->same_bucket)
-        does = is_named(lock, h, name, name_length) && excludes(lock, thread, kind, now_us);
+    for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does; lock = lock->same_bucket) {
+        if (!is_named(lock, h, name, name_length) || !is_valid_hold_of(lock, thread, now_us)) continue;
+        does = lock_kind(lock) == KIND_EXCLUSIVE || as->kind == KIND_EXCLUSIVE;
+        shared++;
+    }
     pthread_mutex_unlock(&self->mutex);
-    return does;
+    return does || (as->permits > 0 && as->owner_length == 0 && shared >= as->permits);
 }
 
 void holds_adopt(holds *self, redlock_lock *lock)

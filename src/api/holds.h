@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "keeper/keeper.h"
+#include "wire/mode.h"
 
 enum { HOLDS_FIRST_BUCKETS = 64 };
 
@@ -41,8 +42,10 @@ bool holds_leave(holds *self, redlock_lock *lock);
 /* Enters a reentrant hold of this name and claimant again; NULL when there is none. */
 redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, const claimant *who);
 
-/* Does the thread hold this name itself, in a way that excludes `kind`, and validly at now_us? */
-bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, char kind, int64_t now_us);
+/* Does the thread hold this name itself, validly at now_us, in a way that bars what it asks for as
+ * `as`: in another mode, or with as many shared holds as there are permits? (An explicit owner may have
+ * a hold elsewhere, beside which it enters whatever the limit: only the server can tell.) */
+bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, const mode *as, int64_t now_us);
 
 /* The calling thread becomes the one that a thread's hold belongs to. */
 void holds_adopt(holds *self, redlock_lock *lock);

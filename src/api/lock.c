@@ -224,8 +224,8 @@ static redlock_status suit(redlock_client *client, redlock_lock *held, const wan
 static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                              const redlock_options *o)
 {
-    return o->wait_ms != 0 &&
-           holds_excludes(&client->holds, name, name_length, thread_number(), what->as.kind, clock_now_us());
+    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, thread_number(), &what->as,
+                                              clock_now_us());
 }
 
 static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,

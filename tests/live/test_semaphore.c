@@ -160,6 +160,25 @@ static void permits_are_for_shared_holds(void **state)
     EXPECT(attempt(the->client, PERMITS(UINT32_MAX)), REDLOCK_OK);
 }
 
+static void who_holds_all_the_permits_is_told_that_it_waits_for_itself(void **state)
+{
+    enum { LIMIT = 2 };
+    stage *the = *state;
+    redlock_lock *held[LIMIT];
+    for (int i = 0; i < LIMIT; i++) {
+        EXPECT(attempt(the->client, PERMITS(LIMIT, PATIENT)), REDLOCK_OK);
+        held[i] = take(the->client, name, PERMITS(LIMIT, .ttl_ms = LONG_MS));
+    }
+    EXPECT(attempt(the->client, PERMITS(LIMIT, PATIENT)), REDLOCK_DEADLOCK);
+    EXPECT(attempt(the->client, PERMITS(LIMIT)), REDLOCK_BUSY);
+    EXPECT(attempt(the->client, PERMITS(LIMIT + 1, PATIENT)), REDLOCK_OK);
+    taker *another = queued(the, the->client, 1, PERMITS(LIMIT, PATIENT)); /* of its own thread */
+    EXPECT(redlock_release(held[0]), REDLOCK_OK);
+    expect_taker(another, REDLOCK_OK);
+    taker_release(another);
+    EXPECT(redlock_release(held[1]), REDLOCK_OK);
+}
+
 /* ---- Many threads -----------------------------------------------------------------------------*/
 
 enum { THREADS = 12, LIMIT = 3, ROUNDS = 60 };
@@ -210,6 +229,7 @@ int main(int argc, char **argv)
         ON_STAGE(a_small_limit_that_waits_is_not_overtaken),
         ON_STAGE(permits_and_an_exclusive_hold_exclude_each_other),
         ON_STAGE(permits_are_for_shared_holds),
+        ON_STAGE(who_holds_all_the_permits_is_told_that_it_waits_for_itself),
         ON_STAGE(many_threads_never_have_more_permits_than_there_are),
     };
     if (argc > 1 && strcmp(argv[1], "holder") == 0) return holder_run(argv);

@@ -226,7 +226,7 @@ static void whoever_leaves_takes_nobody_along(void **state)
 
 static bool excludes(uint64_t thread, char kind, int64_t now_us)
 {
-    return holds_excludes(&table, "a", 1, thread, kind, now_us);
+    return holds_excludes(&table, "a", 1, thread, &(mode){.kind = kind}, now_us);
 }
 
 static void a_thread_would_wait_for_its_own_hold(void **state)
@@ -241,7 +241,7 @@ static void a_thread_would_wait_for_its_own_hold(void **state)
         holds_add(&table, held);
         assert_int_equal(excludes(thread_number(), wants, 0), has == KIND_EXCLUSIVE || wants == KIND_EXCLUSIVE);
         assert_false(excludes(another_thread(), wants, 0));
-        assert_false(holds_excludes(&table, "b", 1, thread_number(), wants, 0));
+        assert_false(holds_excludes(&table, "b", 1, thread_number(), &(mode){.kind = wants}, 0));
         drop(held);
         assert_false(excludes(thread_number(), wants, 0));
     }
@@ -270,6 +270,42 @@ static void one_hold_that_excludes_is_enough(void **state)
     assert_true(excludes(thread_number(), KIND_EXCLUSIVE, 0));
     drop(shared);
     drop(lost);
+}
+
+static bool permits_exclude(uint32_t permits)
+{
+    return holds_excludes(&table, "a", 1, thread_number(), &(mode){.kind = KIND_SHARED, .permits = permits}, 0);
+}
+
+static void a_thread_waits_for_itself_when_it_has_all_the_permits(void **state)
+{
+    redlock_lock *held[3];
+
+    (void)state;
+    assert_false(permits_exclude(1));
+    for (uint32_t i = 0; i < 3; i++) {
+        held[i] = hold_bytes("a", 1, NULL, KIND_SHARED);
+        holds_add(&table, held[i]);
+        assert_true(permits_exclude(i + 1));
+        assert_false(permits_exclude(i + 2));
+        assert_false(permits_exclude(0));
+    }
+    atomic_store(&held[0]->is_lost, true);
+    held[1]->thread = another_thread();
+    assert_true(permits_exclude(1));
+    assert_false(permits_exclude(2));
+    for (int i = 0; i < 3; i++) drop(held[i]);
+}
+
+static void an_explicit_owner_may_enter_beside_itself_whatever_the_limit(void **state)
+{
+    const mode owned = {.kind = KIND_SHARED, .permits = 1, .owner = "o", .owner_length = 1};
+    redlock_lock *held = hold_bytes("a", 1, NULL, KIND_SHARED);
+
+    (void)state;
+    holds_add(&table, held);
+    assert_false(holds_excludes(&table, "a", 1, thread_number(), &owned, 0));
+    drop(held);
 }
 
 static void a_converted_hold_is_judged_by_what_it_is_now(void **state)
@@ -352,6 +388,7 @@ static redlock_lock *of_all;
 /* A hold of the thread's own under a name that all use, one under a name of its own, and one that belongs to all. */
 static void *come_and_go(void *failures)
 {
+    static const mode reader = {.kind = KIND_SHARED};
     char own_name[32];
     uint64_t self = thread_number();
 
@@ -359,8 +396,8 @@ static void *come_and_go(void *failures)
     for (int i = 0; i < ROUNDS; i++) {
         redlock_lock *common = hold_named("common", ""), *own = hold_named(own_name, NULL);
         bool is_sound = enter("common", self, "") == common && enter("all", self, "everybody") == of_all &&
-                        holds_excludes(&table, own_name, strlen(own_name), self, KIND_SHARED, 0) &&
-                        !holds_excludes(&table, own_name, strlen(own_name), self + 1, KIND_SHARED, 0) &&
+                        holds_excludes(&table, own_name, strlen(own_name), self, &reader, 0) &&
+                        !holds_excludes(&table, own_name, strlen(own_name), self + 1, &reader, 0) &&
                         !holds_leave(&table, of_all) && !holds_leave(&table, common) && holds_leave(&table, common) &&
                         holds_leave(&table, own);
 
@@ -408,6 +445,8 @@ int main(void)
         TABLE_TEST(a_thread_would_wait_for_its_own_hold),
         TABLE_TEST(nobody_waits_for_a_hold_that_is_over),
         TABLE_TEST(one_hold_that_excludes_is_enough),
+        TABLE_TEST(a_thread_waits_for_itself_when_it_has_all_the_permits),
+        TABLE_TEST(an_explicit_owner_may_enter_beside_itself_whatever_the_limit),
         TABLE_TEST(a_converted_hold_is_judged_by_what_it_is_now),
         TABLE_TEST(a_hold_that_is_adopted_changes_its_thread),
         TABLE_TEST(a_table_grows_with_its_holds),
