@@ -3,7 +3,7 @@
 #ifndef REDLOCK_API_ACQUISITION_H
 #define REDLOCK_API_ACQUISITION_H
 
-#include "api/handle.h"
+#include "api/limits.h"
 #include "engine/acquire.h"
 #include "lane/lane.h"
 
@@ -16,7 +16,7 @@ wanted acquisition_wanted(const redlock_options *o);
 redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const wanted *what);
 
 acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
-                                int64_t now_us);
+                                const limits *within);
 
 /* The question, and the inbox that it points to. */
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
@@ -27,5 +27,10 @@ void acquisition_count(redlock_client *client, const acquire *op, int64_t waited
 /* What the acquisition came to: a held lock, or one that is undone, or nothing. */
 redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
                                   const redlock_options *o, int64_t now_us);
+
+/* The blocking acquire, on a thread that may block. `within` NULL: by its own wait_ms; a set has one
+ * for all. */
+redlock_status acquisition_take(redlock_client *client, const void *name, size_t name_length, redlock_options *o,
+                                const limits *within, redlock_lock **lock);
 
 #endif

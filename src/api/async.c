@@ -178,7 +178,8 @@ static redlock_status begin_acquisition(completion *self, const void *name, size
     self->op.entry.number = self->lock->number; /* so that the message of a grant leads here */
     self->op.acquires = true;
     self->op.inbox_length = asked.inbox_length;
-    self->op.terms = acquisition_terms(client, self->lock, &self->options, self->began_us);
+    limits within = limits_of(client, &self->options, self->began_us);
+    self->op.terms = acquisition_terms(client, self->lock, &self->options, &within);
     self->op.terms.queues_first = true;
     self->op.finished = acquisition_finished;
     exchange_begin(&self->op.asks, NULL, &on->command, &asked);

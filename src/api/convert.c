@@ -8,8 +8,7 @@
 #include "host/clock.h"
 #include "wire/key.h"
 
-/* A semaphore's holds are shared for good. */
-static bool has_permits(const redlock_lock *lock)
+bool handle_has_permits(const redlock_lock *lock)
 {
     mode as;
     return !mode_read(&as, lock_mode(lock), lock->mode_length) || as.permits > 0;
@@ -29,7 +28,7 @@ static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
     if (*status != REDLOCK_OK) return false;
     if (atomic_load(&lock->is_closed)) *status = REDLOCK_ERR_CLOSED;
     else if (!handle_is_valid(lock, clock_now_us())) *status = REDLOCK_LOST;
-    else if (has_permits(lock)) *status = REDLOCK_ERR_ARGUMENT;
+    else if (handle_has_permits(lock)) *status = REDLOCK_ERR_ARGUMENT;
     return *status == REDLOCK_OK && !has_kind(lock, to);
 }
 

@@ -43,6 +43,9 @@ void handle_leave(redlock_client *client, redlock_lock *lock);
 /* What the answer to an extension means. */
 redlock_status handle_judge_extend(redlock_lock *lock, const request *asked);
 
+/* A semaphore's holds are shared for good. */
+bool handle_has_permits(const redlock_lock *lock);
+
 /* A conversion to the kind that the script is for: prepares the exchange, on which the question returned is to be asked,
  * so that it is asked again for as long as the version was another one; and what the last answer means. */
 question handle_begin_conversion(redlock_lock *lock, enum script_id id, exchange *asks);

@@ -123,7 +123,7 @@ bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t 
         shared++;
     }
     pthread_mutex_unlock(&self->mutex);
-    return does || (as->permits > 0 && as->owner_length == 0 && shared >= as->permits);
+    return does || (as->permits > 0 && shared >= as->permits);
 }
 
 void holds_adopt(holds *self, redlock_lock *lock)

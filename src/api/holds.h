@@ -43,8 +43,7 @@ bool holds_leave(holds *self, redlock_lock *lock);
 redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, const claimant *who);
 
 /* Does the thread hold this name itself, validly at now_us, in a way that bars what it asks for as
- * `as`: in another mode, or with as many shared holds as there are permits? (An explicit owner may have
- * a hold elsewhere, beside which it enters whatever the limit: only the server can tell.) */
+ * `as`: in another mode, or with as many shared holds as there are permits? */
 bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, const mode *as, int64_t now_us);
 
 /* The calling thread becomes the one that a thread's hold belongs to. */

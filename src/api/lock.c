@@ -36,23 +36,18 @@ redlock_status acquisition_check(redlock_options *o)
 /* ---- Acquire ---- */
 
 acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
-                                int64_t now_us)
+                                const limits *within)
 {
-    acquire_terms terms = {.hold_id = lock_hold_id(lock),
+    return (acquire_terms){.hold_id = lock_hold_id(lock),
                            .hold_id_length = lock->hold_id_length,
                            .ttl_ms = o->ttl_ms,
                            .claim_ms = o->claim_ms,
-                           .wait_until_us = NEVER,
-                           .deadline_us = NEVER,
+                           .wait_until_us = within->wait_until_us,
+                           .deadline_us = within->deadline_us,
                            .timeout_us = client->timeout_us,
                            .may_wait = o->wait_ms != 0,
                            .kind = lock_kind(lock),
                            .seed = client->config.jitter_seed ^ lock->hold.jitter};
-    if (o->wait_ms < 0) return terms;
-    int64_t wait_us = o->wait_ms * US_PER_MS;
-    terms.wait_until_us = now_us + wait_us;
-    terms.deadline_us = now_us + (wait_us > client->timeout_us ? wait_us : client->timeout_us);
-    return terms;
 }
 
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
@@ -76,11 +71,12 @@ static question undoes(const redlock_client *client, const question *asked)
     return undo;
 }
 
-static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o)
+static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o,
+                const limits *within)
 {
     char inbox[INBOX_SIZE];
     int64_t now_us = clock_now_us();
-    acquire_terms terms = acquisition_terms(client, lock, o, now_us);
+    acquire_terms terms = acquisition_terms(client, lock, o, within);
     question asked = acquisition_question(client, lock, o, on, inbox);
     exchange asks = {.round_trip = &client->stats.round_trip};
     exchange_begin(&asks, &op->asks, &on->command, &asked);
@@ -163,17 +159,17 @@ static bool leaves_at_once(redlock_client *client, redlock_lock *lock, lane *on,
     return asked.status == REDLOCK_OK;
 }
 
-static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, const redlock_options *o)
+static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, const redlock_options *o,
+                                   const limits *within, int64_t began_us)
 {
     lane *on;
-    int64_t began_us = clock_now_us();
     redlock_status status = pool_borrow(&client->lanes, &on, began_us);
     if (status != REDLOCK_OK) {
         keeper_free(&client->keeper, lock);
         return status;
     }
     acquire op;
-    run(client, lock, on, &op, o);
+    run(client, lock, on, &op, o, within);
     int64_t now_us = clock_now_us();
     if (op.is_owed && leaves_at_once(client, lock, on, &op, o)) op.is_owed = false;
     acquisition_count(client, &op, now_us - began_us);
@@ -210,13 +206,14 @@ redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, 
 }
 
 /* Is the hold good for what is asked now? Otherwise it is made so, or the new entry is taken back. */
-static redlock_status suit(redlock_client *client, redlock_lock *held, const wanted *what, int64_t wanted_ttl_ms)
+static redlock_status suit(redlock_client *client, redlock_lock *held, const wanted *what, int64_t wanted_ttl_ms,
+                           const limits *within)
 {
     redlock_status status = redlock_is_held(held) ? REDLOCK_OK : REDLOCK_LOST;
     if (status == REDLOCK_OK && what->as.kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED)
-        status = redlock_upgrade(held);
+        status = limits_upgrade(held, within);
     bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
-    if (status == REDLOCK_OK && is_short) status = redlock_extend(held, wanted_ttl_ms);
+    if (status == REDLOCK_OK && is_short) status = limits_extend(held, wanted_ttl_ms, within);
     if (status != REDLOCK_OK) handle_leave(client, held);
     return status;
 }
@@ -224,12 +221,14 @@ static redlock_status suit(redlock_client *client, redlock_lock *held, const wan
 static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                              const redlock_options *o)
 {
-    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, thread_number(), &what->as,
-                                              clock_now_us());
+    mode as = what->as;
+    /* An explicit owner may have a hold elsewhere, beside which it enters whatever the limit: the server can tell. */
+    if (what->owner_length > 0) as.permits = 0;
+    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, thread_number(), &as, clock_now_us());
 }
 
 static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
-                                  const redlock_options *o, redlock_lock **out)
+                                  const redlock_options *o, const limits *within, int64_t began_us, redlock_lock **out)
 {
     bool needs_thread = o->auto_renew || o->on_lost != NULL || o->wait_ms != 0;
     redlock_status status = keeper_reserve(&client->keeper, needs_thread);
@@ -239,28 +238,28 @@ static redlock_status acquire_new(redlock_client *client, const void *name, size
         keeper_unreserve(&client->keeper);
         return REDLOCK_ERR_MEMORY;
     }
-    status = acquire_lock(client, lock, o);
+    status = acquire_lock(client, lock, o, within, began_us);
     if (status == REDLOCK_OK) *out = lock;
     return status;
 }
 
-static redlock_status acquire_checked(redlock_client *client, const void *name, size_t name_length, redlock_options *o,
-                                      redlock_lock **lock)
+redlock_status acquisition_take(redlock_client *client, const void *name, size_t name_length, redlock_options *o,
+                                const limits *within, redlock_lock **lock)
 {
-    int64_t wanted_ttl_ms = o->ttl_ms;
-    redlock_status status = client_enter(client);
-    if (status == REDLOCK_OK) status = acquisition_check(o);
+    int64_t wanted_ttl_ms = o->ttl_ms, began_us = clock_now_us();
+    redlock_status status = acquisition_check(o);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
+    limits own = within != NULL ? *within : limits_of(client, o, began_us);
     wanted what = acquisition_wanted(o);
     redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &what) : NULL;
     if (held != NULL) {
-        status = suit(client, held, &what, wanted_ttl_ms);
+        status = suit(client, held, &what, wanted_ttl_ms, &own);
         if (status == REDLOCK_OK) *lock = held;
         return status;
     }
     if (waits_for_itself(client, name, name_length, &what, o)) return REDLOCK_DEADLOCK;
-    return acquire_new(client, name, name_length, &what, o, lock);
+    return acquire_new(client, name, name_length, &what, o, &own, began_us, lock);
 }
 
 redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, size_t name_length,
@@ -272,7 +271,8 @@ redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, s
     if (client == NULL || !options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
     detail_write(o.detail, "");
     client_begin_call(client);
-    redlock_status status = acquire_checked(client, name, name_length, &o, lock);
+    redlock_status status = client_enter(client);
+    if (status == REDLOCK_OK) status = acquisition_take(client, name, name_length, &o, NULL, lock);
     client_end_call(client);
     return status;
 }

@@ -262,6 +262,65 @@ static void a_loss_is_told_once_however_deep_the_hold(void **state)
     assert_int_equal(stats_of(the->client).lost, 1);
 }
 
+/* ---- Limits -----------------------------------------------------------------------------------*/
+
+static void enter_in_vain(redlock_client *client, const redlock_options *options)
+{
+    EXPECT(attempt(client, options), REDLOCK_ERR_TIMEOUT);
+}
+
+/* On a server that is frozen from here on. */
+static redlock_lock *held_by_the_hasty(stage *the, redlock_client **hasty, int64_t ttl_ms)
+{
+    *hasty = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    redlock_lock *outer = take(*hasty, name, OWN_SHARED(.ttl_ms = ttl_ms));
+    server_freeze(the->server);
+    return outer;
+}
+
+static void an_entry_that_upgrades_or_extends_ends_by_its_wait_or_by_the_timeout(void **state)
+{
+    stage *the = *state;
+    redlock_client *hasty;
+    redlock_lock *outer = held_by_the_hasty(the, &hasty, 30000);
+    PUNCTUAL(300 * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = 300)));
+    PUNCTUAL(150 * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = 50)));
+    PUNCTUAL(300 * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS, .wait_ms = 300)));
+    PUNCTUAL(150 * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS)));
+    server_thaw(the->server);
+    EXPECT(redlock_release(outer), REDLOCK_OK);
+}
+
+/* Over a link on which each of the two takes 40 to 80 ms: there is time for the upgrade only. */
+static void an_upgrade_and_an_extension_share_one_timeout(void **state)
+{
+    stage *the = *state;
+    redlock_client *hasty =
+        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 100, .spin_us = -1, LOGGED(the)));
+    redlock_lock *outer = take(hasty, name, OWN_SHARED(.ttl_ms = 30000));
+    proxy_slow(the->proxy, 16384, 75000);
+    PUNCTUAL(100 * 1000, enter_in_vain(hasty, OWN(.ttl_ms = 2 * LONG_MS)));
+    proxy_slow(the->proxy, 0, 0);
+    EXPECT(redlock_release(outer), REDLOCK_OK);
+}
+
+static void an_entry_for_ever_ends_with_the_lease_or_the_canceller(void **state)
+{
+    stage *the = *state;
+    redlock_client *hasty;
+    redlock_canceller *canceller;
+    EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
+    redlock_lock *outer = held_by_the_hasty(the, &hasty, 500);
+    redlock_cancel(canceller);
+    const redlock_options *cancelled = OWN_SHARED(PATIENT, .ttl_ms = LONG_MS, .canceller = canceller);
+    EXPECT(attempt(hasty, cancelled), REDLOCK_CANCELLED);
+    assert_true(redlock_is_held(outer));
+    EXPECT(attempt(hasty, OWN_SHARED(PATIENT, .ttl_ms = LONG_MS)), REDLOCK_LOST);
+    server_thaw(the->server);
+    EXPECT(redlock_release(outer), REDLOCK_LOST);
+    redlock_canceller_close(canceller);
+}
+
 /* ---- Many threads -----------------------------------------------------------------------------*/
 
 enum { THREADS = 8, NAMES = 3, ROUNDS = 60 };
@@ -325,6 +384,9 @@ int main(int argc, char **argv)
         ON_STAGE(a_lost_outer_hold_is_told_to_every_inner_one),
         ON_STAGE(a_hold_that_was_taken_away_is_found_out_by_an_entry_that_extends),
         ON_STAGE(a_loss_is_told_once_however_deep_the_hold),
+        ON_STAGE(an_entry_that_upgrades_or_extends_ends_by_its_wait_or_by_the_timeout),
+        ON_STAGE(an_upgrade_and_an_extension_share_one_timeout),
+        ON_STAGE(an_entry_for_ever_ends_with_the_lease_or_the_canceller),
         ON_STAGE(many_threads_of_one_client_nest_and_exclude_each_other),
     };
     ACTOR_OR_TESTS(argc, argv);

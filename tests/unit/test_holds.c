@@ -297,17 +297,6 @@ static void a_thread_waits_for_itself_when_it_has_all_the_permits(void **state)
     for (int i = 0; i < 3; i++) drop(held[i]);
 }
 
-static void an_explicit_owner_may_enter_beside_itself_whatever_the_limit(void **state)
-{
-    const mode owned = {.kind = KIND_SHARED, .permits = 1, .owner = "o", .owner_length = 1};
-    redlock_lock *held = hold_bytes("a", 1, NULL, KIND_SHARED);
-
-    (void)state;
-    holds_add(&table, held);
-    assert_false(holds_excludes(&table, "a", 1, thread_number(), &owned, 0));
-    drop(held);
-}
-
 static void a_converted_hold_is_judged_by_what_it_is_now(void **state)
 {
     redlock_lock *held = hold_named("a", "");
@@ -446,7 +435,6 @@ int main(void)
         TABLE_TEST(nobody_waits_for_a_hold_that_is_over),
         TABLE_TEST(one_hold_that_excludes_is_enough),
         TABLE_TEST(a_thread_waits_for_itself_when_it_has_all_the_permits),
-        TABLE_TEST(an_explicit_owner_may_enter_beside_itself_whatever_the_limit),
         TABLE_TEST(a_converted_hold_is_judged_by_what_it_is_now),
         TABLE_TEST(a_hold_that_is_adopted_changes_its_thread),
         TABLE_TEST(a_table_grows_with_its_holds),
