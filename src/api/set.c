@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/handle.h"
+#include "api/acquisition.h"
 #include "api/options.h"
-#include "engine/lease.h"
 #include "host/clock.h"
 
 typedef struct entry {
@@ -54,28 +53,25 @@ static redlock_status release_all(redlock_set *self)
     return first;
 }
 
-static redlock_status acquire_all(redlock_client *client, redlock_set *self, redlock_options o)
+/* Each has what is left of the limits of all. */
+static redlock_status acquire_all(redlock_client *client, redlock_set *self, redlock_options o, const limits *within)
 {
-    bool has_deadline = o.wait_ms > 0 && o.wait_ms <= LEASE_MOST_MS;
-    int64_t until_us = has_deadline ? clock_now_us() + o.wait_ms * US_PER_MS : NEVER;
+    redlock_status status = REDLOCK_OK;
     o.auto_renew = true; /* until all are there: what was taken first must not run out meanwhile */
-    for (size_t i = 0; i < self->count; i++) {
-        int64_t left_ms = (until_us - clock_now_us() + US_PER_MS - 1) / US_PER_MS; /* never too early */
-        if (has_deadline) o.wait_ms = left_ms > 0 ? left_ms : 1;
+    for (size_t i = 0; i < self->count && status == REDLOCK_OK; i++) {
         entry *next = &self->entries[i];
-        redlock_status status = redlock_acquire_bytes(client, next->name.bytes, next->name.length, &o, &next->lock);
-        if (status != REDLOCK_OK) return status;
+        status = acquisition_take(client, next->name.bytes, next->name.length, &o, within, &next->lock);
     }
-    return REDLOCK_OK;
+    return status;
 }
 
 /* All are held: from here on each lives by the caller's own terms, with a whole lease. */
-static redlock_status settle(redlock_set *self, const redlock_options *o)
+static redlock_status settle(redlock_set *self, const redlock_options *o, const limits *within)
 {
     for (size_t i = 0; i < self->count && !o->auto_renew; i++) {
         redlock_lock *lock = self->entries[i].lock;
         bool is_short = redlock_remaining_ms(lock) < lock->hold.ttl_ms * 2 / 3;
-        redlock_status status = is_short ? redlock_extend(lock, lock->hold.ttl_ms) : REDLOCK_OK;
+        redlock_status status = is_short ? limits_extend(lock, lock->hold.ttl_ms, within) : REDLOCK_OK;
         if (status != REDLOCK_OK) return status;
         keeper_end_renewal(lock->keeper, lock, clock_now_us());
     }
@@ -85,9 +81,19 @@ static redlock_status settle(redlock_set *self, const redlock_options *o)
     return REDLOCK_OK;
 }
 
-static redlock_status acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
-                                  const redlock_options *o, redlock_set **set)
+/* Nobody waits for that: with one that cannot be had, none is wanted. */
+static void give_all_back(redlock_client *client, redlock_set *self, const limits *within)
 {
+    limits part = limits_to_part(within, client, clock_now_us());
+    for (size_t i = self->count; i-- > 0;)
+        if (self->entries[i].lock != NULL) limits_give_back(self->entries[i].lock, &part);
+    memory_free(&client->memory, self);
+}
+
+static redlock_status acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
+                                  redlock_options *o, redlock_set **set)
+{
+    int64_t began_us = clock_now_us();
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
     redlock_set *self = memory_new(&client->memory, sizeof *self + count * sizeof(entry));
@@ -95,10 +101,15 @@ static redlock_status acquire_set(redlock_client *client, const redlock_name_byt
     self->from = client->memory;
     self->count = count;
     status = fill(self, names);
-    if (status == REDLOCK_OK) status = acquire_all(client, self, *o);
-    if (status == REDLOCK_OK) status = settle(self, o);
+    if (status == REDLOCK_OK) status = acquisition_check(o);
+    limits within = {0};
+    if (status == REDLOCK_OK) {
+        within = limits_of(client, o, began_us);
+        status = acquire_all(client, self, *o, &within);
+    }
+    if (status == REDLOCK_OK) status = settle(self, o, &within);
     if (status == REDLOCK_OK) *set = self;
-    else (void)release_all(self);
+    else give_all_back(client, self, &within);
     return status;
 }
 
@@ -111,7 +122,6 @@ redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_by
     if (client == NULL || names == NULL || count == 0 || count > SIZE_MAX / sizeof(entry) / 2)
         return REDLOCK_ERR_ARGUMENT;
     if (!options_copy(&o, sizeof o, options) || o.reentrant) return REDLOCK_ERR_ARGUMENT;
-    o.struct_size = sizeof o;
     client_begin_call(client);
     redlock_status status = acquire_set(client, names, count, &o, set);
     client_end_call(client);

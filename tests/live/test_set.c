@@ -25,6 +25,16 @@ static long long held_of_three(stage *the)
     return stage_holders(the, "a") + stage_holders(the, "b") + stage_holders(the, "c");
 }
 
+static bool has_one_of_three(void *arg) { return held_of_three(arg) == 1; }
+static bool has_none_of_three(void *arg) { return held_of_three(arg) == 0; }
+
+static void await_only_the_last(stage *the)
+{
+    await_holders(the, "a", 0);
+    await_holders(the, "b", 0);
+    assert_int_equal(stage_holders(the, "c"), 1);
+}
+
 static void a_set_holds_all_its_names_until_it_is_released(void **state)
 {
     stage *the = *state;
@@ -50,8 +60,8 @@ static void a_set_that_lacks_one_name_holds_none(void **state)
         EXPECT(redlock_acquire_set(the->client, three, 3, NULL, &set), REDLOCK_BUSY);
         assert_null(set);
         EXPECT(redlock_acquire_set(the->client, three, 3, FOR(30), &set), REDLOCK_TIMED_OUT);
-        await_waiters(the, (const char *)three[i].bytes, 0); /* it leaves the queue in the background */
-        assert_int_equal(held_of_three(the), 1);
+        await_waiters(the, (const char *)three[i].bytes, 0); /* it leaves the queue in the background ... */
+        eventually(has_one_of_three, the);                   /* ... and gives back what it had */
         EXPECT(redlock_release(other), REDLOCK_OK);
     }
     assert_int_equal(stage_waiters(the, "a") + stage_waiters(the, "b") + stage_waiters(the, "c"), 0);
@@ -112,6 +122,7 @@ static void one_deadline_is_over_all_the_names(void **state)
 }
 
 typedef struct set_taker {
+    int64_t began_us, took_us;
     redlock_client *client;
     redlock_options options;
     redlock_set *set;
@@ -122,7 +133,9 @@ typedef struct set_taker {
 static void *set_taker_run(void *arg)
 {
     set_taker *self = arg;
+    self->began_us = now_us();
     self->status = redlock_acquire_set(self->client, three, 3, &self->options, &self->set);
+    self->took_us = now_us() - self->began_us;
     return NULL;
 }
 
@@ -200,10 +213,62 @@ static void a_cancelled_set_holds_nothing(void **state)
     redlock_cancel(canceller);
     EXPECT(set_taker_join(&waits), REDLOCK_CANCELLED);
     assert_null(waits.set);
-    assert_int_equal(stage_holders(the, "a") + stage_holders(the, "b"), 0);
+    await_only_the_last(the);
     EXPECT(redlock_release(last), REDLOCK_OK);
     await_holders(the, "c", 0); /* it leaves the queue in the background */
     redlock_canceller_close(canceller);
+}
+
+/* ---- The limits of all ------------------------------------------------------------------------*/
+
+/* Two are held, the third is waited for, and nobody answers any more. */
+static int64_t wait_through_a_freeze(stage *the, int64_t wait_ms)
+{
+    set_taker waits;
+    redlock_lock *last = take(the->other, "c", REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
+    set_taker_start(&waits, the->client, REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = wait_ms));
+    await_waiters(the, "c", 1);
+    server_freeze(the->server);
+    EXPECT(set_taker_join(&waits), REDLOCK_TIMED_OUT);
+    assert_null(waits.set);
+    server_thaw(the->server);
+    await_only_the_last(the);
+    await_waiters(the, "c", 0);
+    EXPECT(redlock_release(last), REDLOCK_OK);
+    return waits.took_us;
+}
+
+static void a_set_is_back_in_time_whatever_it_holds_and_gives_it_back_later(void **state)
+{
+    enum { WAIT_MS = 400 };
+    int64_t took_us = INT64_MAX;
+    for (int i = 0; i < ATTEMPTS && took_us > WAIT_MS * 1000 + late_us(); i++)
+        took_us = wait_through_a_freeze(*state, WAIT_MS);
+    assert_in_range(took_us, WAIT_MS * 1000, WAIT_MS * 1000 + late_us());
+}
+
+enum { HASTY_MS = 200, TOO_MANY = 16 };
+
+static void try_too_many(redlock_client *client, const redlock_name_bytes *names)
+{
+    redlock_set *set;
+    EXPECT(redlock_acquire_set(client, names, TOO_MANY, NULL, &set), REDLOCK_ERR_TIMEOUT);
+    assert_null(set);
+}
+
+/* Each of them in its own time would be sixteen round trips of 20 ms. */
+static void a_set_that_does_not_wait_has_one_timeout_for_all(void **state)
+{
+    stage *the = *state;
+    redlock_name_bytes names[TOO_MANY];
+    for (int i = 0; i < TOO_MANY; i++) names[i] = (redlock_name_bytes){&"abcdefghijklmnop"[i], 1};
+    redlock_client *hasty = stage_open(the, proxy_uri(the->proxy),
+                                       REDLOCK_CLIENT_OPTIONS(.timeout_ms = HASTY_MS, .spin_us = -1, LOGGED(the)));
+    EXPECT(redlock_release(take(hasty, "z", NULL)), REDLOCK_OK);
+    proxy_slow(the->proxy, 16384, 20000);
+    PUNCTUAL(HASTY_MS * 1000, try_too_many(hasty, names));
+    proxy_slow(the->proxy, 0, 0);
+    eventually(has_none_of_three, the);
 }
 
 static void shared_sets_are_held_at_once(void **state)
@@ -264,6 +329,8 @@ int main(int argc, char **argv)
         ON_STAGE(a_set_with_renewal_outlives_its_leases),
         ON_STAGE(one_lost_lock_of_a_set_keeps_none_of_the_others),
         ON_STAGE(a_cancelled_set_holds_nothing),
+        ON_STAGE(a_set_is_back_in_time_whatever_it_holds_and_gives_it_back_later),
+        ON_STAGE(a_set_that_does_not_wait_has_one_timeout_for_all),
         ON_STAGE(shared_sets_are_held_at_once),
         ON_STAGE(opposite_orders_never_deadlock),
     };
