@@ -142,7 +142,10 @@ typedef struct redlock_allocator {
  * DELIVER  the same thread, but completions of asynchronous operations wait for redlock_process, which runs them on
  *          the caller's thread; redlock_fd is readable when some wait. on_lost still runs on the client's thread
  * MANUAL   no thread at all: EVERYTHING, RENEWALS INCLUDED, HAPPENS INSIDE redlock_process ONLY. Call it whenever
- *          redlock_fd is readable. Blocking calls still work, on the calling thread, but renew nothing */
+ *          redlock_fd is readable. Blocking calls still work, on the calling thread, but renew nothing. A
+ *          wait that ends without the lock leaves the queue before it returns (in what is left of its
+ *          time, of timeout_ms at the most, and 5 ms at the least), and a lock that was handed over has
+ *          its whole ttl_ms when the call returns, as far as the server answers */
 typedef enum redlock_host {
     REDLOCK_HOST_KEEPER = 0,
     REDLOCK_HOST_DELIVER = 1,
@@ -274,7 +277,8 @@ typedef struct redlock_options {
 /* Entering a reentrant hold again answers the same handle and sends nothing, provided that its lease lasts for at least two thirds
  * of the ttl_ms that is asked for (it is extended otherwise; a shorter ttl never shortens the lease). A shared
  * acquire inside an exclusive hold is such an entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade.
- * The other options are those of the first acquire.
+ * An upgrade and an extension share the time of the call; its canceller ends them, as does the end of the
+ * lease (REDLOCK_LOST). The other options are those of the first acquire.
  *
  * Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
  * lock is handed to the next one by the release itself. `options` may be NULL (try once, 30 s).
@@ -483,9 +487,14 @@ typedef struct redlock_name_bytes {
 
 typedef struct redlock_set redlock_set;
 
-/* Acquires all of the names or none, within one wait_ms. They are taken in an order of their own (by their bytes), the
+/* Acquires all of the names or none, within one wait_ms (of one timeout_ms are the first answers of all).
+ * They are taken in an order of their own (by their bytes), the
  * same everywhere, so that two sets never wait for each other. While some wait, those that are held already are renewed. `options` are those of each lock.
- * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is held. The same name twice, and the option reentrant, are REDLOCK_ERR_ARGUMENT. */
+ * The call is back within the longer of wait_ms and timeout_ms, however many there are.
+ * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is
+ * held: what was taken is being given back in the background (REDLOCK_HOST_MANUAL: before the call
+ * returns, in what is left of its time, and in redlock_process what that did not suffice for).
+ * The same name twice, and the option reentrant, are REDLOCK_ERR_ARGUMENT. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client *client,
                                                                   const redlock_name_bytes *names,
                                                                   size_t count,

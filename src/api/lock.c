@@ -136,15 +136,22 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
     return op->status;
 }
 
-/* A wait that is over leaves the queue before the call returns, if the server has been answering so fast that nobody
- * notices. Otherwise the keeper sees to it. */
-static bool leaves_at_once(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op,
-                           const redlock_options *o)
+/* A wait that is over leaves the queue before the call returns, if the server has been answering so fast
+ * that nobody notices, or if there is no keeper that sees to it otherwise. */
+static bool is_to_leave(const redlock_client *client, const lane *on, const acquire *op)
 {
-    char inbox[INBOX_SIZE];
+    if (!op->is_owed || op->status < 0) return false;
+    if (client->host == REDLOCK_HOST_MANUAL) return true;
     bool is_over = op->status == REDLOCK_TIMED_OUT || op->status == REDLOCK_CANCELLED;
     bool is_near = on->command.state == CONN_OPEN && on->command.first == NULL && on->command.answer_us < NEAR_US;
-    if (!is_over || !is_near || !op->is_queued) return false;
+    return is_over && is_near && op->is_queued;
+}
+
+/* True when nothing is owed any more: a question that was cut, and arrives behind this one, is refused. */
+static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op, const redlock_options *o,
+                  const limits *within)
+{
+    char inbox[INBOX_SIZE];
     request asked;
     exchange asks = {0};
     question about = acquisition_question(client, lock, o, on, inbox);
@@ -153,10 +160,23 @@ static bool leaves_at_once(redlock_client *client, redlock_lock *lock, lane *on,
     lock->unanswered_us = acquire_unanswered_us(op);
     about.burial_ms = lock_burial_ms(lock, now_us);
     client_ask(client, &asks, &asked, on, &about, now_us);
-    asked.deadline_us = asked.wake_us = now_us + LEAVE_WITHIN_US;
+    bool is_manual = client->host == REDLOCK_HOST_MANUAL;
+    int64_t until_us = is_manual ? limits_to_part(within, client, now_us).deadline_us : now_us + LEAVE_WITHIN_US;
+    asked.deadline_us = asked.wake_us = until_us;
     lane_stops none = {.fd = {-1, -1}};
     drive_request(on, &asks, &none);
     return asked.status == REDLOCK_OK;
+}
+
+/* Nobody else does: the claim is all that a program has which calls redlock_process later, or never.
+ * REDLOCK_LOST when it was taken away meanwhile: then it is given back. */
+static redlock_status stretch(redlock_client *client, redlock_lock *lock, const limits *within)
+{
+    limits part = limits_to_part(within, client, clock_now_us());
+    limits_stretch(lock, &part);
+    if (handle_is_valid(lock, clock_now_us()) || atomic_load(&lock->is_closed)) return REDLOCK_OK;
+    handle_leave(client, lock);
+    return REDLOCK_LOST;
 }
 
 static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, const redlock_options *o,
@@ -171,12 +191,13 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
     acquire op;
     run(client, lock, on, &op, o, within);
     int64_t now_us = clock_now_us();
-    if (op.is_owed && leaves_at_once(client, lock, on, &op, o)) op.is_owed = false;
+    if (is_to_leave(client, on, &op) && leave(client, lock, on, &op, o, within)) op.is_owed = false;
     acquisition_count(client, &op, now_us - began_us);
     status = acquisition_settle(client, lock, &op, o, now_us);
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
     pool_return(&client->lanes, on, now_us);
-    return status;
+    bool is_a_claim = status == REDLOCK_OK && op.was_handed_over && client->host == REDLOCK_HOST_MANUAL;
+    return is_a_claim ? stretch(client, lock, within) : status;
 }
 
 /* ---- Re-entry ---- */
@@ -259,7 +280,10 @@ redlock_status acquisition_take(redlock_client *client, const void *name, size_t
         return status;
     }
     if (waits_for_itself(client, name, name_length, &what, o)) return REDLOCK_DEADLOCK;
-    return acquire_new(client, name, name_length, &what, o, &own, began_us, lock);
+    /* What was handed over, and taken away before anybody was told, is waited for anew. */
+    do status = acquire_new(client, name, name_length, &what, o, &own, began_us, lock);
+    while (status == REDLOCK_LOST);
+    return status;
 }
 
 redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, size_t name_length,

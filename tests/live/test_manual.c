@@ -55,6 +55,67 @@ static void renewal_and_loss_happen_inside_process_only(void **state)
     deed_release(deed_new(on), held->lock);
 }
 
+/* ---- Blocking calls: nobody tidies up behind them ----------------------------------------------*/
+
+static void a_blocking_wait_that_ends_leaves_the_queue_before_it_returns(void **state)
+{
+    async_stage *the = *state;
+    redlock_lock *none, *held = take(the->stage->other, "r", NULL);
+    loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.spin_us = -1));
+    EXPECT(redlock_acquire(on->client, "r", REDLOCK_OPTIONS(.wait_ms = 50), &none), REDLOCK_TIMED_OUT);
+    assert_int_equal(stage_waiters(the->stage, "r"), 0);
+    proxy_slow(the->stage->proxy, 16384, 20000); /* a server that is not near */
+    EXPECT(redlock_acquire(on->client, "r", REDLOCK_OPTIONS(.wait_ms = 100), &none), REDLOCK_TIMED_OUT);
+    assert_int_equal(stage_waiters(the->stage, "r"), 0);
+    assert_int_equal(stats_of(on->client).undone, 0);
+    proxy_slow(the->stage->proxy, 0, 0);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    assert_int_equal(stage_holders(the->stage, "r"), 0);
+}
+
+static void a_blocking_wait_that_is_cancelled_leaves_the_queue_before_it_returns(void **state)
+{
+    async_stage *the = *state;
+    redlock_canceller *canceller;
+    EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
+    redlock_lock *held = take(the->stage->other, "r", NULL);
+    loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.spin_us = -1));
+    taker *waits =
+        queued(the->stage, on->client, 1, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller));
+    proxy_slow(the->stage->proxy, 16384, 20000);
+    redlock_cancel(canceller);
+    expect_taker(waits, REDLOCK_CANCELLED);
+    assert_int_equal(stage_waiters(the->stage, "r"), 0);
+    proxy_slow(the->stage->proxy, 0, 0);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    redlock_canceller_close(canceller);
+}
+
+static void a_lock_that_is_handed_to_a_blocking_call_has_its_ttl(void **state)
+{
+    async_stage *the = *state;
+    redlock_lock *held = take(the->stage->other, "r", NULL);
+    loop *on = async_open_plain(the);
+    taker *waits = queued(the->stage, on->client, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = 20000));
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    expect_taker(waits, REDLOCK_OK);
+    assert_in_range(redlock_remaining_ms(waits->lock), 10000, 20000);
+    assert_int_equal(stats_of(on->client).handed_over, 1);
+    taker_release(waits);
+}
+
+static void a_set_in_vain_holds_nothing_when_it_returns(void **state)
+{
+    async_stage *the = *state;
+    const redlock_name_bytes two[] = {{"a", 1}, {"b", 1}};
+    redlock_set *set;
+    redlock_lock *held = take(the->stage->other, "b", NULL);
+    loop *on = async_open_plain(the);
+    EXPECT(redlock_acquire_set(on->client, two, 2, NULL, &set), REDLOCK_BUSY);
+    assert_int_equal(stage_holders(the->stage, "a"), 0);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+}
+
 /* ---- The descriptor ---------------------------------------------------------------------------*/
 
 /* The event loop of a program that trusts the descriptor: it sleeps until it is readable, however long. */
@@ -379,6 +440,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_HOST(there_is_no_thread, by_hand),
         ON_HOST(renewal_and_loss_happen_inside_process_only, by_hand),
+        ON_HOST(a_blocking_wait_that_ends_leaves_the_queue_before_it_returns, by_hand),
+        ON_HOST(a_blocking_wait_that_is_cancelled_leaves_the_queue_before_it_returns, by_hand),
+        ON_HOST(a_lock_that_is_handed_to_a_blocking_call_has_its_ttl, by_hand),
+        ON_HOST(a_set_in_vain_holds_nothing_when_it_returns, by_hand),
         ON_HOST(the_descriptor_alone_suffices, by_hand),
         ON_HOST(the_descriptor_tells_of_a_server_that_is_away, by_hand),
         ON_HOST(a_client_with_nothing_to_do_is_silent, by_hand),
