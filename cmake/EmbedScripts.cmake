@@ -12,7 +12,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
 endif()
 
 set(REDLOCK_SCRIPTS acquire release cancel renew inspect downgrade upgrade force)
-set(REDLOCK_FRAGMENTS burial conversion expiry handover holders leaving line now vacate)
+set(REDLOCK_FRAGMENTS burial conversion digits expiry handover holders leaving line now vacate)
 set(REDLOCK_EMBED_SCRIPTS_FILE "${CMAKE_CURRENT_LIST_FILE}")
 
 # Adds the generated file to a target, and makes it again whenever a script or a fragment changes. What follows the

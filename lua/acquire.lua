@@ -49,11 +49,9 @@ end
 local members, number = call('ZCARD', key), kind == 'x' and 1 or 2
 local ends, expiry = now_ms + ttl, ttl + grace
 if number == 2 then ends = ends + SHARED_BAND end
+--@include digits
 if hint == 0 and members < 2 then
-  -- The score of a fence that is minted now: minus 4e15 and the digits of the clock.
-  local micros, mint = time[2] .. '', nil
-  if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
-  mint = '-' .. time[1] + 4000000000 .. micros
+  local mint = '-' .. digits
   if members == 0 or call('ZADD', key, 'XX', 'LT', 'CH', mint, 'f1') == 1 then
     local ends_part, format = ends % 1000000, string.format
     ends = format('%d%06d', (ends - ends_part) / 1000000, ends_part)
@@ -82,12 +80,12 @@ local waiter = channel and inbox .. ' ' .. mode .. ' ' .. holder
 local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
 local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
 local first, lease, is_alone = two[3], (two[4] or 0) - now_ms, false
-if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' and string.find(first, '^[-@][^ ]* [^ ]+ [^ ]+$') then
+if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' then
   if first == holder then
     call('ZREM', key, waiter or '')
     return {1, nonce, now_us, -two[2] - FENCE_BAND, 1, lease}
   end
-  local owner = string.match(first, '^[^ ]+ ')
+  local owner = string.match(first, '^[^ ]* ')
   is_alone = owner == '- '
     or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '-inf', '(READER_BAND') == 2
   if is_alone and not waiter then
@@ -97,7 +95,8 @@ if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' and string.find
   if is_alone and members == 2 and not string.find(channel, '{', 1, true) then
     local told = redis.pcall('PUBSUB', 'NUMSUB', channel)
     if not told.err and tonumber(told[2]) > 0 then
-      call('ZADD', key, decimal(arrival + band), waiter)
+      local score = told_arrival > 0 and decimal(arrival + band) or kind == 'x' and digits or time[1] .. micros
+      call('ZADD', key, score, waiter)
       return {2, nonce, now_us, lease, 1, 0, arrival}
     end
   end

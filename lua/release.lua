@@ -39,9 +39,8 @@ end
 -- The handover that is kept short: the fence is in the past, then comes our hold, then a writer; so nobody
 -- else holds, nobody is buried, and no reader waits. A write comes first: a server that refuses writes does so
 -- before anybody is told.
-local was_there, micros = false, time[2] .. ''
-if #micros < 6 then micros = string.sub('00000' .. micros, -6) end
-local mint, clock = '-' .. time[1] + 4000000000 .. micros, time[1] .. micros
+--@include digits
+local was_there, mint, clock = false, '-' .. digits, time[1] .. micros
 local three = is_plain and members > 2 and call('ZRANGEBYSCORE', key, '(' .. mint, '+inf', 'LIMIT', '0', '3')
 if three and three[1] == 'f1' and three[2] == holder then
   local claim, channel, at = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ')
