@@ -70,6 +70,20 @@ static void a_place_ahead_of_the_clock_comes_down_to_it(void **state)
     assert_true(it.value[3] == it.now_us && score_of(WAITER("x", "2")) == it.now_us + WRITER_BAND);
 }
 
+static void the_first_that_waits_has_the_time_as_its_score(void **state)
+{
+    (void)state;
+    TRY("1");
+    said reader = JOIN_AS("s", "2");
+    assert_true(reader.value[3] == reader.now_us && score_of(WAITER("s", "2")) == reader.now_us);
+    CANCEL_AS("s", "2");
+    said writer = JOIN("2");
+    assert_true(score_of(WAITER("x", "2")) == writer.now_us + WRITER_BAND);
+    CANCEL("2");
+    writer = RETURN_AS("x", "2", "100000000000000");
+    assert_true(writer.value[3] == READER_BAND && score_of(WAITER("x", "2")) == READER_BAND + WRITER_BAND);
+}
+
 /* ---- Places --------------------------------------------------------------------------------------*/
 
 #define JOIN_WITH(claim, mode, n) ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, claim " inbox:" n)
@@ -212,6 +226,26 @@ static void the_message_names_the_owner(void **state)
     assert_told("redlock:{mine}", "x", "@me");
 }
 
+/* A channel with a hash tag. */
+static void the_inbox_of_a_shard_is_asked_and_told_as_such(void **state)
+{
+    (void)state;
+    TRY("1");
+    assert_int_equal(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", "x", "2000 inbox:{job}").code, 5);
+    redisContext *shard = redisConnectUnix(server_socket(the_server));
+    freeReplyObject(redisCommand(shard, "SSUBSCRIBE inbox:{job}"));
+    assert_int_equal(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", "x", "2000 inbox:{job}").code, 2);
+    assert_int_equal(RELEASE("1").code, 2);
+    void *reply = NULL;
+    assert_int_equal(redisGetReply(shard, &reply), REDIS_OK);
+    redisReply *message = reply;
+    assert_string_equal(message->element[0]->str, "smessage");
+    assert_non_null(strstr(message->element[2]->str, AS("2") " " KEY));
+    freeReplyObject(message);
+    redisFree(shard);
+    assert_true(WRITES("2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +254,7 @@ int main(void)
         TEST(an_arrival_is_never_ahead_of_the_clock),
         TEST(in_the_line_an_arrival_changes_nothing),
         TEST(a_place_ahead_of_the_clock_comes_down_to_it),
+        TEST(the_first_that_waits_has_the_time_as_its_score),
         TEST(a_waiter_is_told_its_position_and_the_claim_ahead),
         TEST(those_who_wait_for_the_other_kind_do_not_count),
         TEST(positions_are_told_where_readers_hold_it_too),
@@ -231,6 +266,7 @@ int main(void)
         TEST(the_message_names_the_holder_and_the_key),
         TEST(a_key_may_have_spaces),
         TEST(the_message_names_the_owner),
+        TEST(the_inbox_of_a_shard_is_asked_and_told_as_such),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
