@@ -169,6 +169,19 @@ static void after_readers_that_expired_comes_the_writer(void **state)
     assert_true(WRITES("3") && WAITS("sf", "4"));
 }
 
+static void after_a_reader_the_writer_goes_first_although_another_reader_came_before_it(void **state)
+{
+    (void)state;
+    TRY_AS("sf/1", "1");
+    JOIN_AS("sf/1", "2");
+    JOIN_AS("xf", "3");
+    assert_int_equal(RELEASE("1").code, 2);
+    assert_true(WRITES("3") && WAITS("sf/1", "2"));
+    JOIN_AS("xf", "4");
+    assert_int_equal(RELEASE("3").code, 2); /* and after a writer who came first */
+    assert_true(READS("2") && WAITS("xf", "4"));
+}
+
 static void writers_go_first_if_they_ask_for_it(void **state)
 {
     (void)state;
@@ -318,6 +331,7 @@ int main(void)
         TEST(readers_overtake_writers_by_default),
         TEST(fair_phases_alternate),
         TEST(after_readers_that_expired_comes_the_writer),
+        TEST(after_a_reader_the_writer_goes_first_although_another_reader_came_before_it),
         TEST(writers_go_first_if_they_ask_for_it),
         TEST(a_batch_leaves_its_dead_behind),
         TEST(one_release_admits_hundreds),
