@@ -31,12 +31,12 @@ static void make_hold(sequence *self, int number, int at)
     static const char *const owners[] = {"-", "-", "-", "@a", "@b"};
     static const int claims[] = {1, 5, 100, 2000, 2000, 30000};
     hold *it = &self->holds[number][at];
-    party *by = &self->parties[number];
+    const party by = self->parties[number];
     *it = (hold){.fence = 0};
     snprintf(it->holder, sizeof it->holder, "%s %s.%d h:1:%d", owners[dice_below(&self->chance, COUNT_OF(owners))],
-             by->id, self->holds_made++, number);
+             by.id, self->holds_made++, number);
     snprintf(it->mode, sizeof it->mode, "%s", self->modes[dice_below(&self->chance, COUNT_OF(self->modes))]);
-    snprintf(it->inbox, sizeof it->inbox, "%d %s", claims[dice_below(&self->chance, COUNT_OF(claims))], by->channel);
+    snprintf(it->inbox, sizeof it->inbox, "%d %s", claims[dice_below(&self->chance, COUNT_OF(claims))], by.channel);
 }
 
 void sequence_begin(sequence *self, uint64_t seed)
