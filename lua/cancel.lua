@@ -33,8 +33,10 @@ if not is_layout() then return {-2, nonce, now_us} end
 local _, kind = lease_of(holder)
 local code = call('ZREM', key, holder)
 if inbox ~= '' then
-  local gone = call('ZREM', key, inbox .. ' ' .. mode .. ' ' .. holder, '?' .. hold_id_of(holder)) > 0
-  if gone and code == 0 then code = 3 end
+  if call('ZREM', key, inbox .. ' ' .. mode .. ' ' .. holder) == 1 then
+    call('ZREM', key, '?' .. hold_id_of(holder))
+    if code == 0 then code = 3 end
+  end
 end
 bury(holder, burial)
 if members == 0 then return {0, nonce, now_us} end
