@@ -52,7 +52,8 @@ end
 
 -- Makes a holder of a waiter. The waiter is taken out before the holder is added, for a server out of memory
 -- refuses ZADD only as the first write of a script. Who enters a free lock has a new fence; who enters beside others
--- has theirs. False for a dead one: where the server does not tell who listens, only the message shows it.
+-- has theirs. Who waits by two channels may be inside already: a lease is never shortened. False for a dead one:
+-- where the server does not tell who listens, only the message shows it.
 local function admit(waiter, is_free)
   local minted = is_free and mint_fence() or fence
   local mint = minted == now_us and clock or decimal(minted)
@@ -68,9 +69,10 @@ local function admit(waiter, is_free)
   if heard == 0 then return false end
   fence = minted
   local ends = decimal(now_ms + lease + (waiter.kind == 's' and SHARED_BAND or 0))
+  local added = 1
   if is_free then call('ZADD', key, at_fence(fence), 'f1', ends, waiter.holder)
-  else call('ZADD', key, ends, waiter.holder) end
-  longest, inside = math.max(longest, lease), inside + 1
+  else added = call('ZADD', key, 'GT', ends, waiter.holder) end
+  longest, inside = math.max(longest, lease), inside + added
   return true
 end
 
