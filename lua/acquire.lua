@@ -203,8 +203,8 @@ end
 if longest > 0 then expire(longest + grace) end
 if granted then return {1, nonce, now_us, granted, kind == 'x' and 1 or 2, ttl} end
 if refusal then return refusal end
-if is_full then return {3, nonce, now_us, 0, call('ZCOUNT', key, 'READER_BAND', '+inf')} end
 if more then return {7, nonce, now_us} end
+if is_full then return {3, nonce, now_us, 0, call('ZCOUNT', key, 'READER_BAND', '+inf')} end
 
 -- Not now. The lease told is that of the holder that ends last; where permits count, of the reader that ends
 -- first; and never more than the time for which somebody may still bar others.
