@@ -130,13 +130,14 @@ static answer tell_not_now(call_state *self, const call *asked, const wish *how)
     waiter *it = find_waiter(self->on, self->self);
     bool is_heard = how->claim_ms > 0 && self->is_heard(self->by, how->channel);
     if (is_heard) return tell_place(self, asked, lease_ms);
-    if (it != NULL) remove_waiter(self->on, it);
+    if (it != NULL) take_from_line(self->on, it);
     if (how->claim_ms == 0) return tell_refused(self, asked, 0, lease_ms);
     return (answer){{5, asked->nonce, self->now_us, lease_ms}, 4};
 }
 
 static answer stand_in_line(call_state *self, const call *asked, const person *who, const wish *how)
 {
+    answer out;
     int writers = count_live(self->on, EXCLUSIVE, self->now_ms), readers = count_live(self->on, SHARED, self->now_ms);
     bool stands = how->claim_ms > 0 || (writers == 0 && (how->kind == SHARED || readers == 0));
     bool is_full = how->claim_ms > 0 && find_waiter(self->on, self->self) == NULL &&
@@ -145,7 +146,9 @@ static answer stand_in_line(call_state *self, const call *asked, const person *w
     serve(self);
     if (is_full) return tell_refused(self, asked, 3, 0);
     if (self->granted == 0) return tell_not_now(self, asked, how);
-    return tell_hold(self, asked, 1, find_holder(self->on, who->member));
+    out = tell_hold(self, asked, 1, find_holder(self->on, who->member));
+    out.values[5] = asked->ttl_ms; /* though it may have had a longer lease, by another channel */
+    return out;
 }
 
 /* ---- The script -------------------------------------------------------------------------------*/
@@ -170,7 +173,8 @@ answer answer_to_acquire(call_state *self, const call *asked)
     else snprintf(self->self, sizeof self->self, "* %s %s", how.mode, asked->holder);
     self->self_lease_ms = asked->ttl_ms;
     self->hint = asked->fence;
-    self->left = purge(self->on, self->now_us);
+    bool is_brief = self->is_lazy && count_live(self->on, EXCLUSIVE, self->now_ms) > 0;
+    if (!is_brief) self->left = purge(self->on, self->now_us);
     if (find_mark(self->on->buried, self->on->buried_count, who.hold_id) != NULL) return tell_code(self, asked, 6);
 
     const holder *it = find_holder(self->on, asked->holder);

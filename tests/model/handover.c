@@ -62,7 +62,10 @@ static void enter(call_state *self, waiter *it)
     } else {
         tell(self, &copy);
     }
-    put_holder(self->on, &copy.who, copy.how.kind, self->now_ms + lease_ms);
+    /* Whoever waits by two channels may hold already: a lease is never shortened. */
+    const holder *had = find_holder(self->on, copy.who.member);
+    int64_t ends_ms = self->now_ms + lease_ms;
+    put_holder(self->on, &copy.who, copy.how.kind, had != NULL ? greater(had->ends_ms, ends_ms) : ends_ms);
     self->let_in++;
 }
 

@@ -298,7 +298,7 @@ static void judge_whole(sequence *self, const picture *shown, verdict *out, cons
 
 /* What a server may do in more than one way: the dead are found before the others are served, or
  * by and by; whoever has expired is looked for, or not. */
-enum { DEAD_FIRST = 1, THOROUGH = 2, WAYS = 4 };
+enum { DEAD_FIRST = 1, THOROUGH = 2, LAZY = 4, WAYS = 8 };
 
 static void try_step(sequence *self, const picture *shown, verdict *out, const lock *before, int way)
 {
@@ -315,6 +315,7 @@ static void try_step(sequence *self, const picture *shown, verdict *out, const l
                      .by = self,
                      .gone = dropped,
                      .is_thorough = (way & THOROUGH) != 0,
+                     .is_lazy = (way & LAZY) != 0 && may_have_left_over(before, now->now_us / 1000),
                      .barred_ms = -1};
     out->expected = answer_to(&by, &now->asked);
     if (shown->error[0] != '\0') complain(out, "the answer is an error: %s", shown->error);

@@ -128,10 +128,12 @@ void add_waiter(lock *self, const waiter *it)
     self->waiters[self->waiter_count++] = *it;
 }
 
+void take_from_line(lock *self, waiter *it) { *it = self->waiters[--self->waiter_count]; }
+
 void remove_waiter(lock *self, waiter *it)
 {
-    if (it->how.claim_ms > 0) forget_note(self, it->who.hold_id);
-    *it = self->waiters[--self->waiter_count];
+    forget_note(self, it->who.hold_id);
+    take_from_line(self, it);
 }
 
 void forget_note(lock *self, const char *hold_id)

@@ -75,6 +75,7 @@ typedef struct call_state {
     bool (*is_heard)(void *by, const char *channel);
     void *by;
     bool is_thorough; /* a release that leaves others behind takes out whoever of them has expired */
+    bool is_lazy;     /* an acquire that meets an exclusive holder does not look for who has expired */
     enum kind left;   /* what left last; 0: nobody knows */
     bool is_batch;
     char self[2 * MEMBER_SIZE]; /* the waiter that asks: it is told by the answer, and is not dead */
@@ -110,7 +111,8 @@ mark *find_mark(mark *from, int count, const char *hold_id);
 void put_holder(lock *self, const person *who, enum kind kind, int64_t ends_ms);
 void remove_holder(lock *self, holder *it);
 void add_waiter(lock *self, const waiter *it);
-/* Takes it out of the line, and the note about it. */
+void take_from_line(lock *self, waiter *it);
+/* The same, and forgets the note about it. */
 void remove_waiter(lock *self, waiter *it);
 void forget_note(lock *self, const char *hold_id);
 void set_note(lock *self, const char *hold_id, int64_t ends_ms);

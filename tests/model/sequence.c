@@ -16,13 +16,14 @@ static const char *const all_modes[] = {"x",  "x",   "xf",  "xf",   "xw",   "s",
 
 static void make_party(sequence *self, int number)
 {
-    static const char *const shapes[] = {"inbox:*.1", "inbox:*.1", "inbox:{*}.1", "overheard:*.1"};
+    static const char *const shapes[] = {"inbox:*.", "inbox:*.", "inbox:{*}.", "overheard:*."};
     party *it = &self->parties[number];
     snprintf(it->id, sizeof it->id, "s%dk%d", (int)(self->seed % BATCH), number);
     const char *shape = shapes[dice_below(&self->chance, COUNT_OF(shapes))];
     const char *end = strchr(shape, '*');
-    snprintf(it->channel, sizeof it->channel, "%.*ss%dk%d%s", (int)(end - shape), shape, (int)(self->seed % BATCH),
-             number, end + 1);
+    for (int i = 0; i < 2; i++)
+        snprintf(it->channels[i], sizeof it->channels[i], "%.*ss%dk%d%s%d", (int)(end - shape), shape,
+                 (int)(self->seed % BATCH), number, end + 1, i + 1);
 }
 
 /* A fresh acquisition in the place of another. */
@@ -36,7 +37,7 @@ static void make_hold(sequence *self, int number, int at)
     snprintf(it->holder, sizeof it->holder, "%s %s.%d h:1:%d", owners[dice_below(&self->chance, COUNT_OF(owners))],
              by.id, self->holds_made++, number);
     snprintf(it->mode, sizeof it->mode, "%s", self->modes[dice_below(&self->chance, COUNT_OF(self->modes))]);
-    snprintf(it->inbox, sizeof it->inbox, "%d %s", claims[dice_below(&self->chance, COUNT_OF(claims))], by.channel);
+    snprintf(it->inbox, sizeof it->inbox, "%d %s", claims[dice_below(&self->chance, COUNT_OF(claims))], by.channels[0]);
 }
 
 void sequence_begin(sequence *self, uint64_t seed)
@@ -66,20 +67,21 @@ void sequence_rewind(sequence *self)
     self->expires_ms = -1;
     self->at = self->heard_count = 0;
     self->has_failed = false;
-    for (int i = 0; i < self->party_count; i++) self->parties[i].is_heard = false;
+    for (int i = 0; i < self->party_count; i++) memset(self->parties[i].is_heard, 0, sizeof self->parties[i].is_heard);
 }
 
-party *sequence_party_of(sequence *self, const char *channel)
+int sequence_number_of(const sequence *self, const char *channel)
 {
-    for (int i = 0; i < self->party_count; i++)
-        if (strcmp(self->parties[i].channel, channel) == 0) return &self->parties[i];
-    return NULL;
+    for (int i = 0; i < 2 * self->party_count; i++)
+        if (strcmp(self->parties[i % self->party_count].channels[i / self->party_count], channel) == 0) return i;
+    return -1;
 }
 
 bool sequence_is_heard(void *self, const char *channel)
 {
-    const party *it = sequence_party_of(self, channel);
-    return it != NULL && it->is_heard;
+    const sequence *of = self;
+    int number = sequence_number_of(of, channel);
+    return number >= 0 && of->parties[number % of->party_count].is_heard[number / of->party_count];
 }
 
 /* ---- The clock --------------------------------------------------------------------------------*/
@@ -175,6 +177,8 @@ static call call_for(sequence *self, const hold *it)
     memcpy(out.holder, it->holder, sizeof out.holder);
     memcpy(out.mode, it->mode, sizeof out.mode);
     memcpy(out.inbox, it->inbox, sizeof out.inbox);
+    /* By its new channel. */
+    if (dice_chance(&self->chance, 80)) out.inbox[strlen(out.inbox) - 1] = '2';
     return out;
 }
 
@@ -219,7 +223,7 @@ void sequence_plan(sequence *self, int64_t now_us)
     /* At first most begin to listen. */
     int permille = self->at < self->party_count ? 900 : 80;
     if (dice_chance(&self->chance, permille))
-        out->toggled = self->at < self->party_count ? self->at : (int)dice_below(&self->chance, self->party_count);
+        out->toggled = self->at < self->party_count ? self->at : (int)dice_below(&self->chance, 2 * self->party_count);
     out->is_flushed = dice_chance(&self->chance, 10);
     if (!repeats(self, &out->asked)) out->asked = make_call(self, now_us);
 }

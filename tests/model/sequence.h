@@ -13,9 +13,10 @@ enum { CLIENTS_MOST = 6, HOLDS_EACH = 3, STEPS_LEAST = 5, STEPS_MOST = 40, BATCH
 /* Sequences of a batch are played side by side, and share the clock. */
 #define CLOCK_BEGIN INT64_C(1800000000000000)
 
+/* Who subscribed anew has another channel; the old one may be heard for a while. */
 typedef struct party {
-    char id[24], channel[48];
-    bool is_heard;
+    char id[24], channels[2][48];
+    bool is_heard[2];
 } party;
 
 /* One acquisition of a party. */
@@ -59,7 +60,8 @@ void sequence_plan(sequence *self, int64_t now_us);
 /* What is to be remembered of an answer. */
 void sequence_learn(sequence *self, const step *done);
 bool sequence_is_heard(void *self, const char *channel);
-party *sequence_party_of(sequence *self, const char *channel);
+/* The channels of all, by number: first everybody's first one. -1: it is nobody's. */
+int sequence_number_of(const sequence *self, const char *channel);
 /* How far the clock goes before the next step. While it is calm, little ends, and many wait. */
 int64_t clock_step_us(dice *chance, bool is_calm);
 

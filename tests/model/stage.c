@@ -77,7 +77,7 @@ static void keep_message(sequence *const *all, int count, const redisReply *repl
 {
     for (int i = 0; i < count; i++) {
         sequence *of = all[i];
-        if (sequence_party_of(of, reply->element[1]->str) == NULL || of->heard_count == TOLD_MOST) continue;
+        if (sequence_number_of(of, reply->element[1]->str) < 0 || of->heard_count == TOLD_MOST) continue;
         grant *heard = &of->heard[of->heard_count++];
         snprintf(heard->channel, sizeof heard->channel, "%s", reply->element[1]->str);
         snprintf(heard->text, sizeof heard->text, "%s", reply->element[2]->str);
@@ -101,10 +101,12 @@ static void toggle(stage *self, sequence *of)
 {
     int number = of->steps[of->at].toggled;
     if (number < 0) return;
-    party *it = &of->parties[number];
-    it->is_heard = !it->is_heard;
-    redisAppendCommand(self->listening, "%s%s %s", strchr(it->channel, '{') != NULL ? "S" : "",
-                       it->is_heard ? "SUBSCRIBE" : "UNSUBSCRIBE", it->channel);
+    party *by = &of->parties[number % of->party_count];
+    bool *is_heard = &by->is_heard[number / of->party_count];
+    const char *channel = by->channels[number / of->party_count];
+    *is_heard = !*is_heard;
+    redisAppendCommand(self->listening, "%s%s %s", strchr(channel, '{') != NULL ? "S" : "",
+                       *is_heard ? "SUBSCRIBE" : "UNSUBSCRIBE", channel);
 }
 
 void stage_clear(stage *self)

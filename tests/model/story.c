@@ -12,13 +12,17 @@ static void print_answer(const char *who, const answer *it)
     printf("}\n");
 }
 
+static void print_subscription(const sequence *self, int number)
+{
+    const char *channel = self->parties[number % self->party_count].channels[number / self->party_count];
+    printf(", %s %s", sequence_is_heard((sequence *)(uintptr_t)self, channel) ? "SUBSCRIBE" : "UNSUBSCRIBE", channel);
+}
+
 static void print_call(const sequence *self, const step *it)
 {
     const call *asked = &it->asked;
     printf("%+lld us", (long long)(it->now_us - CLOCK_BEGIN));
-    if (it->toggled >= 0)
-        printf(", %s of %s", self->parties[it->toggled].is_heard ? "subscription" : "no subscription",
-               self->parties[it->toggled].channel);
+    if (it->toggled >= 0) print_subscription(self, it->toggled);
     if (it->is_flushed) printf(", the key is deleted");
     printf("\n   %s '%s' ttl %lld grace %lld linger %lld nonce %lld mode '%s' inbox '%s' arrival %lld fence %lld "
            "burial %lld%s\n",
