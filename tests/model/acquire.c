@@ -47,6 +47,14 @@ static bool owner_holds(const call_state *self, const person *who, enum kind kin
     return false;
 }
 
+/* It has asked: nothing is left of it in line, nor of its note. */
+static void stop_waiting(call_state *self, const person *who, const wish *how)
+{
+    waiter *it = find_waiter(self->on, self->self);
+    if (it != NULL) remove_waiter(self->on, it);
+    if (how->claim_ms > 0) forget_note(self->on, who->hold_id);
+}
+
 /* An owner enters beside itself, and does not wait for itself. Does it, or is it told so? */
 static bool is_its_own_affair(call_state *self, const call *asked, const person *who, const wish *how, answer *out)
 {
@@ -54,8 +62,7 @@ static bool is_its_own_affair(call_state *self, const call *asked, const person 
     enum kind other = how->kind == EXCLUSIVE ? SHARED : EXCLUSIVE;
     bool is_other = owner_holds(self, who, other);
     if (!is_other && !owner_holds(self, who, how->kind)) return false;
-    waiter *waiting = find_waiter(self->on, self->self);
-    if (waiting != NULL) remove_waiter(self->on, waiting);
+    stop_waiting(self, who, how);
     *out = tell_code(self, asked, 4);
     if (is_other) return true;
     put_holder(self->on, who, how->kind, self->now_ms + asked->ttl_ms);
@@ -179,8 +186,7 @@ answer answer_to_acquire(call_state *self, const call *asked)
 
     const holder *it = find_holder(self->on, asked->holder);
     if (it != NULL && is_live(it, self->now_ms)) {
-        waiter *waiting = find_waiter(self->on, self->self);
-        if (waiting != NULL) remove_waiter(self->on, waiting);
+        stop_waiting(self, &who, &how);
         return tell_hold(self, asked, 1, it);
     }
     if (is_its_own_affair(self, asked, &who, &how, &out)) return out;

@@ -37,11 +37,13 @@ static bool shows(const picture *shown, const char *name)
 static int drop_the_dead(sequence *self, const picture *shown)
 {
     const call *asked = &self->steps[self->at].asked;
+    char own[2 * MEMBER_SIZE];
     int count = 0;
+    snprintf(own, sizeof own, "%s %s %s", asked->inbox, asked->mode, asked->holder);
     if (asked->script == SCRIPT_RENEW || asked->script == SCRIPT_UPGRADE || asked->script == SCRIPT_INSPECT) return 0;
     for (int i = self->model.waiter_count; i-- > 0;) {
         waiter *it = &self->model.waiters[i];
-        bool is_own = strcmp(it->who.member, asked->holder) == 0;
+        bool is_own = strcmp(it->member, own) == 0;
         if (is_own || sequence_is_heard(self, it->how.channel) || shows(shown, it->member)) continue;
         remove_waiter(&self->model, it);
         count++;
