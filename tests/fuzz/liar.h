@@ -44,7 +44,8 @@ static struct {
     source from;
     int64_t now_us;
     peer peers[PEERS];
-    char hold_id[WORD_MAX]; /* that asked last */
+    char holder[WORD_MAX]; /* that asked last */
+    char key[WORD_MAX];    /* ... and for what */
 } liar;
 
 static void liar_begin(source from)
@@ -52,7 +53,7 @@ static void liar_begin(source from)
     liar.from = from;
     liar.now_us = INT64_C(1000000000);
     for (size_t i = 0; i < PEERS; i++) liar.peers[i].fd = 0;
-    liar.hold_id[0] = '\0';
+    liar.holder[0] = liar.key[0] = '\0';
 }
 
 /* ---- What it says ---- */
@@ -136,26 +137,40 @@ static int64_t any_server_us(void)
     return take_byte(&liar.from) & 1 ? INT64_C(1800000000000000) + liar.now_us : take_number(&liar.from);
 }
 
-/* The shape of every script but inspect: {code, nonce, number, number, number}. */
+/* Half of the time of the shape that tells of a hold: fence, kind and lease; the fence is one of a few near the clock.
+ */
+static void say_standing(peer *to, uint8_t choice)
+{
+    bool is_shaped = (choice & 128) != 0;
+
+    say_number(to, ':', is_shaped ? INT64_C(1800000000000000) + choice % 4 : take_number(&liar.from));
+    say_number(to, ':', is_shaped ? 1 + choice / 4 % 2 : take_number(&liar.from));
+    say_number(to, ':', is_shaped && (choice & 8) ? 30000 : take_number(&liar.from));
+}
+
+/* The shape of every script but inspect: {code, nonce, now us, number, number, number, number}. */
 static void say_code(peer *to, const char *nonce)
 {
-    say_number(to, '*', 5);
-    say_number(to, ':', take_byte(&liar.from) % 8 - 1);
+    uint8_t count = 3 + take_byte(&liar.from) % 4;
+
+    say_number(to, '*', 4 + (count > 3 ? 3 : 2));
+    say_number(to, ':', take_byte(&liar.from) % 12 - 2);
     say_number(to, ':', strtoll(nonce, NULL, 10));
-    say_number(to, ':', take_number(&liar.from));
-    say_number(to, ':', take_number(&liar.from));
     say_number(to, ':', any_server_us());
+    say_standing(to, take_byte(&liar.from));
+    if (count > 3) say_number(to, ':', any_server_us());
 }
 
 static void say_member(peer *to)
 {
     static const char *const members[] = {
-        "f", "x id.1 h:1:n", "sf/3@txn%20 id.2 h:1:a b", "2000 c x id.3 h:1:n", "2000 c s/7@o id.4 h:1:\t\xff", ""};
+        "f1", "- id.1 h:1:n", "@txn%20 id.2 h:1:n", "2000 c x - id.3 h:1:n", "2000 c s/7 @o id.4 h:1:\t\xff", "?id.1",
+        ""};
     uint8_t choice = take_byte(&liar.from);
     size_t length;
 
     if (choice < 200) {
-        say_string(to, members[choice % 6], strlen(members[choice % 6]));
+        say_string(to, members[choice % 7], strlen(members[choice % 7]));
     } else {
         char *member = take_text(&liar.from, &length);
         say_string(to, member, length);
@@ -164,17 +179,16 @@ static void say_member(peer *to)
     say_number(to, ':', take_number(&liar.from));
 }
 
-/* That of inspect: {1, nonce, now us, holders, waiters, [member, score, ...]}. */
+/* That of inspect: {1, nonce, now us, fence, holders, waiters, [member, score, ...]}. */
 static void say_list(peer *to, const char *nonce)
 {
     uint8_t count = take_byte(&liar.from) % 16;
 
-    say_number(to, '*', 6);
+    say_number(to, '*', 7);
     say_number(to, ':', 1);
     say_number(to, ':', strtoll(nonce, NULL, 10));
     say_number(to, ':', any_server_us());
-    say_number(to, ':', take_number(&liar.from));
-    say_number(to, ':', take_number(&liar.from));
+    for (int i = 0; i < 3; i++) say_number(to, ':', take_number(&liar.from));
     say_number(to, '*', 2 * (int64_t)count);
     for (uint8_t i = 0; i < count; i++) say_member(to);
 }
@@ -189,10 +203,12 @@ static void say_subscribed(peer *to)
 
 static void publish(peer *to)
 {
-    char grant[WORD_MAX + 100];
+    char grant[2 * WORD_MAX + 100];
+    int64_t fence = take_number(&liar.from), lease_ms = take_number(&liar.from);
+    bool is_of_another = take_byte(&liar.from) > 224; /* one that we do not know: it is given back */
 
-    snprintf(grant, sizeof grant, "grant %s %" PRId64 " %" PRId64 " %" PRId64, liar.hold_id, take_number(&liar.from),
-             take_number(&liar.from), any_server_us());
+    snprintf(grant, sizeof grant, "grant %" PRId64 " %" PRId64 " %" PRId64 " %s %s", fence, lease_ms, any_server_us(),
+             is_of_another ? "- id.1 h:1:n" : liar.holder, liar.key);
     say(to, "*3\r\n$7\r\nmessage\r\n");
     say_string(to, to->channel, strlen(to->channel));
     if (take_byte(&liar.from) < 200) say_string(to, grant, strlen(grant));
@@ -230,7 +246,8 @@ static void listen_to(peer *to, const words *asked)
     else if (strcmp(asked->at[0], "SUBSCRIBE") == 0) answer_subscription(to, asked);
     else if (asked->count < 6) say(to, "+OK\r\n");
     else {
-        if (!inspects) sscanf(asked->at[4], "%*s %299s", liar.hold_id);
+        snprintf(liar.key, sizeof liar.key, "%s", asked->at[3]);
+        if (!inspects) snprintf(liar.holder, sizeof liar.holder, "%s", asked->at[4]);
         answer_question(to, asked->at[inspects ? 5 : 7]);
     }
 }
