@@ -4,6 +4,7 @@
  *
  *     {nonce}      the nonce of the question
  *     {code}       2 (queued) if it queues, otherwise 0 (busy)
+ *     {unheard}    5 (nobody hears the inbox) if it queues, otherwise 0
  *     {channel}    the channel of the subscription, as a bulk string
  *     {close}      at the end: the connection is closed
  *
@@ -25,34 +26,39 @@ typedef struct impostor {
     const char *answer, *subscribed;
     const char *loaded;  /* unless NULL: the answer to SCRIPT LOAD; EVALSHA's is NOSCRIPT */
     const char *grant;   /* unless NULL: its numbers are published to the subscriber after every "queued" ... */
-    const char *grantee; /* ... for this hold id, or for whoever asked if NULL */
+    const char *grantee; /* ... for this holder, or for whoever asked if NULL */
     int subscriber_fd;
-    char hold[64], nonce[32], code[2], channel[400];
+    char holder[256], key[256], nonce[32], code[2], unheard[2], channel[400];
 } impostor;
 
 static inline void learn(impostor *self, const redisReply *request)
 {
-    char holder[256] = "";
     if (request->elements >= 2 && strcmp(request->element[0]->str, "SUBSCRIBE") == 0)
         snprintf(self->channel, sizeof self->channel, "$%zu\r\n%s\r\n", request->element[1]->len,
                  request->element[1]->str);
     if (request->elements < 8) return;
+    bool queues = request->elements > 9 && request->element[9]->len > 0;
+    snprintf(self->key, sizeof self->key, "%s", request->element[3]->str);
+    snprintf(self->holder, sizeof self->holder, "%s", request->element[4]->str);
     snprintf(self->nonce, sizeof self->nonce, "%s", request->element[7]->str);
-    snprintf(self->code, sizeof self->code, "%d", request->elements > 8 && request->element[8]->len > 0 ? 2 : 0);
-    snprintf(holder, sizeof holder, "%s", request->element[4]->str);
-    sscanf(holder, "x %63s", self->hold);
+    snprintf(self->code, sizeof self->code, "%d", queues ? 2 : 0);
+    snprintf(self->unheard, sizeof self->unheard, "%d", queues ? 5 : 0);
 }
 
 /* Writes the template with its tokens filled in. */
 static inline void render(const impostor *self, char *out, size_t size, const char *text)
 {
-    const char *const tokens[][2] = {
-        {"{nonce}", self->nonce}, {"{code}", self->code}, {"{channel}", self->channel}, {"{close}", ""}};
+    enum { TOKENS = 5 };
+    const char *const tokens[TOKENS][2] = {{"{nonce}", self->nonce},
+                                           {"{code}", self->code},
+                                           {"{unheard}", self->unheard},
+                                           {"{channel}", self->channel},
+                                           {"{close}", ""}};
     size_t length = 0;
     while (*text != '\0' && length + 1 < size) {
         size_t i = 0;
-        while (i < 4 && strncmp(text, tokens[i][0], strlen(tokens[i][0])) != 0) i++;
-        if (i == 4) {
+        while (i < TOKENS && strncmp(text, tokens[i][0], strlen(tokens[i][0])) != 0) i++;
+        if (i == TOKENS) {
             out[length++] = *text++;
             continue;
         }
@@ -65,9 +71,9 @@ static inline void render(const impostor *self, char *out, size_t size, const ch
 /* A failure is the subscriber's end, which it notices itself. */
 static inline void publish(impostor *self)
 {
-    char out[1024], payload[256];
-    int length =
-        snprintf(payload, sizeof payload, "grant %s %s", self->grantee ? self->grantee : self->hold, self->grant);
+    char out[1536], payload[768];
+    int length = snprintf(payload, sizeof payload, "grant %s %s %s", self->grant,
+                          self->grantee ? self->grantee : self->holder, self->key);
     int size = snprintf(out, sizeof out, "*3\r\n$7\r\nmessage\r\n%s$%d\r\n%s\r\n", self->channel, length, payload);
     if (send(self->subscriber_fd, out, (size_t)size, MSG_NOSIGNAL) < 0) self->grant = NULL;
 }

@@ -8,6 +8,8 @@ typedef struct lie {
 } lie;
 
 #define N "{nonce}"
+#define NOW ":1800000000000000\r\n"
+#define GRANTED "*6\r\n:1\r\n:" N "\r\n" NOW ":77\r\n:1\r\n:30000\r\n"
 
 static redlock_status ask_impostor(stage *the, const char *answer, const char *subscribed, int64_t wait_ms)
 {
@@ -38,8 +40,8 @@ static void expect_lies_seen(stage *the, const lie *lies, size_t count, int64_t 
 /* Or all the tests below might pass for another reason. */
 static void an_impostor_that_says_what_a_server_says_is_believed(void **state)
 {
-    assert_int_equal(ask_impostor(*state, "*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", "", 0), REDLOCK_OK);
-    assert_int_equal(ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n:77\r\n:0\r\n:1\r\n", "", 0), REDLOCK_BUSY);
+    assert_int_equal(ask_impostor(*state, GRANTED, "", 0), REDLOCK_OK);
+    assert_int_equal(ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n" NOW ":30000\r\n:1\r\n", "", 0), REDLOCK_BUSY);
 }
 
 /* Pitfall 43. */
@@ -52,12 +54,18 @@ static void an_answer_of_the_wrong_shape_is_a_protocol_error(void **state)
         {"*-1\r\n", REDLOCK_ERR_PROTOCOL},
         {"*0\r\n", REDLOCK_ERR_PROTOCOL},
         {"$5\r\nhello\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n$1\r\n1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*1\r\n*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n:77\r\n:" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n:1\r\n:5" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n:1\r\n:-" N "\r\n:77\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n:-1\r\n:" N "\r\n:0\r\n:0\r\n:0\r\n", REDLOCK_ERR_ARGUMENT},
+        {"*6\r\n$1\r\n1\r\n:" N "\r\n" NOW ":77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:" N "\r\n$1\r\n1\r\n:77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*1\r\n" GRANTED, REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:77\r\n:" N "\r\n" NOW ":77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:5" N "\r\n" NOW ":77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:-" N "\r\n" NOW ":77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:" N "\r\n" NOW ":77\r\n:3\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:" N "\r\n:0\r\n:77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1800000000000000\r\n", REDLOCK_ERR_PROTOCOL}, /* of 0.1 */
+        {"*3\r\n:6\r\n:" N "\r\n" NOW, REDLOCK_ERR_PROTOCOL},
+        {"*3\r\n:-1\r\n:" N "\r\n:0\r\n", REDLOCK_ERR_ARGUMENT},
+        {"*3\r\n:-2\r\n:" N "\r\n" NOW, REDLOCK_ERR_LAYOUT},
     };
     expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
     expect_lies_seen(*state, lies, COUNT_OF(lies), 5000);
@@ -74,7 +82,7 @@ static void an_answer_that_is_no_protocol_at_all_is_a_protocol_error(void **stat
         {"*9223372036854775807\r\n", REDLOCK_ERR_PROTOCOL},
         {"*-5\r\n", REDLOCK_ERR_PROTOCOL},
         {"$-7\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n:1\r\n:" N "\r\n:99999999999999999999999\r\n:30000\r\n:1\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:" N "\r\n" NOW ":99999999999999999999999\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
         {">2\r\n+a\r\n+b\r\n", REDLOCK_ERR_PROTOCOL},
         {nested, REDLOCK_ERR_PROTOCOL},
     };
@@ -116,10 +124,15 @@ static void silence_is_a_timeout(void **state)
 /* A lease that nobody asked for is not a longer one for us. */
 static void numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl(void **state)
 {
-    static const char *const answers[] = {"*5\r\n:1\r\n:" N "\r\n:77\r\n:9223372036854775807\r\n:1\r\n",
-                                          "*5\r\n:1\r\n:" N "\r\n:77\r\n:-9223372036854775808\r\n:1\r\n",
-                                          "*5\r\n:1\r\n:" N "\r\n:-1\r\n:0\r\n:1\r\n", "*2\r\n:1\r\n:" N "\r\n",
-                                          "*5\r\n:1\r\n:" N "\r\n:77\r\n:2592000000\r\n:-1\r\n"};
+#define GRANTED_SO(numbers) "*6\r\n:1\r\n:" N "\r\n" numbers
+    static const char *const answers[] = {GRANTED_SO(NOW ":77\r\n:1\r\n:9223372036854775807\r\n"),
+                                          GRANTED_SO(NOW ":77\r\n:1\r\n:-9223372036854775808\r\n"),
+                                          GRANTED_SO(NOW ":77\r\n:1\r\n:2592000000\r\n"),
+                                          GRANTED_SO(NOW ":-1\r\n:1\r\n:0\r\n"),
+                                          GRANTED_SO(":-1\r\n:77\r\n:1\r\n:2592000000\r\n"),
+                                          "*3\r\n:1\r\n:" N "\r\n" NOW,
+                                          "*2\r\n:1\r\n:" N "\r\n"};
+#undef GRANTED_SO
     stage *the = *state;
     for (size_t i = 0; i < COUNT_OF(answers); i++) {
         impostor self;
@@ -137,7 +150,9 @@ static void numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl(voi
 }
 
 #define SUBSCRIBED "*3\r\n$9\r\nsubscribe\r\n{channel}:1\r\n"
-#define BUSY_OR_QUEUED "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:1000\r\n"
+#define PLACE(code, now, lease, position, ahead, arrival)                                                              \
+    "*7\r\n:" code "\r\n:" N "\r\n:" now "\r\n:" lease "\r\n:" position "\r\n:" ahead "\r\n:" arrival "\r\n"
+#define BUSY_OR_QUEUED PLACE("{code}", "1000", "30000", "1", "30000", "1800000000000000")
 #define MESSAGE "*3\r\n$7\r\nmessage\r\n{channel}"
 
 static void a_message_that_is_no_grant_is_ignored(void **state)
@@ -146,8 +161,9 @@ static void a_message_that_is_no_grant_is_ignored(void **state)
         SUBSCRIBED,
         SUBSCRIBED MESSAGE "$5\r\ngrant\r\n",
         SUBSCRIBED MESSAGE "$0\r\n\r\n",
+        SUBSCRIBED MESSAGE "$47\r\ngrant 99 30000 5 - somebody.1 h:1:n redlock:{r}\r\n",
+        SUBSCRIBED MESSAGE "$39\r\ngrant 99 30000 999 -  h:1:n redlock:{r}\r\n",
         SUBSCRIBED MESSAGE "$27\r\ngrant somebody.1 99 30000 5\r\n",
-        SUBSCRIBED MESSAGE "$19\r\ngrant  99 30000 999\r\n",
     };
     for (size_t i = 0; i < COUNT_OF(after); i++) {
         redlock_status st = ask_impostor(*state, BUSY_OR_QUEUED, after[i], 150);
@@ -173,14 +189,15 @@ static redlock_status wait_for_grant(stage *the, const char *grantee)
 static void a_grant_for_somebody_else_is_left_to_them(void **state)
 {
     EXPECT(wait_for_grant(*state, NULL), REDLOCK_OK);
-    EXPECT(wait_for_grant(*state, "somebody.1"), REDLOCK_TIMED_OUT);
+    EXPECT(wait_for_grant(*state, "- somebody.1 h:1:n"), REDLOCK_TIMED_OUT);
 }
 
 /* The queue's answer comes first, or the hold id would not be known. */
 static void a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl(void **state)
 {
     static const char *const numbers[] = {"5 9223372036854775807 1", "5 2592000000 9223372036854775807",
-                                          "5 2592000000 1", "18446744073709551615 30000 1000"};
+                                          "5 2592000000 1", "5000000000000001 30000 1000",
+                                          "18446744073709551615 30000 1000"};
     stage *the = *state;
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         impostor self;
@@ -201,12 +218,17 @@ static void a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl(vo
 static void queue_answers_out_of_all_proportion_are_survived(void **state)
 {
     static const char *const answers[] = {
-        "*5\r\n:{code}\r\n:" N "\r\n:9223372036854775807\r\n:1\r\n:1\r\n",
-        "*5\r\n:{code}\r\n:" N "\r\n:-9223372036854775808\r\n:1\r\n:1\r\n",
-        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:9223372036854775807\r\n:1\r\n",
-        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:-9223372036854775808\r\n:1\r\n",
-        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:9223372036854775807\r\n",
-        "*5\r\n:{code}\r\n:" N "\r\n:30000\r\n:1\r\n:-9223372036854775808\r\n",
+        PLACE("{code}", "9223372036854775807", "30000", "1", "30000", "1800000000000000"),
+        PLACE("{code}", "-9223372036854775808", "30000", "1", "30000", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "9223372036854775807", "1", "30000", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "-9223372036854775808", "1", "30000", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "9223372036854775807", "30000", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "-9223372036854775808", "30000", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "1", "9223372036854775807", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "1", "-9223372036854775808", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "1", "30000", "9223372036854775807"),
+        PLACE("{code}", "1800000000000000", "30000", "1", "30000", "-9223372036854775808"),
+        "*3\r\n:{code}\r\n:" N "\r\n" NOW,
         "*2\r\n:{code}\r\n:" N "\r\n",
     };
     for (size_t i = 0; i < COUNT_OF(answers); i++) {
@@ -218,8 +240,21 @@ static void queue_answers_out_of_all_proportion_are_survived(void **state)
 
 static void a_full_queue_is_a_status(void **state)
 {
-    redlock_status st = ask_impostor(*state, "*5\r\n:3\r\n:" N "\r\n:0\r\n:65536\r\n:1\r\n", SUBSCRIBED, 5000);
+    redlock_status st = ask_impostor(*state, "*5\r\n:3\r\n:" N "\r\n" NOW ":0\r\n:65536\r\n", SUBSCRIBED, 5000);
     EXPECT(st, REDLOCK_ERR_QUEUE_FULL);
+}
+
+static void an_inbox_that_is_never_heard_is_waited_for_to_the_end(void **state)
+{
+    redlock_status st = ask_impostor(*state, "*4\r\n:{unheard}\r\n:" N "\r\n" NOW ":30000\r\n", SUBSCRIBED, 300);
+    EXPECT(st, REDLOCK_TIMED_OUT);
+}
+
+static void a_server_that_always_has_more_to_do_delays_nobody_beyond_the_deadline(void **state)
+{
+    static const lie lies[] = {{"*3\r\n:7\r\n:" N "\r\n" NOW, REDLOCK_ERR_TIMEOUT}};
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 0);
+    expect_lies_seen(*state, lies, COUNT_OF(lies), 200);
 }
 
 static void a_subscription_that_is_answered_wrongly_is_a_status(void **state)
@@ -231,7 +266,7 @@ static void a_subscription_that_is_answered_wrongly_is_a_status(void **state)
         {"", REDLOCK_TIMED_OUT},
     };
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
-        redlock_status st = ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n:30000\r\n:0\r\n:1\r\n", lies[i].answer, 150);
+        redlock_status st = ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n" NOW ":30000\r\n:1\r\n", lies[i].answer, 150);
         if (st != lies[i].status) fail_msg("%s: %s", lies[i].answer, redlock_status_name(st));
     }
 }
@@ -249,6 +284,8 @@ int main(void)
         ON_STAGE(a_grant_for_somebody_else_is_left_to_them),
         ON_STAGE(queue_answers_out_of_all_proportion_are_survived),
         ON_STAGE(a_full_queue_is_a_status),
+        ON_STAGE(an_inbox_that_is_never_heard_is_waited_for_to_the_end),
+        ON_STAGE(a_server_that_always_has_more_to_do_delays_nobody_beyond_the_deadline),
         ON_STAGE(a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl),
         ON_STAGE(a_subscription_that_is_answered_wrongly_is_a_status),
     };
