@@ -14,6 +14,7 @@
 #include "engine/hold.h"
 #include "engine/lease.h"
 #include "wire/answer.h"
+#include "wire/script.h"
 
 static const int64_t now_us = 1000000000, longest_retry_us = 1500000;
 
@@ -76,6 +77,21 @@ static void the_bands_are_apart_and_exact(void **state)
     assert_true(NUMBER_MOST == exact_most - 1);
 }
 
+/* The build put the numbers in the place of the names, and joined the fragments. */
+static void no_name_of_a_limit_is_left_in_a_script(void **state)
+{
+    static const char *const marks[] = {"_BAND", "_MOST", "--@", "READER_", "WRITER_", "SHARED_"};
+
+    (void)state;
+    for (int id = 0; id < SCRIPT_COUNT; id++)
+        for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+            const char *left = strstr(scripts[id].source, marks[i]);
+
+            if (left != NULL) print_error("%s: %.40s\n", scripts[id].name, left);
+            assert_null(left);
+        }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -83,6 +99,7 @@ int main(void)
         cmocka_unit_test(a_renewal_of_the_longest_lease_is_due_in_its_first_third),
         cmocka_unit_test(the_owner_and_the_hold_id_of_a_grant_are_of_printable_bytes),
         cmocka_unit_test(the_bands_are_apart_and_exact),
+        cmocka_unit_test(no_name_of_a_limit_is_left_in_a_script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
