@@ -238,12 +238,21 @@ static void answer_subscription(peer *to, const words *asked)
     else say_subscribed(to);
 }
 
+static void answer_load(peer *to)
+{
+    static const char digest[] = "0123456789abcdef0123456789abcdef01234567";
+
+    if (take_byte(&liar.from) < 64) answer_question(to, "0");
+    else say_string(to, digest, sizeof digest - 1);
+}
+
 static void listen_to(peer *to, const words *asked)
 {
     bool inspects = asked->count == 6;
 
     if (asked->count < 2) say(to, "+OK\r\n");
     else if (strcmp(asked->at[0], "SUBSCRIBE") == 0) answer_subscription(to, asked);
+    else if (strcmp(asked->at[0], "SCRIPT") == 0) answer_load(to);
     else if (asked->count < 6) say(to, "+OK\r\n");
     else {
         snprintf(liar.key, sizeof liar.key, "%s", asked->at[3]);
