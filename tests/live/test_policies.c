@@ -193,21 +193,21 @@ static int party_called(const char *who)
     return atoi(last + 2) + (last[1] == 'w' ? READERS : 0);
 }
 
-/* One member that the server wrote: of a waiter ("<claim> <channel> <mode> <hold id> <who>") or of a holder. */
+/* One member that the server wrote: of a waiter ("<claim> <channel> <mode> <holder>") or of a holder. */
 static void note_member(account *self, const char *text, int64_t at_us)
 {
     char channel[256], hold_id[64], who[128];
     int party;
-    if (sscanf(text, "%*u %255s %*s %63s %127s", channel, hold_id, who) == 3 && (party = party_called(who)) >= 0) {
+    if (sscanf(text, "%*u %255s %*s %*s %63s %127s", channel, hold_id, who) == 3 && (party = party_called(who)) >= 0) {
         if (strcmp(channel, "-") != 0) note_queued(self, party, at_us); /* else it only tries */
-    } else if ((*text == 'x' || *text == 's') && sscanf(text, "%*s %63s %127s", hold_id, who) == 2 &&
+    } else if ((*text == '-' || *text == '@') && sscanf(text, "%*s %63s %127s", hold_id, who) == 2 &&
                (party = party_called(who)) >= 0 && strcmp(self->of[party].hold_id, hold_id) != 0) {
         strcpy(self->of[party].hold_id, hold_id);
         note_admitted(self, party, at_us);
     }
 }
 
-/* 1700000000.123456 [0 lua] "ZADD" "redlock:{r}" "-17..." "f" "17..." "x ..." */
+/* 1700000000.123456 [0 lua] "ZADD" "redlock:{r}" "-57..." "f1" "17..." "- ..." */
 static void note_line(account *self, char *line)
 {
     char *at = strstr(line, "lua] \"ZADD\" "), *rest;
