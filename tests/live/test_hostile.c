@@ -206,12 +206,26 @@ static void a_sorted_set_that_is_no_lock_is_left_as_it_is(void **state)
     stage *the = *state;
     redlock_inspection *seen;
     server_number(the->server, "ZADD redlock:{r} -inf low 5 short 7.5 half +inf high");
-    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = 5000), REDLOCK_ERR_WRONG_TYPE);
-    if (redlock_inspect(the->client, "r", 1, &seen, NULL) == REDLOCK_OK) {
-        assert_int_equal(seen->party_count, 0);
-        redlock_inspection_free(seen);
-    }
+    expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = 500), REDLOCK_ERR_LAYOUT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = 5000), REDLOCK_ERR_LAYOUT);
+    EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_ERR_LAYOUT);
+    assert_null(seen);
     assert_int_equal(server_number(the->server, "ZCARD redlock:{r}"), 4);
+    assert_int_equal(server_number(the->server, "PTTL redlock:{r}"), -1);
+}
+
+/* As its scripts wrote it: the fence is below all, and the member of a holder tells its mode. */
+static void a_lock_of_version_0_1_is_left_as_it_is(void **state)
+{
+    stage *the = *state;
+    size_t removed;
+    server_number(the->server, "ZADD redlock:{r} -1800000000000000 f 1900000000000 %s", "x id.1 h:1:n");
+    expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = 500), REDLOCK_ERR_LAYOUT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED), REDLOCK_ERR_LAYOUT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), REDLOCK_ERR_LAYOUT);
+    EXPECT(redlock_force_release(the->client, "r", 1, &removed, NULL), REDLOCK_ERR_LAYOUT);
+    assert_int_equal(removed, 0);
+    assert_int_equal(server_number(the->server, "ZCARD redlock:{r}"), 2);
 }
 
 static void strange_waiters_are_dropped(void **state)
@@ -219,7 +233,8 @@ static void strange_waiters_are_dropped(void **state)
     stage *the = *state;
     redlock_inspection *seen;
     expect_free(the->other, "r");
-    server_number(the->server, "ZADD redlock:{r} 1800000000000000 %s 1900000000000000 %s", "garbage", "-5 x y z");
+    server_number(the->server, "ZADD redlock:{r} 1800000000000000 %s 1700000000000000 %s 5800000000000000 %s",
+                  "garbage", "-5 x y z", "2000 c x id.1 h:1:n");
     EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_OK);
     assert_int_equal(seen->party_count, 0);
     redlock_inspection_free(seen);
@@ -376,6 +391,7 @@ int main(void)
         ON_STAGE(null_is_never_a_crash),
         ON_STAGE(a_key_of_another_type_is_left_as_it_is),
         ON_STAGE(a_sorted_set_that_is_no_lock_is_left_as_it_is),
+        ON_STAGE(a_lock_of_version_0_1_is_left_as_it_is),
         ON_STAGE(strange_waiters_are_dropped),
         ON_STAGE(a_user_without_rights_is_told_so),
         ON_STAGE(a_wrong_password_fails_the_open_that_connects),
