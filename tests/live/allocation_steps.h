@@ -346,8 +346,9 @@ static void many_share_another(scene *the)
     char who[64];
     long long until_ms = 20000000000000 + now_us() / 1000 + 9000000000000;
     has_client(the);
+    server_number(the->stage->server, "ZADD redlock:{crowded} -5800000000000000 f1");
     for (int i = 0; i < 200; i++) {
-        snprintf(who, sizeof who, "s id.%d host:1:a_name_of_some_length", i);
+        snprintf(who, sizeof who, "- id.%d host:1:a_name_of_some_length", i);
         redisReply *answer =
             server_command(the->stage->server, "ZADD redlock:{crowded} %lld %b", until_ms, who, strlen(who));
         freeReplyObject(answer);
