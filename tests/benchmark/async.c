@@ -135,12 +135,12 @@ static bool text_add(script_text *self, int index, const question *asked)
 /* What the library would send for this slot. */
 static bool write_commands(pipeline *self, int index, const identity *who)
 {
-    char name[24], key[64], field[MODE_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE];
+    char name[24], key[64], owner[OWNER_FIELD_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE];
     snprintf(name, sizeof name, "async:%d", index);
     const size_t key_length = key_write(key, sizeof key, "redlock:", name, strlen(name));
-    mode_write(field, &(mode){.kind = KIND_EXCLUSIVE});
+    owner_write(owner, NULL, 0);
     identity_hold_id(hold_id, who, (uint64_t)index + 1);
-    const size_t holder_length = holder_write(holder, field, hold_id, who->who);
+    const size_t holder_length = holder_write(holder, owner, hold_id, who->who);
     question asked = {.script = SCRIPT_ACQUIRE,
                       .key = key,
                       .key_length = key_length,
@@ -148,7 +148,9 @@ static bool write_commands(pipeline *self, int index, const identity *who)
                       .holder_length = holder_length,
                       .first_ms = TTL_MS,
                       .grace_ms = 5000,
-                      .nonce = index + 1};
+                      .nonce = index + 1,
+                      .mode = "x",
+                      .mode_length = 1};
     if (!text_add(&self->texts[0], index, &asked)) return false;
     asked.script = SCRIPT_RELEASE;
     asked.first_ms = 5000;

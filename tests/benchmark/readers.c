@@ -49,9 +49,11 @@ static bool append_holder(redisContext *link, const identity *who, const char *n
                             .key = key,
                             .key_length = key_of(key, name),
                             .holder = holder,
-                            .holder_length = holder_write(holder, "s", hold_id, who->who),
+                            .holder_length = holder_write(holder, "-", hold_id, who->who),
                             .first_ms = HOLDER_TTL_MS,
-                            .grace_ms = 5000};
+                            .grace_ms = 5000,
+                            .mode = "s",
+                            .mode_length = 1};
     command cmd;
     question_command(&cmd, &asked, false);
     return redisAppendCommandArgv(link, cmd.argc, (const char **)cmd.argv, cmd.length) == REDIS_OK;
@@ -62,8 +64,8 @@ static bool was_granted(redisContext *link)
     void *got = NULL;
     const bool has_come = redisGetReply(link, &got) == REDIS_OK && got != NULL;
     const redisReply *told = got;
-    const bool is_granted = has_come && told->type == REDIS_REPLY_ARRAY && told->elements == 5 &&
-                            told->element[0]->integer == ACQUIRE_GRANTED && told->element[3]->integer == HOLDER_TTL_MS;
+    const bool is_granted = has_come && told->type == REDIS_REPLY_ARRAY && told->elements == 6 &&
+                            told->element[0]->integer == ACQUIRE_GRANTED && told->element[5]->integer == HOLDER_TTL_MS;
     if (!is_granted) fprintf(stderr, "bench: no other holder could be entered\n");
     if (has_come) freeReplyObject(got);
     return is_granted;
