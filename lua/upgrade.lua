@@ -22,7 +22,11 @@ if lease <= 0 then
   return {0, nonce, now_us}
 end
 local fence = last_fence()
-if fence ~= named then return {8, nonce, now_us, fence, kind, lease} end
+if fence ~= named then
+  -- A replica refuses the write, and does not answer by its own clock.
+  call('ZREM', key, '')
+  return {8, nonce, now_us, fence, kind, lease}
+end
 fence = math.max(fence + 1, now_us)
 -- PEXPIRE comes first, for a server out of memory refuses ZADD only as the first write of a script.
 call('PEXPIRE', key, decimal(math.max(ttl + grace, call('PTTL', key))))
