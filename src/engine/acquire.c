@@ -325,9 +325,10 @@ static bool is_for(const acquire *self, const grant *from)
 void acquire_granted(acquire *self, const grant *from, int64_t now_us)
 {
     if (!is_for(self, from)) return;
-    if (self->state == ACQUIRE_ASKING && self->asks.state == REQUEST_SENT) {
-        /* The answer is on its way on the other connection: let it come first, so that nothing is
-         * left in flight, and so that the server's clock is known. */
+    bool has_answer = self->asks.state == REQUEST_SENT || self->asks.state == REQUEST_DONE;
+    if (self->state == ACQUIRE_ASKING && has_answer) {
+        /* The answer is on its way on the other connection, or was not read yet: let it come first, so that
+         * nothing is left in flight, and so that the server's clock and the arrival are known. */
         self->has_early_grant = true;
         self->early_grant = *from;
         self->early_grant.hold_id = self->early_grant.holder = self->early_grant.key = NULL; /* they do not live so long */

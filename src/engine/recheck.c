@@ -10,7 +10,7 @@
 
 enum { NEAR_PLACES = 32, NEAR_STEP_US = 2000, FAR_STEP_US = 125, CAP_PLACES = 256, PLACES_MOST = 65536 };
 enum { URGED_AT_ONCE = 3, PAUSE_FIRST_US = 1000, PAUSE_DOUBLINGS = 6 };
-static const int64_t cap_least_us = 100000, cap_most_us = 30000000;
+static const int64_t cap_least_us = 5000, cap_most_us = 30000000;
 
 static int64_t stagger_us(int64_t position)
 {
@@ -21,7 +21,8 @@ static int64_t stagger_us(int64_t position)
 
 static int64_t cap_us(int64_t position, int64_t claim_ms, uint32_t *jitter)
 {
-    int64_t cap = claim_ms * US_PER_MS;
+    /* Within a claim with time to spare: who does not ask in time is taken for frozen. */
+    int64_t cap = claim_ms * US_PER_MS / 4 * 3;
     if (position > CAP_PLACES) cap = cap / CAP_PLACES * position;
     if (cap < cap_least_us) cap = cap_least_us;
     if (cap > cap_most_us) cap = cap_most_us;
