@@ -39,11 +39,12 @@ static int drop_the_dead(sequence *self, const picture *shown)
     const call *asked = &self->steps[self->at].asked;
     char own[2 * MEMBER_SIZE];
     int count = 0;
+    bool names_waiter = asked->script == SCRIPT_ACQUIRE || asked->script == SCRIPT_CANCEL;
     snprintf(own, sizeof own, "%s %s %s", asked->inbox, asked->mode, asked->holder);
     if (asked->script == SCRIPT_RENEW || asked->script == SCRIPT_UPGRADE || asked->script == SCRIPT_INSPECT) return 0;
     for (int i = self->model.waiter_count; i-- > 0;) {
         waiter *it = &self->model.waiters[i];
-        bool is_own = strcmp(it->member, own) == 0;
+        bool is_own = names_waiter && strcmp(it->member, own) == 0;
         if (is_own || sequence_is_heard(self, it->how.channel) || shows(shown, it->member)) continue;
         remove_waiter(&self->model, it);
         count++;
@@ -327,12 +328,26 @@ static void try_step(sequence *self, const picture *shown, verdict *out, const l
     else judge_whole(self, shown, out, before, &by);
     if (now->asked.script == SCRIPT_INSPECT && !out->is_wrong) compare_list(out, shown);
     check_expiry(out, self, shown, by.now_ms);
+    if (!self->is_small) check_exclusion(out, &self->model, by.now_ms);
+}
+
+/* A writer may enter while a portion of the expired readers is left. When the clock goes back
+ * then, they are live again, beside it: nothing is promised from there on. */
+static bool has_left_promises(const sequence *self, int64_t now_ms)
+{
+    return self->is_small && count_live(&self->model, EXCLUSIVE, now_ms) > 0 &&
+           count_live(&self->model, SHARED, now_ms) > 0;
 }
 
 void judge_step(sequence *self, const picture *shown, verdict *out)
 {
     static lock before;
     begin_step(self, &self->steps[self->at]);
+    if (has_left_promises(self, self->steps[self->at].now_us / 1000)) {
+        *out = (verdict){.is_wrong = false};
+        self->length = self->at + 1;
+        return;
+    }
     before = self->model;
     try_step(self, shown, out, &before, 0);
     for (int way = 1; way < WAYS && out->is_wrong; way++) try_step(self, shown, out, &before, way);
