@@ -47,7 +47,8 @@ local function send_to_the_end(expired)
   end
 end
 
--- Takes out what is over, at most PORTION_MOST holders of each kind. Returns the kind of those: "x", "s", or nil.
+-- Takes out what is over: all of it, since a clock that steps back would bring the rest to life beside whoever enters now.
+-- Returns the kind of the holders: "x", "s", or nil.
 local function purge()
   if call('ZCOUNT', key, '-' .. decimal(now_ms), '(0') > 0 then
     call('ZREMRANGEBYSCORE', key, '-' .. decimal(now_ms), '(0')
@@ -56,8 +57,7 @@ local function purge()
   local function take_out(from, to, what)
     if call('ZCOUNT', key, from, to) == 0 then return end
     local expired = call('ZRANGEBYSCORE', key, from, to, 'LIMIT', '0', 'PORTION_MOST')
-    local first = call('ZCOUNT', key, '-inf', '(' .. from)
-    call('ZREMRANGEBYRANK', key, decimal(first), decimal(first + #expired - 1))
+    call('ZREMRANGEBYSCORE', key, from, to)
     send_to_the_end(expired)
     kind = kind or what
   end

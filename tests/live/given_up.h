@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * What the tests of acquires that were given up share: a table of ways to give up, and what is watched of the server.
- * A row that needs burial is listed where the server buries hold ids. */
+ */
 #ifndef REDLOCK_TESTS_LIVE_GIVEN_UP_H
 #define REDLOCK_TESTS_LIVE_GIVEN_UP_H
 
 #include "live/stage.h"
-
-/* Does a cancel, or a release, keep an acquire of the same hold id from being carried out after it? */
-enum { SERVER_BURIES = 0 };
 
 enum ending { BY_DEADLINE, BY_CANCEL, BY_CLOSE, BY_CUT };
 
@@ -20,7 +17,6 @@ typedef struct row {
     enum ending end;
     enum proxy_order order;
     redlock_status status;
-    bool needs_burial;
 } row;
 
 static row the_copy;
@@ -37,7 +33,6 @@ static inline void list_row(struct CMUnitTest *tests, size_t *count, const char 
                             const row *how)
 {
     static char names[64][96];
-    if (how->needs_burial && !SERVER_BURIES) return;
     char *name = names[*count];
     snprintf(name, sizeof names[0], "%s: %s", what, how->name);
     tests[(*count)++] = (struct CMUnitTest){name, run, begin_row, stage_end, (void *)(uintptr_t)how};

@@ -84,10 +84,10 @@ static const row rows[] = {
     {"a wait, closed", .wait_ms = 5000, .timeout_ms = 2000, .end = BY_CLOSE, .status = REDLOCK_ERR_CLOSED},
     {"a wait of two attempts", .wait_ms = 250, .keeps_all = true, .status = REDLOCK_ERR_TIMEOUT},
     {"a wait of two attempts, in disorder", .wait_ms = 250, .keeps_all = true, .order = PROXY_YOUNGEST_FIRST,
-     .status = REDLOCK_ERR_TIMEOUT, .needs_burial = true},
+     .status = REDLOCK_ERR_TIMEOUT},
     {"a try, cut", .timeout_ms = 300, .keeps_all = true, .end = BY_CUT, .order = PROXY_YOUNGEST_FIRST,
-     .status = REDLOCK_ERR_TIMEOUT, .needs_burial = true},
-    {"a wait whose second attempt is granted", .wait_ms = 2000, .status = REDLOCK_OK, .needs_burial = true},
+     .status = REDLOCK_ERR_TIMEOUT},
+    {"a wait whose second attempt is granted", .wait_ms = 2000, .status = REDLOCK_OK},
 };
 
 /* ---- A server that is busy, or frozen, while it is given up ---------------------------------------

@@ -180,8 +180,8 @@ answer answer_to_acquire(call_state *self, const call *asked)
     else snprintf(self->self, sizeof self->self, "* %s %s", how.mode, asked->holder);
     self->self_lease_ms = asked->ttl_ms;
     self->hint = asked->fence;
-    bool is_brief = self->is_lazy && count_live(self->on, EXCLUSIVE, self->now_ms) > 0;
-    if (!is_brief) self->left = purge(self->on, self->now_us);
+
+    self->left = purge(self->on, self->now_us);
     if (find_mark(self->on->buried, self->on->buried_count, who.hold_id) != NULL) return tell_code(self, asked, 6);
 
     const holder *it = find_holder(self->on, asked->holder);

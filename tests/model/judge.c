@@ -52,14 +52,6 @@ static int drop_the_dead(sequence *self, const picture *shown)
     return count;
 }
 
-/* With small limits a call takes out only some of those who have expired. */
-static bool may_have_left_over(const lock *self, int64_t now_ms)
-{
-    int count = 0;
-    for (int i = 0; i < self->holder_count; i++) count += !is_live(&self->holders[i], now_ms);
-    return count > 0 && self->bounds->portion < HOLDERS_MOST;
-}
-
 /* Whoever has expired may be gone. */
 static void forget_the_expired(lock *self, const picture *shown, int64_t now_ms)
 {
@@ -69,16 +61,6 @@ static void forget_the_expired(lock *self, const picture *shown, int64_t now_ms)
     for (int i = self->buried_count; i-- > 0;)
         if (self->buried[i].ends_ms <= now_ms && !shows(shown, self->buried[i].hold_id))
             self->buried[i] = self->buried[--self->buried_count];
-}
-
-/* Whoever was left over is there still when a call had no reason to look. */
-static void settle_the_expired(lock *self, const lock *before, const picture *shown, int64_t now_ms)
-{
-    for (int i = 0; i < before->holder_count; i++) {
-        const holder *it = &before->holders[i];
-        if (is_live(it, now_ms) || !shows(shown, it->who.member)) continue;
-        if (find_holder(self, it->who.member) == NULL) put_holder(self, &it->who, it->kind, it->ends_ms);
-    }
 }
 
 /* ---- The set ----------------------------------------------------------------------------------*/
@@ -140,18 +122,11 @@ static bool may_hide_clock(const call *asked, const answer *got)
     return asked->script == SCRIPT_RELEASE && (got->values[0] == 0 || got->values[0] == 1);
 }
 
-/* Whoever finds more that have expired than a call takes out may be told to ask again at once. */
-static bool may_ask_at_once(const call *asked, bool has_expired)
-{
-    return asked->script == SCRIPT_ACQUIRE && has_expired;
-}
-
-static void compare_answers(verdict *out, const call *asked, const answer *got, bool has_expired)
+static void compare_answers(verdict *out, const call *asked, const answer *got)
 {
     if (got->count != out->expected.count) complain(out, "the answer has %d numbers", got->count);
     for (int i = 0; i < got->count && !out->is_wrong; i++) {
         if (i == 2 && got->values[2] == 0 && may_hide_clock(asked, got)) continue;
-        if (i == 3 && got->values[3] == 0 && may_ask_at_once(asked, has_expired)) continue;
         if (got->values[i] != out->expected.values[i]) complain(out, "the answer differs in number %d", i + 1);
     }
 }
@@ -290,9 +265,8 @@ static bool is_part(const sequence *self, const step *now, const call_state *by)
     return now->got.values[0] == 7 || (is_let_in && by->gone >= self->model.bounds->portion);
 }
 
-static void judge_whole(sequence *self, const picture *shown, verdict *out, const lock *before, const call_state *by)
+static void judge_whole(sequence *self, const picture *shown, verdict *out, const call_state *by)
 {
-    if (may_have_left_over(before, by->now_ms)) settle_the_expired(&self->model, before, shown, by->now_ms);
     forget_the_expired(&self->model, shown, by->now_ms);
     picture_of(&self->model, out);
     compare_sets(out, shown->members, shown->count, "the set");
@@ -301,7 +275,7 @@ static void judge_whole(sequence *self, const picture *shown, verdict *out, cons
 
 /* What a server may do in more than one way: the dead are found before the others are served, or
  * by and by; whoever has expired is looked for, or not. */
-enum { DEAD_FIRST = 1, THOROUGH = 2, LAZY = 4, WAYS = 8 };
+enum { DEAD_FIRST = 1, THOROUGH = 2, WAYS = 4 };
 
 static void try_step(sequence *self, const picture *shown, verdict *out, const lock *before, int way)
 {
@@ -318,36 +292,22 @@ static void try_step(sequence *self, const picture *shown, verdict *out, const l
                      .by = self,
                      .gone = dropped,
                      .is_thorough = (way & THOROUGH) != 0,
-                     .is_lazy = (way & LAZY) != 0 && may_have_left_over(before, now->now_us / 1000),
                      .barred_ms = -1};
     out->expected = answer_to(&by, &now->asked);
     if (shown->error[0] != '\0') complain(out, "the answer is an error: %s", shown->error);
     if (!are_found_first) by.gone += drop_the_dead(self, shown);
-    if (now->got.values[0] != 7) compare_answers(out, &now->asked, &now->got, may_have_left_over(before, by.now_ms));
+    if (now->got.values[0] != 7) compare_answers(out, &now->asked, &now->got);
     if (is_part(self, now, &by)) judge_part(self, shown, out, before, &by);
-    else judge_whole(self, shown, out, before, &by);
+    else judge_whole(self, shown, out, &by);
     if (now->asked.script == SCRIPT_INSPECT && !out->is_wrong) compare_list(out, shown);
     check_expiry(out, self, shown, by.now_ms);
-    if (!self->is_small) check_exclusion(out, &self->model, by.now_ms);
-}
-
-/* A writer may enter while a portion of the expired readers is left. When the clock goes back
- * then, they are live again, beside it: nothing is promised from there on. */
-static bool has_left_promises(const sequence *self, int64_t now_ms)
-{
-    return self->is_small && count_live(&self->model, EXCLUSIVE, now_ms) > 0 &&
-           count_live(&self->model, SHARED, now_ms) > 0;
+    check_exclusion(out, &self->model, by.now_ms);
 }
 
 void judge_step(sequence *self, const picture *shown, verdict *out)
 {
     static lock before;
     begin_step(self, &self->steps[self->at]);
-    if (has_left_promises(self, self->steps[self->at].now_us / 1000)) {
-        *out = (verdict){.is_wrong = false};
-        self->length = self->at + 1;
-        return;
-    }
     before = self->model;
     try_step(self, shown, out, &before, 0);
     for (int way = 1; way < WAYS && out->is_wrong; way++) try_step(self, shown, out, &before, way);

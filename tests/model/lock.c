@@ -223,11 +223,12 @@ static int take_out(lock *self, enum kind kind, int64_t now_us)
 {
     holder gone[HOLDERS_MOST];
     int count = 0;
-    for (holder *it; count < self->bounds->portion && (it = first_expired(self, kind, now_us / 1000)) != NULL;) {
-        gone[count++] = *it;
+    for (holder *it; (it = first_expired(self, kind, now_us / 1000)) != NULL; count++) {
+        gone[count] = *it;
         remove_holder(self, it);
     }
-    if (count > 0) send_to_the_end(self, gone, count, now_us);
+    int known = count < self->bounds->portion ? count : self->bounds->portion;
+    if (known > 0) send_to_the_end(self, gone, known, now_us);
     return count;
 }
 

@@ -75,7 +75,6 @@ typedef struct call_state {
     bool (*is_heard)(void *by, const char *channel);
     void *by;
     bool is_thorough; /* a release that leaves others behind takes out whoever of them has expired */
-    bool is_lazy;     /* an acquire that meets an exclusive holder does not look for who has expired */
     enum kind left;   /* what left last; 0: nobody knows */
     bool is_batch;
     char self[2 * MEMBER_SIZE]; /* the waiter that asks: it is told by the answer, and is not dead */
