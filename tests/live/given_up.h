@@ -49,7 +49,7 @@ static inline void loop_briefly(void)
 typedef struct crowd {
     stage *stage;
     long long connections;
-    long long sources; /* scripts that were called by source so far */
+    long long questions; /* scripts that were called by source so far */
 } crowd;
 
 static inline long long count_connections(stage *the)
@@ -63,7 +63,7 @@ static inline long long count_connections(stage *the)
 
 static inline crowd crowd_now(stage *the)
 {
-    return (crowd){the, count_connections(the), server_calls(the->server, "eval")};
+    return (crowd){the, count_connections(the), server_calls(the->server, "evalsha")};
 }
 
 static inline bool has_departed(void *arg)
@@ -81,17 +81,17 @@ static inline void await_departure(const crowd *before, int gone)
     eventually(has_departed, &self);
 }
 
-static inline bool has_called_by_source(void *arg)
+static inline bool has_asked_twice(void *arg)
 {
     const crowd *self = arg;
-    return server_calls(self->stage->server, "eval") > self->sources;
+    return server_calls(self->stage->server, "evalsha") > self->questions + 1;
 }
 
-/* The keeper's, which finds the script unknown. */
+/* The keeper's, which finds the script unknown, and asks again behind it. */
 static inline void await_cancel(const crowd *before)
 {
     crowd self = *before;
-    eventually(has_called_by_source, &self);
+    eventually(has_asked_twice, &self);
 }
 
 typedef struct undone {
