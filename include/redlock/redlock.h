@@ -60,6 +60,10 @@ extern "C" {
  *
  * The sign tells the kind: zero is done, a positive status is an ordinary "no", a negative one a
  * failure. Each line is (name, value, what redlock_strerror says).
+ *
+ * A key that holds no lock of this version is never changed: a sorted set that is none answers
+ * REDLOCK_ERR_LAYOUT, also one that an earlier version wrote, and every other type
+ * REDLOCK_ERR_WRONG_TYPE.
  */
 #define REDLOCK_STATUSES(X)                                                                        \
     X(OK, 0, "done")                                                                               \
@@ -157,7 +161,7 @@ typedef struct redlock_client_options {
     redlock_host host;          /* default REDLOCK_HOST_KEEPER */
     const char *name;           /* shown to people who look who holds a lock; default: none */
     const char *key_prefix;     /* default "redlock:"; no braces, no control characters */
-    const char *user;           /* ACL user; overrides the URI's */
+    const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md */
     const char *password;       /* overrides the URI's */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
@@ -325,22 +329,24 @@ REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
  * REDLOCK_OK, REDLOCK_LOST, REDLOCK_ERR_TTL, or why the server could not be asked. */
 REDLOCK_API redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms);
 
-/* Makes an exclusive hold a shared one, without letting go in between; readers that wait enter at once. Read the
- * fence again afterwards: it is a new one. Done already: REDLOCK_OK. REDLOCK_DEADLOCK when its owner has another
- * exclusive hold, REDLOCK_LOST, REDLOCK_ERR_ARGUMENT for a hold with permits, or why the server could not be asked:
- * then the hold counts as shared until an answer tells more, and the call may be repeated. */
+/* Makes an exclusive hold a shared one, without letting go in between; readers that wait enter at
+ * once. Read the fence again afterwards: it is a new one. Done already: REDLOCK_OK.
+ * REDLOCK_DEADLOCK when its owner has another exclusive hold, REDLOCK_LOST, REDLOCK_ERR_ARGUMENT
+ * for a hold with permits, or why the server could not be asked: then the hold counts as shared
+ * until an answer tells more, and the call may be repeated, or redlock_upgrade called instead. What
+ * was sent before is void as soon as the next one is answered. */
 REDLOCK_API redlock_status redlock_downgrade(redlock_lock *lock);
 
-/* Makes a shared hold an exclusive one, with a new fence, if it is the only hold: otherwise REDLOCK_DEADLOCK at once,
- * since two readers that both waited for the other to leave would wait for ever. Release and acquire exclusively
- * instead. The rest is as for redlock_downgrade. */
+/* Makes a shared hold an exclusive one, with a new fence, if it is the only hold: otherwise
+ * REDLOCK_DEADLOCK at once, since two readers that both waited for the other to leave would wait
+ * for ever. Release and acquire exclusively instead. The rest is as for redlock_downgrade. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_upgrade(redlock_lock *lock);
 
 /* The calling thread becomes the owner of a hold that another thread acquired: for handing work over. It matters
  * to reentrant holds, and to who is told REDLOCK_DEADLOCK. */
 REDLOCK_API void redlock_adopt(redlock_lock *lock);
 
-/* In which mode is it held now? */
+/* In which mode is it held now, surely? Shared while a conversion is of unknown outcome. */
 REDLOCK_API redlock_mode redlock_lock_mode(const redlock_lock *lock);
 
 /* Is the lock surely ours at this moment? One clock read; any thread; no I/O. */
@@ -350,7 +356,9 @@ REDLOCK_API bool redlock_is_held(const redlock_lock *lock);
 REDLOCK_API int64_t redlock_remaining_ms(const redlock_lock *lock);
 
 /* The fencing token: higher than that of every earlier holder of this name. Pass it to the resource
- * that the lock protects, which refuses a lower one than it has seen (Kleppmann 2016). */
+ * that the lock protects, which refuses a lower one than it has seen (Kleppmann 2016). Who enters
+ * beside others, a reader beside readers or an owner beside itself, has theirs. A conversion gives
+ * the hold a new one. */
 REDLOCK_API uint64_t redlock_fence(const redlock_lock *lock);
 
 /* The lock's name and, if length is not NULL, its length. Lives as long as the handle. */
@@ -512,7 +520,7 @@ REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
 /* A holder or a waiter, as the server has it now. */
 typedef struct redlock_party {
     redlock_mode mode;
-    uint32_t permits;    /* waiters: their limit; 0: none */
+    uint32_t permits;    /* waiters: their limit; 0: none, and always for holders */
     const char *owner;   /* an explicit owner, percent-encoded; "" for none */
     bool is_holder;      /* else it waits; waiters come in the order in which they are served */
     int64_t lease_ms;    /* holders: how long the server keeps it, unless renewed */
@@ -537,9 +545,12 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_inspect(redlock_client *cl
                                                               redlock_detail *detail);
 REDLOCK_API void redlock_inspection_free(redlock_inspection *inspection);
 
-/* Takes the lock from everyone who holds it, and gives it to the next waiter. For operators: those who held it learn of it from
- * their next renewal or release, and only fences keep them from the resource until then. *removed (may be NULL)
- * is how many held it. */
+/* Takes the lock from everyone who holds it, and gives it to the next waiter. For operators: those
+ * who held it learn of it from their next renewal or release, and only fences keep them from the
+ * resource until then. It is made for those that it found, and takes nothing from who comes later,
+ * also when it is repeated because an answer was lost. *removed (may be NULL) is how many held it;
+ * 0 also where the answer that told it was lost. REDLOCK_OK if nobody did. REDLOCK_ERR_TIMEOUT also
+ * when the lock changed hands between each look at it and its taking, for timeout_ms. */
 REDLOCK_API redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
                                                  size_t *removed, redlock_detail *detail);
 
@@ -567,7 +578,7 @@ typedef struct redlock_stats {
     uint64_t lost;
     uint64_t renewed;
     uint64_t renewal_retried;  /* renewals that got no good answer and were tried again */
-    uint64_t undone;           /* requests whose answer never came, undone in the background */
+    uint64_t undone;           /* requests whose answer never came, and which were undone */
     uint64_t commands;         /* commands sent, connection set-up included */
     uint64_t writes;           /* system calls that sent them */
     uint64_t rechecks;         /* commands of waiters while they waited */
