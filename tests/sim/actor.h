@@ -26,6 +26,7 @@ struct actor {
     redlock_canceller *canceller;
     loop loop;                 /* but for the host KEEPER */
     worker workers[JOBS_MOST]; /* one for each job */
+    int forces;                /* the lock that an operator takes from its holders */
     int at_work;               /* so many have a thread that has not ended */
     dice cancels;
     bool is_to_close; /* by the next callback */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/actor.h"
+#include "sim/grants.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/referee.h"
@@ -140,6 +141,26 @@ void actor_cancel(int number, uint64_t chance)
     if (self->canceller == NULL || self->is_done) return;
     self->cancels = (dice){chance};
     fiber_start(number, cancel_meanwhile, self);
+}
+
+/* ---- An operator's job ------------------------------------------------------------------------ */
+
+static void *force_meanwhile(void *of)
+{
+    const actor *self = of;
+    const char *name = grants_name(self->forces);
+    if (self->is_closing) return NULL;
+    redlock_status status = redlock_force_release(self->client, name, strlen(name), NULL, NULL);
+    trace("client %d: force release %d -> %s", self->number, self->forces, redlock_status_name(status));
+    return NULL;
+}
+
+void actor_force(int number, int name)
+{
+    actor *self = &actors[number];
+    if (self->client == NULL || self->is_closing || self->plan->is_left_out || system_is_exiled(number)) return;
+    self->forces = name;
+    fiber_start(number, force_meanwhile, self);
 }
 
 /* ---- The whole life --------------------------------------------------------------------------- */

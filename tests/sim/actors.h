@@ -17,6 +17,8 @@ int actors_first_pending(void);
 void actor_cancel(int client, uint64_t chance);
 /* Another thread closes the client while it is in use. */
 void actor_close(int client);
+/* An operator takes a lock from all who hold it. */
+void actor_force(int client, int name);
 /* The machine is gone; what runs on it goes on for itself, and is heard of no more. */
 void actor_crash(int client, uint64_t chance);
 

@@ -6,13 +6,16 @@
 #include <string.h>
 
 #include "keeper/keeper.h"
+#include "sim/ghosts.h"
 #include "sim/machine.h"
+#include "sim/stance.h"
 #include "sim/referee.h"
 #include "sim/system.h"
+#include "wire/bands.h"
 
-enum { HOLDERS_MOST = 16, GRANTS_MOST = 256, STRAYS_MOST = 64 };
+enum { HOLDERS_MOST = MEMBERS_MOST, GRANTS_MOST = 256, STRAYS_MOST = 64 };
 
-static const double shared_from = 2e13, waiters_from = 1e14;
+static const double shared_from = (double)SHARED_BAND, waiters_from = (double)READER_BAND;
 
 /* FNV-1a of a holder's id. */
 typedef uint64_t hold_mark;
@@ -30,7 +33,7 @@ static struct {
     int64_t free_us[NAMES_MOST];
     given given[GRANTS_MOST]; /* the latest ones */
     unsigned given_count;
-    bool had_stray, had_stray_conversion;
+    bool had_stray;
     hold_mark left[STRAYS_MOST]; /* behind, perhaps, by strays */
     unsigned left_count;
 } seen;
@@ -42,16 +45,15 @@ const char *grants_name(int name) { return names[name]; }
 
 void grants_begin(void) { memset(&seen, 0, sizeof seen); }
 bool grants_had_stray(void) { return seen.had_stray; }
-bool grants_had_stray_conversion(void) { return seen.had_stray_conversion; }
 
-static words key_of(int name) { return (words){keys[name], strlen(keys[name])}; }
+words grants_key(int name) { return (words){keys[name], strlen(keys[name])}; }
 
 static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
 
 int grants_name_of(words key)
 {
     for (int i = 0; i < NAMES_MOST; i++)
-        if (is_same(key, key_of(i))) return i;
+        if (is_same(key, grants_key(i))) return i;
     return -1;
 }
 
@@ -81,6 +83,9 @@ static hold_mark mark_of(const member *holder)
     return mark(id.at, id.length);
 }
 
+uint64_t grants_mark(words hold_id) { return mark(hold_id.at, hold_id.length); }
+words grants_hold_id(const member *at) { return hold_id_of(at); }
+
 /* The holder of either kind, live or not. */
 static const member *find_holder(const sorted_set *set, words id)
 {
@@ -97,6 +102,8 @@ static double end_ms(const member *holder)
     return holder->score >= shared_from ? holder->score - shared_from : holder->score;
 }
 
+int64_t grants_end_ms(const member *at) { return at->score < 1 || at->score >= waiters_from ? 0 : (int64_t)end_ms(at); }
+
 /* ---- Fences ----------------------------------------------------------------------------------- */
 
 static bool is_known(int name, hold_mark who)
@@ -106,13 +113,18 @@ static bool is_known(int name, hold_mark who)
     return false;
 }
 
-static void note_grant(int name, hold_mark who, uint64_t fence)
+static void note_mint(int name, uint64_t fence)
 {
     if (fence <= seen.highest[name])
         referee_break("lock %d was granted with fence %llu after fence %llu", name, (unsigned long long)fence,
                       (unsigned long long)seen.highest[name]);
     seen.highest[name] = fence;
-    seen.given[seen.given_count++ % GRANTS_MOST] = (given){who, fence};
+}
+
+static uint64_t fence_of(const sorted_set *set)
+{
+    double lowest = set == NULL ? 0 : sorted_member(set, 0)->score;
+    return lowest > (double)-FENCE_BAND ? 0 : (uint64_t)(-lowest - (double)FENCE_BAND);
 }
 
 /* A holder that was there already, with a fence that was not, has been granted it anew. */
@@ -120,19 +132,26 @@ static void look(int name, bool is_new_a_grant)
 {
     hold_mark now_known[HOLDERS_MOST];
     int count = 0;
-    const sorted_set *set = keyspace_find(node_data(), key_of(name));
-    uint64_t fence = set == NULL || sorted_member(set, 0)->score > 0 ? 0 : (uint64_t)-sorted_member(set, 0)->score;
-    for (int i = 0; set != NULL && i < set->count && count < HOLDERS_MOST; i++) {
+    const sorted_set *set = keyspace_find(node_data(), grants_key(name));
+    uint64_t fence = fence_of(set);
+    bool is_minted = fence != seen.fence[name];
+    if (is_new_a_grant && is_minted && fence > 0) note_mint(name, fence);
+    for (int i = 0; set != NULL && i < set->count; i++) {
         const member *at = sorted_member(set, i);
-        if (at->score < 1 || at->score >= shared_from) continue;
+        if (at->score < 1 || at->score >= waiters_from) continue;
         now_known[count] = mark_of(at);
-        bool is_new = fence != seen.fence[name] || !is_known(name, now_known[count]);
-        if (is_new_a_grant && is_new) note_grant(name, now_known[count], fence);
+        bool is_new = is_minted || !is_known(name, now_known[count]);
+        if (is_new_a_grant && is_new) seen.given[seen.given_count++ % GRANTS_MOST] = (given){now_known[count], fence};
         count++;
     }
     memcpy(seen.known[name], now_known, sizeof now_known[0] * (size_t)count);
     seen.known_count[name] = count;
     seen.fence[name] = fence;
+}
+
+void grants_fell(void)
+{
+    for (int i = 0; i < NAMES_MOST; i++) seen.highest[i] = fence_of(keyspace_find(node_data(), grants_key(i)));
 }
 
 void grants_look(words key)
@@ -151,7 +170,7 @@ void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as)
 {
     uint64_t fence = redlock_fence(lock);
     hold_mark who = mark(lock_hold_id(lock), lock->hold_id_length);
-    bool is_given = as == REDLOCK_SHARED && fence > 0;
+    bool is_given = as == REDLOCK_SHARED && fence > 0 && refereed->client_count > 4; /* more than are remembered */
     for (int i = 0; i < GRANTS_MOST && !is_given; i++)
         is_given = seen.given[i].who == who && seen.given[i].fence == fence;
     if (!is_given) referee_accuse(user, "has fence %llu, which it was not given", (unsigned long long)fence);
@@ -160,7 +179,7 @@ void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as)
 int64_t grants_end_us(int name, const redlock_lock *lock)
 {
     words id = {lock_hold_id(lock), lock->hold_id_length};
-    const member *holder = find_holder(keyspace_find(node_data(), key_of(name)), id);
+    const member *holder = find_holder(keyspace_find(node_data(), grants_key(name)), id);
     return holder == NULL ? 0 : now_us() + (int64_t)end_ms(holder) * 1000 - node_clock_us();
 }
 
@@ -179,7 +198,7 @@ static int64_t last_end_ms(const sorted_set *set)
 
 void grants_note_holders(int name)
 {
-    int64_t left_us = last_end_ms(keyspace_find(node_data(), key_of(name))) * 1000 - node_clock_us();
+    int64_t left_us = last_end_ms(keyspace_find(node_data(), grants_key(name))) * 1000 - node_clock_us();
     if (left_us > 0) seen.free_us[name] = now_us() + left_us + 1000;
     else if (seen.free_us[name] > now_us()) seen.free_us[name] = now_us(); /* released, or taken away */
 }
@@ -198,7 +217,12 @@ static void check_expiry(const plan *of, int name, const sorted_set *set)
             if (most_ms < 2 * ttl_ms + 10000) most_ms = 2 * ttl_ms + 10000;
         }
     }
-    int64_t left_ms = set->expires_ms - node_clock_us() / 1000;
+    int64_t now_ms = node_clock_us() / 1000, left_ms = set->expires_ms - now_ms;
+    for (int i = 0; i < set->count; i++) {
+        double score = sorted_member(set, i)->score;
+        bool is_buried = score > (double)-NOTE_BAND && score < 0;
+        if (is_buried && most_ms < (int64_t)-score - now_ms + 1000) most_ms = (int64_t)-score - now_ms + 1000;
+    }
     if (set->expires_ms == 0) referee_break("lock %d never expires", name);
     else if (left_ms > most_ms) referee_break("lock %d expires only in %lld ms", name, (long long)left_ms);
 }
@@ -206,9 +230,7 @@ static void check_expiry(const plan *of, int name, const sorted_set *set)
 void grants_note_stray(enum script_id id, words hold_id)
 {
     seen.had_stray = true;
-    seen.had_stray_conversion |= id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE;
-    bool may_leave = id == SCRIPT_ACQUIRE || id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE;
-    if (may_leave) seen.left[seen.left_count++ % STRAYS_MOST] = mark(hold_id.at, hold_id.length);
+    if (id == SCRIPT_ACQUIRE) seen.left[seen.left_count++ % STRAYS_MOST] = mark(hold_id.at, hold_id.length);
 }
 
 static bool was_left_by_a_stray(hold_mark who)
@@ -218,16 +240,25 @@ static bool was_left_by_a_stray(hold_mark who)
     return seen.left_count > STRAYS_MOST;
 }
 
+static words who_of(const member *at)
+{
+    return grants_field((words){at->bytes, at->length}, at->score >= waiters_from ? 5 : 2);
+}
+
 /* Behind "<host>:<process>:", where the machines number their processes from 100 on. */
+int grants_client(const member *at)
+{
+    words who = who_of(at);
+    const char *process = memchr(who.at, ':', who.length);
+    return process == NULL || ghosts_has(who) ? -1 : (int)strtol(process + 1, NULL, 10) - FIRST_PROCESS;
+}
+
 static bool may_be_left(const member *at, const bool may_leave[MACHINES_MOST])
 {
-    words whole = {at->bytes, at->length};
-    int at_hold_id = at->score >= waiters_from ? 3 : 1;
-    words hold_id = grants_field(whole, at_hold_id), who = grants_field(whole, at_hold_id + 1);
-    const char *process = memchr(who.at, ':', who.length);
-    long client = process == NULL ? -1 : strtol(process + 1, NULL, 10) - FIRST_PROCESS;
+    words hold_id = grants_field((words){at->bytes, at->length}, at->score >= waiters_from ? 4 : 1);
+    int client = grants_client(at);
     bool is_known = client >= 0 && client < MACHINES_MOST;
-    return (is_known && may_leave[client]) || was_left_by_a_stray(mark(hold_id.at, hold_id.length));
+    return ghosts_has(who_of(at)) || (is_known && may_leave[client]) || was_left_by_a_stray(grants_mark(hold_id));
 }
 
 static void check_members(int name, const sorted_set *set, const bool may_leave[MACHINES_MOST])
@@ -243,7 +274,7 @@ static void check_members(int name, const sorted_set *set, const bool may_leave[
 void grants_check_leftovers(const plan *of, const bool may_leave[MACHINES_MOST])
 {
     for (int name = 0; name < NAMES_MOST; name++) {
-        const sorted_set *set = keyspace_find(node_data(), key_of(name));
+        const sorted_set *set = keyspace_find(node_data(), grants_key(name));
         if (set == NULL) continue;
         check_expiry(of, name, set);
         check_members(name, set, may_leave);

@@ -10,22 +10,30 @@ void grants_begin(void);
 
 /* The key of a lock's name, as the library writes it, and the name. */
 const char *grants_name(int name);
+words grants_key(int name);
 /* -1 for the key of none. */
 int grants_name_of(words key);
 
-/* A field of a member, counted from 0: "<claim> <channel> <mode> <hold id> <who>" of a waiter, "<mode> <hold id> <who>"
- * of a holder. Empty if there is none. */
+/* A field of a member, counted from 0: "<claim> <channel> <mode> <owner> <hold id> <who>" of a waiter,
+ * "<owner> <hold id> <who>" of a holder. Empty if there is none. */
 words grants_field(words member, int number);
+
+/* Of a holder: the end of its lease in ms of the node's clock, 0 for what is none; its hold id; the client that wrote
+ * it, or -1. And a number for a hold id. */
+int64_t grants_end_ms(const member *at);
+words grants_hold_id(const member *at);
+int grants_client(const member *at);
+uint64_t grants_mark(words hold_id);
 
 /* After a script: every new exclusive holder has a fence above all before it. */
 void grants_look(words key);
 /* The data is another than before: what is there now is not new. */
 void grants_forget(void);
+/* The data is older and the clock behind: fences rise from the one that is there. */
+void grants_fell(void);
 /* A request was executed for whose answer nobody waits: it may leave this hold behind. */
 void grants_note_stray(enum script_id id, words hold_id);
 bool grants_had_stray(void);
-/* One that converts. */
-bool grants_had_stray_conversion(void);
 
 void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as);
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALL_WORDS = 16, NUMBER_SIZE = 32 };
+enum { CALL_WORDS = 2 * MEMBERS_MOST + 8, NUMBER_SIZE = 32 };
 
 static lua_State *state;
 static int compiled[SCRIPT_COUNT];
@@ -67,21 +67,31 @@ static bool is_word(words given, const char *word)
     return given.length == strlen(word) && memcmp(given.at, word, given.length) == 0;
 }
 
-/* PUBLISH, and PUBSUB NUMSUB of one channel. True if it was one of them. */
+/* As many subscribe to each of the channels. */
+static void count_subscribers(int argc, const words *argv)
+{
+    result.kind = OUTCOME_ARRAY;
+    result.count = 0;
+    result.scratch_used = 0;
+    for (int i = 2; i < argc; i++) {
+        char *at = result.scratch + result.scratch_used;
+        int length = snprintf(at, 12, "%d", (int)host->subscribers(argv[i]));
+        result.scratch_used += (size_t)length + 1;
+        result.items[result.count++] = argv[i];
+        result.items[result.count++] = (words){at, (size_t)length};
+    }
+}
+
+/* PUBLISH, and PUBSUB NUMSUB. True if it was one of them. */
 static bool run_messaging(int argc, const words *argv)
 {
     bool publishes = argc == 3 && is_word(argv[0], "PUBLISH");
-    bool counts = argc == 3 && is_word(argv[0], "PUBSUB") && is_word(argv[1], "NUMSUB");
+    bool counts = argc >= 2 && is_word(argv[0], "PUBSUB") && is_word(argv[1], "NUMSUB");
     if (publishes) {
         result.kind = OUTCOME_INTEGER;
         result.integer = host->publish(argv[1], argv[2]);
     } else if (counts) {
-        result.kind = OUTCOME_ARRAY;
-        result.count = 2;
-        result.items[0] = argv[2];
-        result.items[1].at = result.scratch;
-        result.items[1].length =
-            (size_t)snprintf(result.scratch, sizeof result.scratch, "%lld", (long long)host->subscribers(argv[2]));
+        count_subscribers(argc, argv);
     }
     return publishes || counts;
 }

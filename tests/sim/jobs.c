@@ -15,12 +15,9 @@ static void pause_for(int64_t span_us) { fiber_wait(now_us() + span_us, NULL); }
 
 static void convert(worker *self, redlock_lock *lock, redlock_mode to)
 {
-    /* Neither mode is sure while it changes, but the one that both include. */
-    referee_changes(self->user, REDLOCK_SHARED);
     redlock_status status = to == REDLOCK_SHARED ? redlock_downgrade(lock) : redlock_upgrade(lock);
     trace("client %d: convert -> %s", self->of->number, redlock_status_name(status));
     if (status == REDLOCK_OK && to == REDLOCK_EXCLUSIVE) {
-        referee_changes(self->user, REDLOCK_EXCLUSIVE);
         grants_check_fence(self->user, lock, REDLOCK_EXCLUSIVE);
     }
 }
@@ -33,8 +30,20 @@ static void lost(void *of, redlock_lock *lock)
     actor_close_inside(self->of);
 }
 
+/* To and fro, whatever came of the one before. */
+static void convert_in_a_row(worker *self, redlock_lock *lock, const job *what)
+{
+    redlock_mode to = what->midway == MIDWAY_DOWNGRADE ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
+    for (int i = 0; i < what->conversions && !self->of->is_closing; i++) {
+        if (i > 0) pause_for(what->hold_us / 16);
+        convert(self, lock, to);
+        to = to == REDLOCK_SHARED ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED;
+    }
+}
+
 static void set_options(redlock_options *out, worker *self, const job *what)
 {
+    static const char *const owners[OWNERS_MOST + 1] = {NULL, "one", "two", "three"};
     *out = (redlock_options){.struct_size = sizeof *out,
                              .mode = what->mode,
                              .on_lost = what->is_told ? lost : NULL,
@@ -47,6 +56,7 @@ static void set_options(redlock_options *out, worker *self, const job *what)
                              .max_hold_ms = what->max_hold_ms,
                              .auto_renew = what->auto_renew,
                              .reentrant = what->is_reentrant,
+                             .owner = owners[what->owner],
                              .canceller = what->is_async ? NULL : self->of->canceller};
 }
 
@@ -69,8 +79,8 @@ static void act_midway(worker *self, redlock_lock *lock, const job *what)
     case MIDWAY_NOTHING: return;
     case MIDWAY_EXTEND: (void)redlock_extend(lock, what->ttl_ms); return;
     case MIDWAY_ENTER: enter_again(self, lock, what); return;
-    case MIDWAY_DOWNGRADE: convert(self, lock, REDLOCK_SHARED); return;
-    case MIDWAY_UPGRADE: convert(self, lock, REDLOCK_EXCLUSIVE); return;
+    case MIDWAY_DOWNGRADE:
+    case MIDWAY_UPGRADE: convert_in_a_row(self, lock, what); return;
     }
 }
 

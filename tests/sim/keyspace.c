@@ -143,35 +143,90 @@ static bool read_integers(outcome *out, words a, int64_t *first, words b, int64_
 
 /* ---- Commands --------------------------------------------------------------------------------- */
 
+typedef struct conditions {
+    bool only_new, only_old, only_lower, only_higher, counts_changes;
+} conditions;
+
+/* Returns where the scores begin. */
+static int read_conditions(int argc, const words *argv, conditions *out)
+{
+    *out = (conditions){false};
+    int at = 2;
+    for (; at < argc; at++) {
+        if (is_word(argv[at], "NX")) out->only_new = true;
+        else if (is_word(argv[at], "XX")) out->only_old = true;
+        else if (is_word(argv[at], "LT")) out->only_lower = true;
+        else if (is_word(argv[at], "GT")) out->only_higher = true;
+        else if (is_word(argv[at], "CH")) out->counts_changes = true;
+        else break;
+    }
+    return at;
+}
+
+/* Why they cannot be given together, or NULL. */
+static const char *clash(const conditions *how)
+{
+    if (how->only_new && how->only_old) return "ERR XX and NX options at the same time are not compatible";
+    if (how->only_new + how->only_lower + how->only_higher > 1)
+        return "ERR GT, LT, and/or NX options at the same time are not compatible";
+    return NULL;
+}
+
+static bool moves(const conditions *how, double from, double to)
+{
+    if (how->only_new || (to <= from && to >= from)) return false;
+    return (!how->only_lower || to < from) && (!how->only_higher || to > from);
+}
+
+static bool are_scores(outcome *out, int count, const words *from)
+{
+    double score;
+    for (int i = 0; i < count; i += 2) {
+        if (read_score(from[i], &score)) continue;
+        say_error(out, "ERR value is not a valid float");
+        return false;
+    }
+    return true;
+}
+
+/* 1 if it was added, or moved and that counts; -1 when there is no room. */
+static int add_or_move(sorted_set *set, const conditions *how, words name, double score)
+{
+    int rank = sorted_rank(set, name);
+    if (rank < 0) return how->only_old ? 0 : set != NULL && sorted_add(set, name, score) ? 1 : -1;
+    if (!moves(how, sorted_member(set, rank)->score, score)) return 0;
+    sorted_move(set, rank, score);
+    return how->counts_changes;
+}
+
 static void zadd(keyspace *self, outcome *out, int argc, const words *argv)
 {
-    bool only_new = argc > 2 && is_word(argv[2], "NX");
-    int first = only_new ? 3 : 2;
+    conditions how;
     double score;
+    int first = read_conditions(argc, argv, &how);
     if (argc == first || (argc - first) % 2 != 0) {
         say_error(out, "ERR syntax error");
         return;
     }
-    for (int i = first; i < argc; i += 2) {
-        if (read_score(argv[i], &score)) continue;
-        say_error(out, "ERR value is not a valid float");
+    const char *refused = clash(&how);
+    if (refused != NULL) {
+        say_error(out, refused);
         return;
     }
+    if (!are_scores(out, argc - first, argv + first)) return;
     sorted_set *set = find(self, argv[1]);
-    if (set == NULL) set = create(self, argv[1]);
-    int64_t added = 0;
+    if (set == NULL && !how.only_old) set = create(self, argv[1]);
+    int64_t count = 0;
     for (int i = first; i < argc; i += 2) {
         (void)read_score(argv[i], &score);
-        int rank = sorted_rank(set, argv[i + 1]);
-        if (rank >= 0 && !only_new) sorted_move(set, rank, score);
-        if (rank >= 0) continue;
-        if (set == NULL || !sorted_add(set, argv[i + 1], score)) {
+        int done = add_or_move(set, &how, argv[i + 1], score);
+        if (done < 0) {
             say_error(out, "ERR the simulator's keyspace is full");
             return;
         }
-        added++;
+        count += done;
     }
-    say_integer(out, added);
+    say_integer(out, count);
 }
 
 static void zrem(keyspace *self, outcome *out, int argc, const words *argv)

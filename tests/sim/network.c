@@ -9,7 +9,7 @@
 #include "sim/node.h"
 #include "sim/trace.h"
 
-enum { REPEAT_MOST_US = 2000000 };
+enum { REPEAT_MOST_US = 2000000, TURNS = 16, LEARNS_LATE_US = 1000 };
 
 static network_terms terms;
 static cable *cables[CABLES_MOST];
@@ -47,10 +47,15 @@ void network_broke(int number) { break_until(number, now_us()); }
 int64_t network_broke_us(int number) { return broke_us[number]; }
 int64_t network_late_us(int number) { return late_us[number]; }
 
+static bool is_listening(const cable *one, int number)
+{
+    return one->machine == number && one->is_subscribed && !one->is_closed && !one->is_far;
+}
+
 bool network_is_subscribed(int number)
 {
     for (int i = 0; i < cable_count; i++)
-        if (cables[i]->machine == number && cables[i]->is_subscribed && !cables[i]->is_closed) return true;
+        if (is_listening(cables[i], number)) return true;
     return false;
 }
 
@@ -58,7 +63,8 @@ bool network_is_deceived(int number)
 {
     for (int i = 0; i < cable_count; i++) {
         const cable *one = cables[i];
-        if (one->machine == number && !one->is_closed && (one->is_cut || one->is_reset || one->is_ended)) return true;
+        bool deceives = one->is_cut || one->is_reset || one->is_ended || one->is_far;
+        if (one->machine == number && !one->is_closed && deceives) return true;
     }
     return false;
 }
@@ -110,28 +116,37 @@ static void arrive(cable *self, const char *bytes, size_t length)
     if (self->is_served && !self->loses_requests) node_receive(self, bytes, length);
 }
 
+/* From when on may the node read what arrives? */
+static int64_t opens_us(const cable *self)
+{
+    int64_t frozen_us = node_frozen_until_us();
+    return frozen_us > self->late_until_us ? frozen_us : self->late_until_us;
+}
+
 static void hold_up(cable *self, void *bytes, size_t length);
 
-/* What a frozen node has not read yet stays in order. */
+/* What a frozen node has not read yet stays in order, on one connection. */
 static void arrive_late(void *subject, void *bytes, size_t length)
 {
     cable *self = subject;
     self->held_up--;
-    if (node_frozen_until_us() > now_us()) hold_up(self, bytes, length);
+    if (opens_us(self) > now_us()) hold_up(self, bytes, length);
     else arrive(self, bytes, length);
 }
 
 static void hold_up(cable *self, void *bytes, size_t length)
 {
-    int64_t frozen_us = node_frozen_until_us();
-    self->held_up++;
-    event_at(frozen_us > now_us() ? frozen_us : now_us(), arrive_late, self, bytes, length);
+    if (self->held_up++ == 0) self->turn_us = dice_below(&machine_at(self->machine)->dice, TURNS);
+    int64_t at_us = opens_us(self) + self->turn_us;
+    event_at(at_us > now_us() ? at_us : now_us(), arrive_late, self, bytes, length);
 }
+
+void cable_hold_up(cable *self, const char *bytes, size_t length) { hold_up(self, copy(bytes, length), length); }
 
 static void arrive_at_node(void *subject, void *bytes, size_t length)
 {
     cable *self = subject;
-    if (node_frozen_until_us() > now_us() || self->held_up > 0) hold_up(self, bytes, length);
+    if (opens_us(self) > now_us() || self->held_up > 0) hold_up(self, bytes, length);
     else arrive(self, bytes, length);
 }
 
@@ -151,9 +166,17 @@ static void node_learns(void *subject, void *detail, size_t size)
     self->is_served = self->is_subscribed = false;
 }
 
-void cable_close(cable *self)
+/* What is under way arrives before the reset, and may be read before it; a proxy keeps what it has. */
+static bool loses_by_reset(const cable *self)
+{
+    if (self->late_until_us > 0) return self->is_kept_by_kernel;
+    return dice_below(&machine_at(self->machine)->dice, 2) == 0;
+}
+
+void cable_close(cable *self, bool is_abortive)
 {
     self->is_closed = true;
+    if (is_abortive) self->loses_requests |= loses_by_reset(self);
     network_broke(self->machine);
     /* An end that was cut off is not heard of: the node learns when the cut says. */
     if (!self->is_cut) event_at(arrival_us(self, &self->up_us), node_learns, self, NULL, 0);
@@ -168,7 +191,9 @@ static void connect_cable(void *subject, void *detail, size_t size)
     bool is_accepted = node_is_up();
     self->state = is_accepted ? CABLE_OPEN : CABLE_REFUSED;
     self->is_served = is_accepted;
+    self->is_far = is_accepted && node_leads_elsewhere(&machine_at(self->machine)->dice);
     network_moved(self->machine);
+    if (self->is_far) network_broke(self->machine);
     fibers_look(self->machine);
 }
 
@@ -279,4 +304,13 @@ void cable_cut(cable *self, const cut *how)
     network_broke(self->machine);
     tell_later(self, how->machine_learns_us, machine_learns_reset);
     tell_later(self, how->node_learns_us, node_learns);
+}
+
+void cable_put_off(cable *self, int64_t until_us, bool is_kept_by_kernel)
+{
+    self->is_cut = true;
+    self->is_kept_by_kernel = is_kept_by_kernel;
+    raise_to(&self->late_until_us, until_us);
+    network_broke(self->machine);
+    tell_later(self, until_us - now_us() + LEARNS_LATE_US, node_learns);
 }

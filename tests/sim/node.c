@@ -22,7 +22,17 @@ static struct {
     int64_t script_us; /* when the latest script was run */
     int64_t frozen_until_us, full_until_us, read_only_until_us, loading_until_us;
     int64_t troubled_until_us, refused_until_us;
+    int64_t matched_until_us;
+    bool runs_again;
 } node;
+
+/* The replica of a split address. */
+static struct {
+    keyspace data;
+    bool has_script[SCRIPT_COUNT];
+    int64_t split_until_us, lag_us, skew_us;
+    int64_t copied_us;
+} far;
 
 static resp answer;
 
@@ -34,13 +44,15 @@ void node_begin(int64_t clock_us, enum load_manner load, const node_witness *wit
     node.script_us = 0;
     node.is_up = true;
     node.frozen_until_us = node.full_until_us = node.read_only_until_us = node.loading_until_us = 0;
-    node.troubled_until_us = node.refused_until_us = 0;
+    node.troubled_until_us = node.refused_until_us = node.matched_until_us = 0;
+    far.split_until_us = 0;
     memset(node.has_script, 0, sizeof node.has_script);
     keyspace_empty(&node.data);
     keyspace_empty(&node.replica);
 }
 
 bool node_is_up(void) { return node.is_up; }
+bool node_runs_again(void) { return node.runs_again; }
 int64_t node_frozen_until_us(void) { return node.frozen_until_us; }
 int64_t node_clock_us(void) { return node.clock_us + now_us(); }
 int64_t node_troubled_until_us(void) { return node.is_up ? node.troubled_until_us : now_us(); }
@@ -61,12 +73,16 @@ static bool listens(const cable *self, words channel)
            memcmp(self->channel, channel.at, channel.length) == 0;
 }
 
-int64_t node_subscribers(words channel)
+static int64_t count_subscribers(words channel, bool is_far)
 {
     int64_t count = 0;
-    for (int i = 0; i < network_count(); i++) count += listens(network_cable(i), channel);
+    for (int i = 0; i < network_count(); i++)
+        count += network_cable(i)->is_far == is_far && listens(network_cable(i), channel);
     return count;
 }
+
+int64_t node_subscribers(words channel) { return count_subscribers(channel, false); }
+static int64_t far_subscribers(words channel) { return count_subscribers(channel, true); }
 
 static int64_t publish(words channel, words message)
 {
@@ -79,7 +95,16 @@ static int64_t publish(words channel, words message)
     int64_t receivers = node_subscribers(channel);
     trace("node: PUBLISH %.*s to %lld", (int)message.length, message.at, (long long)receivers);
     node.witness->told(message, receivers);
-    return receivers;
+    return receivers + (now_us() < node.matched_until_us);
+}
+
+/* What is refused there comes first in every script. */
+static int64_t publish_far(words channel, words message)
+{
+    (void)channel;
+    node.witness->told((words){"", 0}, 0);
+    trace("replica: PUBLISH %.*s", (int)message.length, message.at);
+    return 0;
 }
 
 /* ---- Commands --------------------------------------------------------------------------------- */
@@ -121,7 +146,8 @@ static void trace_script(const cable *from, enum script_id id, int argc, const w
     size_t at = 0;
     for (int i = 0; i < argc && at < sizeof text; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, " [%.*s]", (int)argv[i].length, argv[i].at);
-    trace("node: %d%s %s%s -> %s", from->machine, is_stray ? " (stray)" : "", scripts[id].name, text, answer_line());
+    trace("%s: %d%s %s%s -> %s", from->is_far ? "replica" : "node", from->machine, is_stray ? " (stray)" : "",
+          scripts[id].name, text, answer_line());
 }
 
 static long answered_code(void)
@@ -137,9 +163,47 @@ static void take_time(void)
     node.script_us = node_clock_us();
 }
 
+/* Those that were left out are empty. */
+static const words *pad(words out[CALL_MOST], int argc, const words *argv)
+{
+    for (int i = 0; i < CALL_MOST; i++) out[i] = i < argc ? argv[i] : (words){"", 0};
+    return out;
+}
+
+/* ---- The replica of a split address ---- */
+
+static bool is_split(void) { return now_us() < far.split_until_us; }
+
+bool node_leads_elsewhere(dice *chance) { return is_split() && dice_below(chance, 2) == 0; }
+
+/* It has what was written until `lag_us` ago: what was written then is known before the next write, or when it is
+ * asked. */
+static void replicate_late(void)
+{
+    if (!is_split() || now_us() - far.copied_us < far.lag_us) return;
+    far.copied_us = now_us();
+    far.data = node.data;
+}
+
+static void run_script_far(cable *from, int id, int argc, const words *argv)
+{
+    if (now_us() - node.script_us > far.lag_us) far.data = node.data;
+    far.data.time_us = node_clock_us() + far.skew_us;
+    script_host host = {
+        .data = &far.data, .is_read_only = true, .publish = publish_far, .subscribers = far_subscribers};
+    interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
+    if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4, false);
+    words padded[CALL_MOST];
+    node.witness->far((enum script_id)id, argv[3], pad(padded, argc - 4, argv + 4), answered_code());
+}
+
+/* ---- Scripts ---- */
+
 static void run_script(cable *from, int id, int argc, const words *argv, bool is_repeated)
 {
     bool is_stray = is_repeated || from->is_closed || from->is_cut;
+    node.runs_again = is_repeated;
+    replicate_late();
     take_time();
     node.witness->before(argv[3]);
     script_host host = {.data = node_data(),
@@ -149,17 +213,25 @@ static void run_script(cable *from, int id, int argc, const words *argv, bool is
                         .subscribers = node_subscribers};
     interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
     if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4, is_stray);
-    node.witness->after((enum script_id)id, argv[3], argv + 4, answered_code(), from, is_stray);
+    words padded[CALL_MOST];
+    node.witness->after((enum script_id)id, argv[3], pad(padded, argc - 4, argv + 4), answered_code(), from, is_stray);
+}
+
+static int script_of(int argc, const words *argv)
+{
+    if (argc < 4) return -1;
+    return is_word(argv[0], "EVALSHA") ? script_by_digest(argv[1]) : script_by_source(argv[1]);
 }
 
 static void evaluate(cable *from, int argc, const words *argv, bool is_repeated)
 {
-    bool by_digest = is_word(argv[0], "EVALSHA");
-    int id = argc < 4 ? -1 : by_digest ? script_by_digest(argv[1]) : script_by_source(argv[1]);
-    if (id >= 0 && !by_digest) node.has_script[id] = true;
-    if (id >= 0 && !node.has_script[id]) trace("node: %d %s, which is unknown", from->machine, scripts[id].name);
+    int id = script_of(argc, argv);
+    bool *has_script = from->is_far ? far.has_script : node.has_script;
+    if (id >= 0 && !is_word(argv[0], "EVALSHA")) has_script[id] = true;
+    if (id >= 0 && !has_script[id]) trace("node: %d %s, which is unknown", from->machine, scripts[id].name);
     if (id < 0) resp_add(&answer, "-ERR this is no script of ours\r\n");
-    else if (!node.has_script[id]) resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    else if (!has_script[id]) resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    else if (from->is_far) run_script_far(from, id, argc, argv);
     else run_script(from, id, argc, argv, is_repeated);
 }
 
@@ -192,7 +264,7 @@ static void subscribe(cable *from, words channel)
     network_moved(from->machine);
     resp_add(&answer, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%.*s\r\n:1\r\n", channel.length, (int)channel.length,
              channel.at);
-    trace("node: %d SUBSCRIBE %.*s", from->machine, (int)channel.length, channel.at);
+    trace("%s: %d SUBSCRIBE %.*s", from->is_far ? "replica" : "node", from->machine, (int)channel.length, channel.at);
 }
 
 static bool loads(int argc, const words *argv)
@@ -271,6 +343,17 @@ static void repeat(cable *from, const char *at, size_t length)
     event_at(now_us() + after_us, execute_again, from, memcpy(arena_take(length), at, length), length);
 }
 
+/* A script may be put off, with all that is behind it. */
+static bool is_put_off(cable *from, int argc, const words *argv)
+{
+    int id = evaluates(argv) && !from->is_far ? script_of(argc, argv) : -1;
+    int64_t until_us = id < 0 ? 0 : node.witness->puts_off((enum script_id)id, from);
+    if (until_us <= now_us()) return false;
+    trace("node: %d %s is put off until %lld", from->machine, scripts[id].name, (long long)until_us);
+    cable_put_off(from, until_us, false);
+    return true;
+}
+
 /* Executes the whole commands; returns what is left of the bytes. */
 static size_t execute_all(cable *from, const char *at, size_t length)
 {
@@ -278,6 +361,10 @@ static size_t execute_all(cable *from, const char *at, size_t length)
     int argc;
     const char *end = at + length, *next;
     while (from->is_served && (next = read_command(at, end, &argc, argv)) != NULL) {
+        if (is_put_off(from, argc, argv)) {
+            cable_hold_up(from, at, (size_t)(end - at));
+            return 0;
+        }
         execute(from, argc, argv);
         if (evaluates(argv) && answered_code() != INT_MIN) repeat(from, at, (size_t)(next - at));
         at = next;
@@ -350,3 +437,15 @@ void node_load(int64_t until_us)
     node.loading_until_us = until_us;
     be_troubled(until_us);
 }
+
+void node_split(int64_t until_us, int64_t lag_us, int64_t skew_us)
+{
+    far.split_until_us = until_us;
+    far.lag_us = lag_us;
+    far.skew_us = skew_us;
+    far.copied_us = now_us();
+    far.data = *node_data();
+    memset(far.has_script, 0, sizeof far.has_script);
+}
+
+void node_match_all(int64_t until_us) { node.matched_until_us = until_us; }

@@ -41,9 +41,11 @@ static int64_t wait(dice *chance)
 
 static enum midway midway(dice *chance, const plan *whole, const job *self)
 {
-    if (dice_below(chance, 5) != 0) return MIDWAY_NOTHING;
-    if (self->is_reentrant) return MIDWAY_ENTER;
-    if (dice_below(chance, 2) == 0 || whole->permits[self->name] > 0) return MIDWAY_EXTEND;
+    bool may_convert = whole->permits[self->name] == 0;
+    bool is_rich = whole->theme == THEME_CONVERSIONS && may_convert && dice_below(chance, 2) == 0;
+    if (!is_rich && dice_below(chance, 5) != 0) return MIDWAY_NOTHING;
+    if (!is_rich && self->is_reentrant && dice_below(chance, 2) == 0) return MIDWAY_ENTER;
+    if (!is_rich && (dice_below(chance, 2) == 0 || !may_convert)) return MIDWAY_EXTEND;
     return self->mode == REDLOCK_SHARED ? MIDWAY_UPGRADE : MIDWAY_DOWNGRADE;
 }
 
@@ -73,6 +75,16 @@ static void make_job(job *self, const plan *whole, dice *chance)
     if (dice_below(chance, 3) == 0) self->claim_ms = dice_spread(chance, least_ms, ttl_ms);
     if (dice_below(chance, 10) == 0) self->max_hold_ms = dice_between(chance, least_ms, 2 * ttl_ms + least_ms);
     self->midway = midway(chance, whole, self);
+    self->conversions = (int)dice_between(chance, 1, 3);
+}
+
+/* Two holds of one owner in one process may be one handle: they are kept apart. */
+static void make_owner(job *self, const plan *whole, const client_plan *of, int number, dice *chance)
+{
+    bool is_apart = !of->is_parallel || number < OWNERS_MOST;
+    if (whole->theme != THEME_OWNERS || !is_apart || dice_below(chance, 3) == 0) return;
+    self->is_reentrant = true;
+    self->owner = of->is_parallel ? 1 + number : (int)dice_between(chance, 1, 2);
 }
 
 /* Many at once that want one lock, on one connection. */
@@ -103,13 +115,17 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
         self->stall_permille = (int)dice_between(chance, 1, 60);
         self->stall_most_us = dice_spread(chance, 100, 200000);
     }
-    if (whole->client_count <= 4 && dice_below(chance, 12) == 0) {
+    bool is_crowd = dice_below(chance, whole->theme == THEME_CROWD ? 2 : 12) == 0;
+    if (whole->client_count <= 4 && is_crowd) {
         make_crowd(self, whole, chance);
         return;
     }
     self->is_parallel = dice_below(chance, 4) == 0;
     self->job_count = (int)dice_between(chance, 1, whole->client_count > 4 ? 2 : 4);
-    for (int i = 0; i < self->job_count; i++) make_job(&self->jobs[i], whole, chance);
+    for (int i = 0; i < self->job_count; i++) {
+        make_job(&self->jobs[i], whole, chance);
+        make_owner(&self->jobs[i], whole, self, i, chance);
+    }
 }
 
 /* Who turns what happens in the background? Drawn last, so that everything else is as it would be without it. */
@@ -134,25 +150,65 @@ static void stall_more(client_plan *self, dice *chance)
 
 /* ---- Faults ----------------------------------------------------------------------------------- */
 
+/* Nobody has to expect bytes that are older than two minutes. */
+enum { PUT_OFF_MOST_US = 110000000, GHOSTS_MOST = 16 };
+
+/* What strikes where the plan is rich. */
+static enum fault_kind themed(const plan *whole, dice *chance)
+{
+    static const enum fault_kind kinds[THEMES][3] = {[THEME_CONVERSIONS] = {FAULT_MUTE, FAULT_DEFER, FAULT_DEFER},
+                                                     [THEME_OWNERS] = {FAULT_STOP, FAULT_GHOSTS, FAULT_FORCE},
+                                                     [THEME_CROWD] = {FAULT_STOP, FAULT_STOP, FAULT_GHOSTS},
+                                                     [THEME_LATE] = {FAULT_LATE, FAULT_DEFER, FAULT_BUSY}};
+    return kinds[whole->theme][dice_below(chance, 3)];
+}
+
+static enum script_id script_asked(const plan *whole, dice *chance)
+{
+    static const enum script_id asked[] = {SCRIPT_ACQUIRE, SCRIPT_ACQUIRE, SCRIPT_RELEASE,  SCRIPT_RENEW,
+                                           SCRIPT_CANCEL,  SCRIPT_UPGRADE, SCRIPT_DOWNGRADE};
+    bool converts = whole->theme == THEME_CONVERSIONS && dice_below(chance, 3) != 0;
+    if (converts) return dice_below(chance, 2) == 0 ? SCRIPT_UPGRADE : SCRIPT_DOWNGRADE;
+    return asked[dice_below(chance, (int64_t)(sizeof asked / sizeof *asked))];
+}
+
+/* The times of those that need one of their own. */
+static void make_span(fault *self, dice *chance)
+{
+    switch (self->kind) {
+    /* Long enough for leases that are not renewed to end. */
+    case FAULT_FULL: self->span_us = dice_between(chance, 100000, 3000000); return;
+    case FAULT_BUSY: self->span_us = dice_spread(chance, 1000, 500000); return;
+    case FAULT_SPLIT: self->span_us = dice_between(chance, 100000, 3000000); return;
+    case FAULT_LATE:
+    case FAULT_DEFER: self->span_us = dice_spread(chance, 1000, PUT_OFF_MOST_US); return;
+    case FAULT_FAILOVER:
+        self->step_us = (dice_below(chance, 2) == 0 ? 1 : -1) * dice_spread(chance, 0, 2000000);
+        return;
+    default: return;
+    }
+}
+
 static void make_fault(fault *self, const plan *whole, dice *chance)
 {
     static const enum fault_kind kinds[] = {
-        FAULT_MUTE, FAULT_MUTE,      FAULT_CUT,           FAULT_CUT,      FAULT_CUT,    FAULT_CUT,
-        FAULT_STOP, FAULT_STOP,      FAULT_CRASH,         FAULT_CLOSE,    FAULT_CANCEL, FAULT_KILL,
-        FAULT_KILL, FAULT_RESTART,   FAULT_RESTART_EMPTY, FAULT_FAILOVER, FAULT_FLUSH,  FAULT_FULL,
-        FAULT_FULL, FAULT_READ_ONLY, FAULT_LOADING,       FAULT_FREEZE,   FAULT_STEP,   FAULT_STEP};
-    static const enum script_id scripts_asked[] = {SCRIPT_ACQUIRE, SCRIPT_RELEASE, SCRIPT_RENEW,
-                                                   SCRIPT_CANCEL,  SCRIPT_UPGRADE, SCRIPT_DOWNGRADE};
+        FAULT_MUTE,  FAULT_MUTE,    FAULT_CUT,     FAULT_CUT,    FAULT_CUT,           FAULT_CUT,       FAULT_STOP,
+        FAULT_STOP,  FAULT_CRASH,   FAULT_CLOSE,   FAULT_CANCEL, FAULT_KILL,          FAULT_KILL,      FAULT_FULL,
+        FAULT_FULL,  FAULT_RESTART, FAULT_FLUSH,   FAULT_STEP,   FAULT_RESTART_EMPTY, FAULT_FAILOVER,  FAULT_FREEZE,
+        FAULT_STEP,  FAULT_FORCE,   FAULT_LOADING, FAULT_BUSY,   FAULT_BUSY,          FAULT_READ_ONLY, FAULT_LATE,
+        FAULT_DEFER, FAULT_SPLIT,   FAULT_MATCH,   FAULT_GHOSTS};
+    bool is_themed = whole->theme != THEME_NONE && dice_below(chance, 2) == 0;
     *self = (fault){
-        .kind = kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
+        .kind = is_themed ? themed(whole, chance) : kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
         .client = (int)dice_below(chance, whole->client_count),
+        .name = dice_below(chance, 5) == 0 ? 1 : 0,
+        .count = (int)dice_spread(chance, 1, GHOSTS_MOST),
         .at_us = dice_spread(chance, 500, 2500000),
         .span_us = dice_spread(chance, 100, 2000000),
         .step_us = dice_below(chance, 3) == 0 ? dice_spread(chance, 1, 10000000) : -dice_between(chance, 1, 150000),
-        .script = scripts_asked[dice_below(chance, (int64_t)(sizeof scripts_asked / sizeof *scripts_asked))],
+        .script = script_asked(whole, chance),
         .chance = dice_roll(chance)};
-    /* Long enough for leases that are not renewed to end. */
-    if (self->kind == FAULT_FULL) self->span_us = dice_between(chance, 100000, 3000000);
+    make_span(self, chance);
 }
 
 bool plan_has(const plan *self, enum fault_kind kind)
@@ -178,8 +234,9 @@ static void make_faults(plan *self, dice *chance)
         if (plan_has(self, FAULT_STEP) && loses_data(self)) self->fault_count--;
     }
     /* Nor is it promised when the clock steps back further than the key lingers. */
-    for (int i = 0; i < self->client_count && plan_has(self, FAULT_STEP); i++)
-        if (self->clients[i].linger_ms < 1000) self->clients[i].linger_ms = 1000;
+    int64_t least_ms = plan_has(self, FAULT_FAILOVER) ? 3000 : plan_has(self, FAULT_STEP) ? 1000 : -1;
+    for (int i = 0; i < self->client_count; i++)
+        if (self->clients[i].linger_ms < least_ms) self->clients[i].linger_ms = least_ms;
 }
 
 /* ---- The whole -------------------------------------------------------------------------------- */
@@ -218,6 +275,7 @@ void plan_make(plan *self, uint64_t seed)
         if (dice_below(&chance, 4) == 0) self->permits[i] = (uint32_t)dice_between(&chance, 1, 3);
     }
     self->client_count = 2 + (int)dice_below(&chance, dice_below(&chance, 4) == 0 ? 7 : 3);
+    self->theme = dice_below(&chance, 2) == 0 ? (enum theme)dice_below(&chance, THEMES) : THEME_NONE;
     make_network(self, &chance);
     self->load = load_manner(self);
     for (int i = 0; i < self->client_count; i++) {
@@ -246,7 +304,9 @@ int64_t plan_healed_us(const plan *self)
     int64_t healed_us = self->network.troubled_until_us + self->network.spike_most_us;
     for (int i = 0; i < self->fault_count; i++) {
         const fault *one = &self->faults[i];
-        if (!one->is_left_out && healed_us < one->at_us + one->span_us) healed_us = one->at_us + one->span_us;
+        bool is_put_off = one->kind == FAULT_LATE || one->kind == FAULT_DEFER;
+        int64_t over_us = one->at_us + (is_put_off ? 0 : one->span_us);
+        if (!one->is_left_out && healed_us < over_us) healed_us = over_us;
     }
     return healed_us;
 }
@@ -257,13 +317,13 @@ static void print_job(const plan *whole, const job *self, int number)
 {
     static const char *const between[] = {"", ", extend", ", enter again", ", downgrade", ", upgrade"};
     printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, "
-           "max hold %lld ms%s%s%s, hold %lld us%s%s\n",
+           "max hold %lld ms%s%s%s, hold %lld us%s%s, owner %d\n",
            number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
            (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms,
            (long long)self->wait_ms, (long long)self->claim_ms, (long long)self->max_hold_ms,
            self->auto_renew ? ", renewed" : "", self->is_async ? ", async" : "",
            self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway],
-           self->is_returned_inside ? ", released by the completion" : "");
+           self->is_returned_inside ? ", released by the completion" : "", self->owner);
 }
 
 static void print_client(const plan *whole, int number)
@@ -295,7 +355,8 @@ void plan_print(const plan *self)
         const fault *one = &self->faults[i];
         if (one->is_left_out) continue;
         printf("  at %lld us for %lld us: %s%s (client %d, step %lld us)\n", (long long)one->at_us,
-               (long long)one->span_us, fault_name(one->kind), one->kind == FAULT_MUTE ? scripts[one->script].name : "",
-               one->client, (long long)one->step_us);
+               (long long)one->span_us, fault_name(one->kind),
+               one->kind == FAULT_MUTE || one->kind == FAULT_DEFER ? scripts[one->script].name : "", one->client,
+               (long long)one->step_us);
     }
 }

@@ -13,7 +13,7 @@
 #include "sim/network.h"
 #include "wire/script.h"
 
-enum { NAMES_MOST = 2, JOBS_MOST = 8, FAULTS_MOST = 8, USERS_MOST = MACHINES_MOST * JOBS_MOST };
+enum { NAMES_MOST = 2, JOBS_MOST = 8, FAULTS_MOST = 8, OWNERS_MOST = 3, USERS_MOST = MACHINES_MOST * JOBS_MOST };
 
 /* What is done in the middle of a hold. */
 enum midway { MIDWAY_NOTHING, MIDWAY_EXTEND, MIDWAY_ENTER, MIDWAY_DOWNGRADE, MIDWAY_UPGRADE };
@@ -27,6 +27,8 @@ typedef struct job {
     bool auto_renew, is_async, is_reentrant, is_told; /* of the loss: on_lost */
     int64_t hold_us;
     enum midway midway;
+    int conversions;         /* of DOWNGRADE and UPGRADE: so many in a row, to and fro */
+    int owner;               /* from 1 on: of several processes; 0: the thread */
     bool is_returned_inside; /* the completion itself submits the release */
 } job;
 
@@ -60,7 +62,14 @@ typedef struct client_plan {
     X(READ_ONLY, "read only")                                                                                          \
     X(LOADING, "loading")                                                                                              \
     X(FREEZE, "freeze")                                                                                                \
-    X(STEP, "clock step")
+    X(BUSY, "busy")                                                                                                    \
+    X(STEP, "clock step")                                                                                              \
+    X(LATE, "late bytes")                                                                                              \
+    X(DEFER, "put off ")                                                                                               \
+    X(SPLIT, "split address")                                                                                          \
+    X(MATCH, "pattern subscriber")                                                                                     \
+    X(GHOSTS, "dead waiters")                                                                                          \
+    X(FORCE, "force release")
 
 enum fault_kind {
 #define FAULT_ENUM(kind, text) FAULT_##kind,
@@ -69,13 +78,19 @@ enum fault_kind {
         FAULT_KINDS
 };
 
+/* What a plan is rich in, since chance alone seldom brings it together. */
+enum theme { THEME_NONE, THEME_CONVERSIONS, THEME_OWNERS, THEME_CROWD, THEME_LATE, THEMES };
+
 typedef struct fault {
     bool is_left_out;
     enum fault_kind kind;
-    int client; /* of CUT, MUTE, STOP, CRASH, CLOSE, CANCEL */
+    int client; /* of CUT, MUTE, STOP, CRASH, CLOSE, CANCEL, LATE, DEFER, FORCE */
+    int name;   /* of GHOSTS, FORCE */
+    int count;  /* of GHOSTS */
     int64_t at_us, span_us;
-    int64_t step_us;       /* of STEP */
-    enum script_id script; /* of MUTE: from at_us on, the next one of the client is carried out and not answered */
+    int64_t step_us;       /* of STEP; of a FAILOVER, by how much the new clock is ahead; of a SPLIT, the other's */
+    enum script_id script; /* of MUTE and DEFER: from at_us on, the next one of the client is carried out
+                              and not answered, or carried out span_us later */
     bool is_armed;
     uint64_t chance; /* seed of its details */
 } fault;
@@ -86,6 +101,7 @@ enum load_manner { LOAD_IS_TAKEN, LOAD_IS_REFUSED, LOAD_ENDS_THE_CONNECTION };
 typedef struct plan {
     uint64_t seed;
     bool is_calm; /* nothing goes wrong, and nothing is late */
+    enum theme theme;
     network_terms network;
     enum load_manner load;
     redlock_policy policy[NAMES_MOST];
@@ -107,7 +123,7 @@ static inline int number_of_user(int user) { return user % JOBS_MOST; }
 bool plan_has(const plan *self, enum fault_kind kind);
 /* Does nothing go wrong but that a client is closed, a wait is cancelled, or the scripts are forgotten? */
 bool plan_is_gentle(const plan *self);
-/* When the last fault is over. */
+/* When the last fault is over; but for what is put off, which nobody waits for. */
 int64_t plan_healed_us(const plan *self);
 void plan_print(const plan *self);
 

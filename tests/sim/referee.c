@@ -8,15 +8,18 @@
 
 #include "sim/grants.h"
 #include "sim/handover.h"
-#include "sim/standing.h"
+#include "sim/limits.h"
+#include "sim/orphans.h"
+#include "sim/stance.h"
 #include "sim/system.h"
 #include "sim/trace.h"
 #include "wire/answer.h"
 
 const plan *refereed;
 
-static standing users[USERS_MOST];
+static stance users[USERS_MOST];
 static int active[USERS_MOST], active_count;
+static bool may_leave_holds[MACHINES_MOST]; /* a client is gone, or is being closed */
 static char verdict[300];
 static int64_t broken_us; /* when leases were broken last */
 static long acquisitions;
@@ -29,6 +32,9 @@ void referee_begin(const plan *of)
     acquisitions = 0;
     active_count = 0;
     memset(users, 0, sizeof users);
+    memset(may_leave_holds, 0, sizeof may_leave_holds);
+    orphans_begin();
+    handover_begin();
     for (int user = 0; user < USERS_MOST; user++) {
         users[user].user = user;
         users[user].client = client_of_user(user);
@@ -68,10 +74,10 @@ void referee_accuse(int user, const char *format, ...)
     va_end(arguments);
 }
 
-/* ---- Standings -------------------------------------------------------------------------------- */
+/* ---- Stances -------------------------------------------------------------------------------- */
 
-int standings_active(void) { return active_count; }
-standing *standing_active(int number) { return &users[active[number]]; }
+int stances_active(void) { return active_count; }
+stance *stance_active(int number) { return &users[active[number]]; }
 
 static void activate(int user) { active[active_count++] = user; }
 
@@ -81,15 +87,16 @@ static void deactivate(int user)
         if (active[i] == user) active[i--] = active[--active_count];
 }
 
-int64_t standing_held_up_us(const standing *self)
+int64_t stance_held_up_us(const stance *self)
 {
     const machine *on = machine_at(self->client);
     return latest(on->stopped_until_us, on->stalled_until_us);
 }
 
-bool standing_is_void(const standing *self) { return self->entered_us <= broken_us; }
+bool stance_is_void(const stance *self) { return self->is_robbed || self->entered_us <= broken_us; }
+bool stance_may_leave(int client) { return may_leave_holds[client]; }
 
-bool standing_is_short(const job *what)
+bool stance_is_short(const job *what)
 {
     int64_t lease_ms = what->claim_ms > 0 && what->claim_ms < what->ttl_ms ? what->claim_ms : what->ttl_ms;
     return lease_ms * 1000 < 30 * network_delay_most_us() + 20000;
@@ -97,6 +104,7 @@ bool standing_is_short(const job *what)
 
 void referee_gone(int client)
 {
+    may_leave_holds[client] = true;
     for (int i = 0; i < JOBS_MOST; i++) {
         users[user_of(client, i)].is_gone = true;
         deactivate(user_of(client, i));
@@ -107,11 +115,14 @@ void referee_excuses(int user) { users[user].is_excused = true; }
 
 void referee_closes(int client)
 {
+    may_leave_holds[client] = true;
     for (int i = 0; i < JOBS_MOST; i++)
         users[user_of(client, i)].is_excused = users[user_of(client, i)].is_closed = true;
 }
 
 void referee_data_changed(void) { grants_forget(); }
+
+void referee_clock_fell(void) { grants_fell(); }
 void referee_leases_broken(void) { broken_us = now_us(); }
 
 /* ---- What the node was asked ------------------------------------------------------------------ */
@@ -127,11 +138,11 @@ static uint64_t number_of(words hold_id)
 }
 
 /* Who of the client's users asked? Of several blocking ones it cannot be told. */
-static standing *asker(int client, words waiter)
+static stance *asker(int client, words holder)
 {
-    uint64_t number = number_of(grants_field(waiter, 3));
+    uint64_t number = number_of(grants_field(holder, 1));
     for (int i = 0; i < active_count; i++) {
-        standing *self = &users[active[i]];
+        stance *self = &users[active[i]];
         if (self->client != client || !self->is_waiting) continue;
         bool is_alone = self->operation == NULL && !refereed->clients[client].is_parallel;
         if (is_alone || (self->operation != NULL && *self->operation == number)) return self;
@@ -139,17 +150,25 @@ static standing *asker(int client, words waiter)
     return NULL;
 }
 
-static void note_asking(standing *self, words waiter, const cable *queued_on)
+/* What was told on this connection before was read before it asks there again. */
+static void judge_arrival(const stance *self, words told, const cable *from)
+{
+    bool was_told = self->queued_on == from && self->arrival_us > 0;
+    if (was_told && told.length == 0)
+        referee_accuse(self->user, "asks for %d again without its arrival", self->what->name);
+}
+
+static void note_asking(stance *self, words inbox, const cable *queued_on)
 {
     self->queued_on = queued_on;
-    words channel = grants_field(waiter, 1);
+    words channel = grants_field(inbox, 1);
     if (channel.length > CHANNEL_MOST) channel.length = 0;
     memcpy(self->channel_bytes, channel.at, channel.length);
     self->channel = (words){self->channel_bytes, channel.length};
     self->asked_us = now_us();
 }
 
-static void note_asked_for(standing *self, words holder)
+static void note_asked_for(stance *self, words holder)
 {
     if (holder.length > sizeof self->asked_for_bytes) holder.length = 0;
     memcpy(self->asked_for_bytes, holder.at, holder.length);
@@ -158,88 +177,130 @@ static void note_asked_for(standing *self, words holder)
 
 static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
 
-/* Who waits, and has it already? Whoever got it by an answer that nobody waits for cannot know. */
+/* Who waits, and has it already? Whoever got it by an answer that nobody waits for cannot know. It has had its turn. */
+static void note_grant(stance *self, words stray)
+{
+    bool has_it = self->asked_for.length > 0 && handover_holds(self->asked_for);
+    if (!has_it) {
+        self->granted_us = 0;
+        return;
+    }
+    self->arrival_us = 0;
+    if (self->granted_us == 0) self->granted_us = is_same(self->asked_for, stray) ? SIM_NEVER : now_us();
+}
+
 static void note_grants(int name, words stray)
 {
     for (int i = 0; i < active_count; i++) {
-        standing *self = &users[active[i]];
-        if (!self->is_waiting || self->what->name != name) continue;
-        if (self->asked_for.length == 0 || !handover_holds(self->asked_for)) self->granted_us = 0;
-        else if (self->granted_us == 0) self->granted_us = is_same(self->asked_for, stray) ? SIM_NEVER : now_us();
+        stance *self = &users[active[i]];
+        if (self->is_waiting && self->what->name == name) note_grant(self, stray);
     }
-}
-
-/* A conversion that nobody waits for any more, and of which nobody has a doubt, misleads its holder. */
-static void note_denial_of(standing *self)
-{
-    self->denied_us = now_us();
-    if (grants_had_stray_conversion()) return;
-    if (grants_end_us(self->what->name, self->lock) > now_us()) self->misled_until_us = standing_valid_until_us(self);
 }
 
 /* A renewal was told that there is no such holder. */
 static void note_denial(words holder)
 {
     for (int i = 0; i < active_count; i++) {
-        standing *self = &users[active[i]];
-        if (self->denied_us == 0 && standing_is_holder(self, holder)) note_denial_of(self);
+        stance *self = &users[active[i]];
+        if (self->denied_us == 0 && stance_is_holder(self, holder)) self->denied_us = now_us();
+    }
+}
+
+/* It asks at least once in its claim; those that allow for no round trip aside. */
+void referee_dropped(int name, words hold_id)
+{
+    for (int i = 0; i < active_count; i++) {
+        const stance *self = &users[active[i]];
+        bool is_it = self->is_waiting && self->what->name == name && self->asked_for.length > 0 &&
+                     is_same(grants_field(self->asked_for, 1), hold_id);
+        if (is_it) waiting_judge_dropped(self);
     }
 }
 
 static void note_question(const words *argv, long code, const cable *from)
 {
-    standing *self = asker(from->machine, argv[4]);
+    stance *self = asker(from->machine, argv[0]);
     if (self == NULL) return;
-    note_asking(self, argv[4], code == ACQUIRE_QUEUED ? from : NULL);
+    judge_arrival(self, argv[6], from);
+    if (code == ACQUIRE_QUEUED && self->arrival_us == 0) self->arrival_us = node_clock_us();
+    note_asking(self, argv[5], code == ACQUIRE_QUEUED ? from : NULL);
     note_asked_for(self, argv[0]);
+}
+
+/* Those who held it, and those who may have had it without having heard of it, do not have it any more. */
+static void note_force(int name)
+{
+    for (int i = 0; i < USERS_MOST; i++) {
+        stance *self = &users[i];
+        if (self->what->name != name) continue;
+        bool has_it = self->lock != NULL && grants_end_us(name, self->lock) > now_us();
+        self->is_robbed |= self->is_waiting || !has_it;
+    }
+}
+
+/* What a replica says is old; that a holder is not there it cannot know. */
+void referee_look_far(enum script_id id, words key, const words *argv, long code)
+{
+    if (id != SCRIPT_RENEW || code != RENEW_ABSENT || broken_us >= 0) return;
+    for (int i = 0; i < active_count; i++) {
+        const stance *self = &users[active[i]];
+        bool asks = self->what->name == grants_name_of(key) && stance_is_holder(self, argv[0]);
+        if (asks && grants_end_us(self->what->name, self->lock) > now_us())
+            referee_accuse(self->user, "was told by a replica that it has lost %d", self->what->name);
+    }
 }
 
 void referee_look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
 {
     grants_look(key);
-    handover_after(id, key, argv, code, is_stray);
+    handover_after(id, key, argv, code, from, is_stray);
     if (is_stray) grants_note_stray(id, grants_field(argv[0], 1));
-    else if (id == SCRIPT_ACQUIRE && argv[4].length > 0) note_question(argv, code, from);
+    else if (id == SCRIPT_ACQUIRE && argv[5].length > 0) note_question(argv, code, from);
     else if (id == SCRIPT_RENEW && code == RENEW_ABSENT) note_denial(argv[0]);
+    if (id == SCRIPT_ACQUIRE && node_runs_again()) orphans_excuse(grants_field(argv[0], 1));
+    if (id == SCRIPT_FORCE && argv[4].length > 1 && code > 0 && code != FORCE_STALE) note_force(grants_name_of(key));
     note_grants(grants_name_of(key), is_stray ? argv[0] : (words){"", 0});
 }
 
 /* ---- What the calls answer -------------------------------------------------------------------- */
 
-static void judge_duration(const standing *self, const char *what, int64_t most_us)
+static void judge_duration(const stance *self, const char *what, int64_t most_us)
 {
     int64_t took_us = now_us() - self->began_us;
-    bool was_held_up = standing_held_up_us(self) >= self->began_us;
+    bool was_held_up = stance_held_up_us(self) >= self->began_us;
     if (!was_held_up && took_us > most_us + most_us / 100 + OVERSHOOT_US)
         referee_accuse(self->user, "%s took %lld us, and may take %lld", what, (long long)took_us, (long long)most_us);
 }
 
 void referee_waits(int user, const redlock_operation *operation)
 {
-    standing *self = &users[user];
+    stance *self = &users[user];
     self->operation = operation;
     self->is_waiting = true;
+    self->is_robbed = false;
     self->entered_us = self->began_us = now_us();
     if (!self->is_gone) activate(user);
 }
 
 /* Do renewals of short leases go over the connection of this user's requests? They are impatient, and close it. */
-static bool is_beside_the_impatient(const standing *self)
+static bool is_beside_the_impatient(const stance *self)
 {
     const client_plan *of = &refereed->clients[self->client];
-    if (!self->what->is_async) return self->what->auto_renew && standing_is_short(self->what);
+    if (!self->what->is_async) return self->what->auto_renew && stance_is_short(self->what);
     for (int i = 0; i < of->job_count; i++)
-        if (of->jobs[i].auto_renew && standing_is_short(&of->jobs[i])) return true;
+        if (of->jobs[i].auto_renew && stance_is_short(&of->jobs[i])) return true;
     return false;
 }
 
-static bool is_explained(const standing *self, redlock_status status)
+static bool is_explained(const stance *self, redlock_status status)
 {
     int64_t wait_ms = self->what->wait_ms;
     bool is_calm = refereed->is_calm && !is_beside_the_impatient(self);
     switch (status) {
     case REDLOCK_OK: return true;
     case REDLOCK_BUSY: return wait_ms == 0;
+    case REDLOCK_ERR_QUEUE_FULL: return limits.queue < MEMBERS_MOST && wait_ms != 0;
+    case REDLOCK_DEADLOCK: return self->what->owner > 0;
     case REDLOCK_TIMED_OUT: return wait_ms > 0;
     case REDLOCK_CANCELLED:
     case REDLOCK_ERR_CLOSED: return self->is_excused;
@@ -252,14 +313,14 @@ static bool is_explained(const standing *self, redlock_status status)
 
 /* Once nobody calls redlock_process any more, what is pending completes in redlock_close, which waits for the calls
  * that are under way before that; and for what it releases, before it delivers. */
-static int64_t delivery_us(const standing *self)
+static int64_t delivery_us(const stance *self)
 {
     const client_plan *of = &refereed->clients[self->client];
     bool is_by_close = self->is_closed && self->what->is_async && of->host != REDLOCK_HOST_KEEPER;
     return is_by_close ? 2 * of->timeout_ms * 1000 : 0;
 }
 
-static void judge_acquisition(const standing *self, redlock_status status)
+static void judge_acquisition(const stance *self, redlock_status status)
 {
     if (!is_explained(self, status)) referee_accuse(self->user, "acquire answered %s", redlock_status_name(status));
     /* The first question has the time of a try, whatever the wait. */
@@ -272,7 +333,7 @@ static void judge_acquisition(const standing *self, redlock_status status)
 
 void referee_acquired(int user, redlock_status status, redlock_lock *lock)
 {
-    standing *self = &users[user];
+    stance *self = &users[user];
     trace("client %d, job %d: acquire %d -> %s", self->client, number_of_user(user), self->what->name,
           redlock_status_name(status));
     self->is_waiting = false;
@@ -285,10 +346,9 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock)
     acquisitions++;
     self->lock = lock;
     self->acquired_us = now_us();
-    self->mode = self->what->mode;
-    grants_check_fence(user, lock, self->mode);
-    bool was_held_up = standing_held_up_us(self) >= self->began_us;
-    self->did_believe = standing_believes(self);
+    grants_check_fence(user, lock, self->what->mode);
+    bool was_held_up = stance_held_up_us(self) >= self->began_us;
+    self->did_believe = stance_believes(self);
     /* The completion itself may have closed the client. */
     bool was_given_up = self->is_closed && refereed->clients[self->client].closes_inside;
     if (!self->did_believe && !was_held_up && !was_given_up) referee_accuse(user, "acquired a lease that is over");
@@ -296,18 +356,16 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock)
 
 void referee_lost(int user)
 {
-    standing *self = &users[user];
+    stance *self = &users[user];
     trace("client %d, job %d: lost", self->client, number_of_user(user));
     if (self->was_told) referee_accuse(user, "was told twice that it has lost %d", self->what->name);
     if (self->is_over) referee_accuse(user, "was told that it has lost %d, which it had released", self->what->name);
-    if (standing_believes(self)) referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
+    if (stance_believes(self)) referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
     belief_judge_told(self);
     self->was_told = true;
 }
 
-void referee_changes(int user, redlock_mode as) { users[user].mode = as; }
-
-static int64_t validity_ends_us(const standing *self)
+static int64_t validity_ends_us(const stance *self)
 {
     if (self->is_gone) return 0;
     system_observe(self->client);
@@ -318,7 +376,7 @@ static int64_t validity_ends_us(const standing *self)
 
 void referee_releases(int user)
 {
-    standing *self = &users[user];
+    stance *self = &users[user];
     self->valid_until_us = validity_ends_us(self);
     self->lock = NULL;
     self->began_us = now_us();
@@ -327,22 +385,19 @@ void referee_releases(int user)
 
 void referee_released(int user, redlock_status status)
 {
-    standing *self = &users[user];
+    stance *self = &users[user];
     self->is_over = true;
     bool was_valid_after = now_us() < self->valid_until_us;
     trace("client %d, job %d: release -> %s", self->client, number_of_user(user), redlock_status_name(status));
     if (self->is_gone || self->is_excused) return;
-    /* A conversion that was given up may still be executed, after a renewal told of the holder as it was. */
-    bool converts = self->what->midway > MIDWAY_ENTER, may_be_late = converts && grants_had_stray_conversion();
-    if (status == REDLOCK_LOST && was_valid_after && !standing_is_void(self) && !may_be_late)
+    if (status == REDLOCK_LOST && was_valid_after && !stance_is_void(self))
         referee_accuse(user, "release answered LOST within the lease");
     bool is_known = status == REDLOCK_OK || status == REDLOCK_LOST || status == REDLOCK_ERR_CONNECT ||
                     status == REDLOCK_ERR_TIMEOUT || status == REDLOCK_ERR_UNAVAILABLE;
     bool may_fail = !refereed->is_calm || is_beside_the_impatient(self);
     if (!is_known || (status < 0 && !may_fail))
         referee_accuse(user, "release answered %s", redlock_status_name(status));
-    /* After a conversion of unknown outcome it asks for the holder of either kind. */
-    judge_duration(self, "release", (converts ? 2 : 1) * refereed->clients[self->client].timeout_ms * 1000);
+    judge_duration(self, "release", refereed->clients[self->client].timeout_ms * 1000);
 }
 
 /* ---- Every instant ---------------------------------------------------------------------------- */
@@ -354,6 +409,8 @@ void referee_look(void)
         grants_note_holders(name);
         belief_judge(name);
         waiting_judge(name);
+        orphans_judge(name);
+        handover_judge_more(name);
     }
     for (int i = 0; i < active_count; i++) {
         waiting_judge_asking(&users[active[i]]);
@@ -368,9 +425,10 @@ void referee_look(void)
  */
 void referee_closed(int client)
 {
+    may_leave_holds[client] = true;
     if (!plan_is_gentle(refereed) || grants_had_stray()) return;
     for (int i = 0; i < active_count; i++) {
-        const standing *self = &users[active[i]];
+        const stance *self = &users[active[i]];
         bool is_lost = self->lost_us != 0 || self->was_told; /* it may be on_lost that closed the client */
         if (self->client != client || self->lock == NULL || is_lost) continue;
         if (grants_end_us(self->what->name, self->lock) > now_us())
@@ -380,11 +438,10 @@ void referee_closed(int client)
 
 void referee_end(void)
 {
-    bool may_leave[MACHINES_MOST] = {false};
     bool is_gentle = plan_is_gentle(refereed); /* then whoever closes or gives up leaves nothing, either */
     for (int i = 0; i < USERS_MOST; i++) {
         bool was_restored = broken_us >= 0; /* what was gone may have come back */
-        may_leave[users[i].client] |= was_restored || users[i].is_gone || (users[i].is_excused && !is_gentle);
+        may_leave_holds[users[i].client] |= was_restored || users[i].is_gone || (users[i].is_excused && !is_gentle);
     }
-    grants_check_leftovers(refereed, may_leave);
+    grants_check_leftovers(refereed, may_leave_holds);
 }

@@ -8,6 +8,7 @@
  *                none believes it; who is to be told of a loss is, once, and at once
  *   fences       each exclusive grant on the node has a higher fence than all before it, whatever was lost, so that a
  *                resource that checks them refuses every older holder; and the holder's fence is the one of its grant
+ *   owing        a lock that nobody has is free within a bound (see orphans.h)
  *   waiting      a lock that nobody holds is taken by a live waiter within a bound; who subscribes anew asks anew;
  *                and whoever was granted hears of it
  *   handover     see handover.h
@@ -34,8 +35,7 @@ void referee_accuse(int user, const char *format, ...) __attribute__((format(pri
  */
 void referee_waits(int user, const redlock_operation *operation);
 void referee_acquired(int user, redlock_status status, redlock_lock *lock);
-/* What the hold counts as from now on, and that it ends. */
-void referee_changes(int user, redlock_mode as);
+/* The hold ends. */
 void referee_releases(int user);
 void referee_released(int user, redlock_status status);
 /* It was disturbed on purpose: its next status proves nothing. */
@@ -53,8 +53,14 @@ void referee_gone(int client);
 void referee_data_changed(void);
 /* It lost acknowledged writes, or ended leases early. */
 void referee_leases_broken(void);
+/* Leases, and fences, are those of a clock that is behind. */
+void referee_clock_fell(void);
 /* See node_witness. */
+void referee_look_far(enum script_id id, words key, const words *argv, long code);
 void referee_look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray);
+
+/* A waiter was taken for frozen: does it ask as often as it has to? */
+void referee_dropped(int name, words hold_id);
 
 void referee_look(void);
 /* Everybody has left, and all that was sent has arrived. */

@@ -7,10 +7,12 @@
 
 #include "sim/actors.h"
 #include "sim/events.h"
+#include "sim/ghosts.h"
 #include "sim/handover.h"
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/node.h"
+#include "sim/orphans.h"
 #include "sim/referee.h"
 #include "sim/system.h"
 #include "sim/trace.h"
@@ -21,6 +23,7 @@ static const int64_t end_us = INT64_C(600) * 1000000;
 
 static plan *the_plan;
 static tally counted;
+static bool is_clock_behind; /* a replica's, whose data was older */
 
 tally schedule_tally(void)
 {
@@ -43,6 +46,31 @@ static void cut_some(const fault *one)
     }
 }
 
+/* What a client has sent on connections that it goes on to give up. The inboxes are cut as ever. */
+static void put_off_some(const fault *one)
+{
+    dice details = {one->chance};
+    for (int i = 0; i < network_count(); i++) {
+        cable *each = network_cable(i);
+        if (each->machine != one->client || each->is_cut || !each->is_served || dice_below(&details, 4) == 0) continue;
+        cut as_ever = {.machine_learns_us = SIM_NEVER, .node_learns_us = dice_spread(&details, 0, 2000000)};
+        if (each->is_subscribed) cable_cut(each, &as_ever);
+        else cable_put_off(each, now_us() + one->span_us, dice_below(&details, 2) == 0);
+    }
+}
+
+/* The script has arrived, and nothing came of it yet. */
+static int64_t puts_off(enum script_id id, const cable *from)
+{
+    for (int i = 0; i < the_plan->fault_count; i++) {
+        fault *one = &the_plan->faults[i];
+        if (!one->is_armed || one->kind != FAULT_DEFER || one->client != from->machine || one->script != id) continue;
+        one->is_armed = false;
+        return now_us() + one->span_us;
+    }
+    return 0;
+}
+
 /* The script has run, and its answer is not sent yet. */
 static void lose_answer(fault *armed, cable *from)
 {
@@ -59,7 +87,8 @@ static void look_after(enum script_id id, words key, const words *argv, long cod
     referee_look_after(id, key, argv, code, from, is_stray);
     for (int i = 0; i < the_plan->fault_count; i++) {
         fault *one = &the_plan->faults[i];
-        if (one->is_armed && one->client == from->machine && one->script == id && !is_stray) lose_answer(one, from);
+        bool strikes = one->is_armed && one->kind == FAULT_MUTE && one->client == from->machine && one->script == id;
+        if (strikes && !is_stray) lose_answer(one, from);
     }
 }
 
@@ -83,7 +112,13 @@ static void come_up(void *subject, void *detail, size_t size)
                  : one->kind == FAULT_FAILOVER    ? RETURN_STALE
                                                   : RETURN_WITH_DATA);
     referee_data_changed();
-    if (one->kind != FAULT_RESTART) referee_leases_broken();
+    if (one->kind == FAULT_FAILOVER) node_step_clock(one->step_us);
+    if (one->kind == FAULT_FAILOVER && one->step_us < 0) is_clock_behind = true;
+    if (is_clock_behind) referee_clock_fell();
+    if (one->kind != FAULT_RESTART) {
+        referee_leases_broken();
+        orphans_excuse_all();
+    }
 }
 
 static void go_down(fault *one)
@@ -112,6 +147,33 @@ static void stop_machine(const fault *one)
     on->stopped_until_us = now_us() + one->span_us;
 }
 
+/* Those that led to the replica find their primary from then on. */
+static void mend_split(void *subject, void *detail, size_t size)
+{
+    (void)subject;
+    (void)detail;
+    (void)size;
+    for (int i = 0; i < network_count(); i++)
+        if (network_cable(i)->is_far && network_cable(i)->is_served) cable_kill(network_cable(i));
+}
+
+/* Some connections are closed, so that there are new ones. */
+static void split_address(const fault *one)
+{
+    dice details = {one->chance};
+    int64_t skew_us = dice_between(&details, -200000, 200000);
+    node_split(now_us() + one->span_us, dice_spread(&details, 0, 100000), skew_us);
+    for (int i = 0; i < network_count(); i++)
+        if (network_cable(i)->is_served && dice_below(&details, 2) == 0) cable_kill(network_cable(i));
+    event_at(now_us() + one->span_us, mend_split, NULL, NULL, 0);
+}
+
+static void haunt(const fault *one)
+{
+    dice details = {one->chance};
+    if (node_is_up()) ghosts_join(the_plan, one->name, one->count, &details);
+}
+
 static void strike(void *subject, void *detail, size_t size)
 {
     (void)detail;
@@ -122,7 +184,13 @@ static void strike(void *subject, void *detail, size_t size)
     trace("fault: %s (client %d)", fault_name(one->kind), one->client);
     switch (one->kind) {
     case FAULT_CUT: cut_some(one); return;
+    case FAULT_DEFER:
     case FAULT_MUTE: one->is_armed = true; return;
+    case FAULT_LATE: put_off_some(one); return;
+    case FAULT_SPLIT: split_address(one); return;
+    case FAULT_MATCH: node_match_all(until_us); return;
+    case FAULT_GHOSTS: haunt(one); return;
+    case FAULT_FORCE: actor_force(one->client, one->name); return;
     case FAULT_STOP: stop_machine(one); return;
     case FAULT_CRASH: actor_crash(one->client, one->chance); return;
     case FAULT_CLOSE: actor_close(one->client); return;
@@ -135,6 +203,7 @@ static void strike(void *subject, void *detail, size_t size)
     case FAULT_FULL: node_refuse_memory(until_us); return;
     case FAULT_READ_ONLY: node_refuse_writes(until_us); return;
     case FAULT_LOADING: node_load(until_us); return;
+    case FAULT_BUSY:
     case FAULT_FREEZE: node_freeze(until_us); return;
     case FAULT_STEP: step_clock(one); return;
     case FAULT_KINDS: return;
@@ -194,7 +263,11 @@ static void run(void)
     if (referee_verdict() == NULL) referee_end();
 }
 
-static const node_witness witness = {.before = handover_before, .told = handover_told, .after = look_after};
+static const node_witness witness = {.puts_off = puts_off,
+                                     .far = referee_look_far,
+                                     .before = handover_before,
+                                     .told = handover_told,
+                                     .after = look_after};
 
 const char *schedule_run(const plan *of)
 {
@@ -202,6 +275,7 @@ const char *schedule_run(const plan *of)
     own = *of;
     the_plan = &own;
     counted = (tally){0};
+    is_clock_behind = false;
     dice chance = dice_for(of->seed, 2);
     machines_begin(of->seed, of->client_count);
     events_begin();

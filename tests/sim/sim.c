@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "sim/interpreter.h"
+#include "sim/limits.h"
 #include "sim/machine.h"
 #include "sim/schedule.h"
 #include "sim/shrink.h"
@@ -26,7 +27,7 @@
 /* A schedule takes a millisecond: one that takes so long of a processor never ends, and its worker is killed. */
 enum { SCHEDULE_MOST_S = 20 };
 
-enum { WORKERS_MOST = 64, TOLD_MOST = 10 };
+enum { WORKERS_MOST = 64, TOLD_MOST = 40 };
 
 typedef struct settings {
     uint64_t seed;
@@ -43,6 +44,7 @@ typedef struct worked {
 } worked;
 
 bool is_traced;
+const script_limits limits = {SIM_PORTION_MOST, SIM_QUEUE_MOST};
 
 void trace_line(const char *format, ...)
 {

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MEMBERS_MOST = 64, MEMBER_SIZE = 200, KEY_SIZE = 60 };
+enum { MEMBERS_MOST = 96, MEMBER_SIZE = 200, KEY_SIZE = 60 };
 
 typedef struct words {
     const char *at;

@@ -212,10 +212,7 @@ int __wrap_close(int fd)
 {
     descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_close(fd);
-    if (self->cable != NULL && !self->cable->is_closed) {
-        self->cable->loses_requests |= self->is_abortive;
-        cable_close(self->cable);
-    }
+    if (self->cable != NULL && !self->cable->is_closed) cable_close(self->cable, self->is_abortive);
     self->cable = NULL;
     self->is_open = false;
     for (int i = 0; i < descriptor_count; i++) set_drop(&descriptors[i], fd);
@@ -235,7 +232,8 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 {
     descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_setsockopt(fd, level, name, value, length);
-    if (level == SOL_SOCKET && name == SO_LINGER) self->is_abortive = true;
+    const struct linger *how = value;
+    if (level == SOL_SOCKET && name == SO_LINGER) self->is_abortive = how->l_onoff != 0 && how->l_linger == 0;
     return 0;
 }
 

@@ -50,8 +50,8 @@ static void say_key(sentence *out, dice *chance) { say(out, dice_below(chance, 3
 
 static void say_member(sentence *out, dice *chance)
 {
-    static const char *const members[] = {"f",          "x 1 me", "x 2 you", "s 3 he", "s/2 4 she",
-                                          "9 c s 3 he", "x",      "",        "z z",    "F"};
+    static const char *const members[] = {"f1",         "- 1.a me", "- 2.a you", "@o 3.b he", "?3.b",
+                                          "9 c s 3 he", "x",        "",          "z z",       "F"};
     say(out, members[dice_below(chance, 10)]);
 }
 
@@ -61,9 +61,10 @@ static void say_score(sentence *out, dice *chance)
     static const char *const odd[] = {"0",    "-0", "1.5", "-1800000000000123", "1e3", "inf",
                                       "-inf", "x",  "",    "1800000000123456",  " 1",  "nan"};
     static const char *const bands[] = {
-        "180000000000%d", "2018000000000%d0", "180000000000000%d", "580000000000000%d", "%d", "-%d"};
+        "180000000000%d",  "2018000000000%d0", "180000000000000%d",  "580000000000000%d",
+        "-180000000000%d", "-21800000000%d00", "-580000000000000%d", "%d"};
     if (dice_below(chance, 6) == 0) say(out, odd[dice_below(chance, 12)]);
-    else snprintf(out->text[out->count++], WORD_SIZE, bands[dice_below(chance, 6)], (int)dice_below(chance, 10));
+    else snprintf(out->text[out->count++], WORD_SIZE, bands[dice_below(chance, 8)], (int)dice_below(chance, 10));
 }
 
 static void say_bound(sentence *out, dice *chance)
@@ -93,7 +94,8 @@ static void say_selection(sentence *out, dice *chance)
 static void say_zadd(sentence *out, dice *chance)
 {
     say_key(out, chance);
-    if (dice_below(chance, 3) == 0) say(out, "NX");
+    static const char *const options[] = {"NX", "XX", "LT", "GT", "CH"};
+    for (int64_t some = dice_below(chance, 4) - 1; some > 0; some--) say(out, options[dice_below(chance, 5)]);
     for (int64_t pairs = dice_between(chance, 1, 3); pairs > 0; pairs--) {
         say_score(out, chance);
         if (dice_below(chance, 50) != 0) say_member(out, chance);

@@ -9,6 +9,7 @@
 
 #include "sim/events.h"
 #include "sim/interpreter.h"
+#include "sim/limits.h"
 #include "sim/schedule.h"
 #include "sim/shrink.h"
 #include "sim/trace.h"
@@ -16,6 +17,7 @@
 enum { SEEDS = 300, FIRST_SEED = 7000 };
 
 bool is_traced;
+const script_limits limits = {SIM_PORTION_MOST, SIM_QUEUE_MOST};
 static plan current;
 
 void trace_line(const char *format, ...) { (void)format; }

@@ -3,38 +3,38 @@
 #include <string.h>
 
 #include "sim/grants.h"
-#include "sim/standing.h"
+#include "sim/stance.h"
 
 enum { CAP_LEAST_US = 100000 };
 
 /* In virtual time, if its own clock runs as fast as a clock may. */
-static int64_t wait_ends_us(const standing *self)
+static int64_t wait_ends_us(const stance *self)
 {
     int64_t wait_us = self->what->wait_ms * 1000;
     return wait_us < 0 ? SIM_NEVER : self->began_us + wait_us - wait_us / 100;
 }
 
-static bool is_live_waiter(const standing *self, int name)
+static bool is_live_waiter(const stance *self, int name)
 {
     return self->is_waiting && !self->is_gone && self->what->name == name && now_us() < wait_ends_us(self) &&
-           standing_held_up_us(self) <= now_us();
+           stance_held_up_us(self) <= now_us();
 }
 
 /* Since when nothing kept this client from its lock. */
-static int64_t undisturbed_since_us(const standing *self)
+static int64_t undisturbed_since_us(const stance *self)
 {
     if (network_is_deceived(self->client)) network_broke(self->client);
     int64_t since_us = latest(self->began_us, network_moved_us(self->client));
-    return latest(since_us, latest(standing_held_up_us(self), node_troubled_until_us()));
+    return latest(since_us, latest(stance_held_up_us(self), node_troubled_until_us()));
 }
 
 /* Was anything broken since the call began, or so shortly before that a connection may not be tried again yet? Then
  * backoffs and whole leases may have to pass. */
-static bool was_broken(const standing *self)
+static bool was_broken(const stance *self)
 {
     int64_t broke_us = network_broke_us(self->client);
     bool is_backing_off = broke_us > 0 && broke_us >= self->began_us - BACKOFF_MOST_US;
-    return is_backing_off || standing_held_up_us(self) >= self->began_us ||
+    return is_backing_off || stance_held_up_us(self) >= self->began_us ||
            (!refereed->is_calm && node_troubled_until_us() >= self->began_us) || !network_is_subscribed(self->client);
 }
 
@@ -44,7 +44,7 @@ static int64_t claim_us(const job *what)
     return (claim_ms < what->ttl_ms ? claim_ms : what->ttl_ms) * 1000;
 }
 
-static int64_t patience_us(const standing *self)
+static int64_t patience_us(const stance *self)
 {
     const job *what = self->what;
     const client_plan *of = &refereed->clients[self->client];
@@ -58,8 +58,8 @@ void waiting_judge(int name)
 {
     int64_t free_us = grants_free_since_us(name);
     if (free_us > now_us()) return;
-    for (int i = 0; i < standings_active(); i++) {
-        const standing *self = standing_active(i);
+    for (int i = 0; i < stances_active(); i++) {
+        const stance *self = stance_active(i);
         if (!is_live_waiter(self, name)) continue;
         int64_t since_us = latest(free_us, undisturbed_since_us(self));
         if (now_us() - since_us > patience_us(self))
@@ -68,7 +68,7 @@ void waiting_judge(int name)
 }
 
 /* One that was granted hears of it; but by a clock that stepped back a grant looks old. */
-void waiting_judge_knowing(const standing *self)
+void waiting_judge_knowing(const stance *self)
 {
     if (!self->is_waiting || self->is_gone || self->granted_us == 0 || was_broken(self)) return;
     if (plan_has(refereed, FAULT_STEP)) return;
@@ -82,9 +82,9 @@ static bool is_sound(const cable *self) { return self != NULL && self->is_served
 
 /* Do the connections still work on which it subscribed, and on which it was told that it is queued? Whoever was told
  * otherwise, or nothing, has reasons of its own to wait. */
-static bool can_ask(const standing *self) { return is_sound(self->queued_on) && is_sound(self->subscribed_on); }
+static bool can_ask(const stance *self) { return is_sound(self->queued_on) && is_sound(self->subscribed_on); }
 
-static void note_subscription(standing *self)
+static void note_subscription(stance *self)
 {
     for (int i = 0; i < network_count(); i++) {
         const cable *one = network_cable(i);
@@ -98,22 +98,31 @@ static void note_subscription(standing *self)
 }
 
 /* A grant that it hears of too late is one to wait for the end of. */
-static int64_t asking_patience_us(const standing *self)
+static int64_t asking_patience_us(const stance *self)
 {
-    bool may_be_late = latest(standing_held_up_us(self), network_late_us(self->client)) >= self->asked_us;
+    bool may_be_late = latest(stance_held_up_us(self), network_late_us(self->client)) >= self->asked_us;
     return 6 * network_delay_most_us() + OVERSHOOT_US + (may_be_late ? claim_us(self->what) : 0);
 }
 
 /* A client that subscribed while it waits has to ask soon, for what was published before is lost. */
-void waiting_judge_asking(standing *self)
+void waiting_judge_asking(stance *self)
 {
     if (self->channel.length == 0 || !is_live_waiter(self, self->what->name)) return;
     note_subscription(self);
     bool has_asked = self->asked_us >= self->subscribed_us || self->subscribed_us < self->began_us;
     if (has_asked) return;
     int64_t since_us = latest(self->subscribed_us, undisturbed_since_us(self));
-    bool is_bothered = standing_held_up_us(self) > self->subscribed_us ||
-                       node_troubled_until_us() > self->subscribed_us;
+    bool is_bothered = stance_held_up_us(self) > self->subscribed_us || node_troubled_until_us() > self->subscribed_us;
     if (!is_bothered && can_ask(self) && now_us() - since_us > asking_patience_us(self))
         referee_accuse(self->user, "subscribed at %lld and did not ask", (long long)self->subscribed_us);
+}
+
+void waiting_judge_dropped(const stance *self)
+{
+    int64_t round_trip_us = 4 * network_delay_most_us() + OVERSHOOT_US;
+    if (was_broken(self) || claim_us(self->what) < 2 * round_trip_us) return;
+    int64_t since_us = latest(self->asked_us, undisturbed_since_us(self));
+    if (now_us() - since_us > claim_us(self->what) + round_trip_us)
+        referee_accuse(self->user, "was taken for frozen before %d, and did not ask since %lld", self->what->name,
+                       (long long)self->asked_us);
 }
