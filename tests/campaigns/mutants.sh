@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-# The mutants: deliberate faults in the library, every one of which the simulator has to find.
+# The mutants: deliberate faults, every one of which the simulator, or a test, has to find.
 #
 #     tests/campaign mutants [--only NN] [--slice K] [--schedules N] [--seed S] [--jobs J]
 #
-# A mutant is a patch in tests/mutants; the line above its diff says which promise it breaks. Each is applied to a copy
-# of the tree, built, and simulated until a schedule shows it: as a violation, or as a crash or a hang of the library.
-# One that shows in none of N schedules has survived, and the simulator lacks a check. --only takes the first digits of
-# a name, --slice K mutants spread over the list.
+# A mutant is a patch in tests/mutants; the line above its diff says which promise it breaks. Each
+# is applied to a copy of the tree, built, and simulated until a schedule shows it: as a violation,
+# or as a crash or a hang of the library. One that shows in none of N schedules has survived, and
+# the simulator lacks a check. A line `simulator: sim_limits` in the patch names another build of
+# it; `test: ring.name` a test that has to fail instead, where no schedule can show it. --only takes
+# the first digits of a name, --slice K mutants spread over the list.
 
 mutants=build/mutants
 work=$mutants/tree
@@ -55,11 +57,14 @@ give_up() {
 
 # change <option of patch ...> <patch>
 change() { patch -d "$work" -p1 --fuzz=0 --batch "$@" >"$log" 2>&1; }
-build_again() { cmake --build "$work/build" -j"$jobs" --target sim >"$log" 2>&1; }
+# told <key> <patch>: what the patch says of it
+told() { sed -n "/^---/q;s/^$1: //p" "$2"; }
+
+build_again() { cmake --build "$work/build" -j"$jobs" --target "$1" >"$log" 2>&1; }
 
 # simulate <seed> <schedules>: succeeds when no promise broke
 simulate() {
-    timeout "$most_seconds" "$work/build/tests/sim" --seed "$1" --schedules "$2" --workers "$jobs" >"$log" 2>&1
+    timeout "$most_seconds" "$work/build/tests/$simulator" --seed "$1" --schedules "$2" --workers "$jobs" >"$log" 2>&1
 }
 
 # hunt: in portions that grow, for most mutants show at once; $verdict is how the fault showed, "" if it did not
@@ -72,6 +77,14 @@ hunt() {
         [ -n "$verdict" ] || needed=$((needed + portion))
         portion=$((portion * 8))
     done
+}
+
+# examine <ring.name>: the test is to fail
+examine() {
+    needed=0 verdict='' reason=''
+    ctest --test-dir "$work/build" -R "^$1\$" --no-tests=error >"$log" 2>&1 && return
+    grep -q 'No tests were found' "$log" && give_up "there is no test $1"
+    verdict=test reason=": $1"
 }
 
 # judge <exit status of the simulator>: reads what it said
@@ -106,8 +119,10 @@ try() {
     name=$(basename "$1" .patch)
     log=$mutants/$name.log
     change <"$1" || give_up "$name does not apply"
-    build_again || give_up "$name does not compile"
-    hunt
+    test=$(told test "$1") simulator=$(told simulator "$1")
+    simulator=${simulator:-sim}
+    build_again "$([ -n "$test" ] && echo "$test" | tr . _ || echo "$simulator")" || give_up "$name does not compile"
+    if [ -n "$test" ]; then examine "$test"; else hunt; fi
     tell "$name"
     change -R <"$1" || give_up "$name cannot be taken back"
     tried=$((tried + 1))
@@ -122,8 +137,11 @@ began=$(date +%s) tried=0 killed=0 most=0
 copy_tree
 build_first
 log=$mutants/none.log
-simulate "$seed" "$schedules" || give_up "without a mutant"
-echo "without a mutant: $(tail -1 "$log")"
+for simulator in sim sim_limits; do
+    build_again $simulator || give_up "$simulator does not compile"
+    simulate "$seed" "$schedules" || give_up "without a mutant"
+    echo "without a mutant: $simulator: $(tail -1 "$log")"
+done
 for patch in $(chosen); do try "$patch"; done
 echo "mutants=$tried killed=$killed most_schedules=$most seconds=$(($(date +%s) - began)) seed=$seed"
 [ "$tried" -gt 0 ] && [ "$killed" = "$tried" ]
