@@ -10,7 +10,7 @@ local function bury(holder, ms)
   local hold_id = hold_id_of(holder)
   if call('ZCOUNT', key, '(-NOTE_BAND', '(0') >= BURIED_MOST and not call('ZSCORE', key, hold_id) then
     local last = decimal(call('ZCOUNT', key, '-inf', '(0') - 1)
-    call('ZREMRANGEBYRANK', key, last, last)
+    call('ZREM', key, call('ZRANGE', key, last, last)[1])
   end
   call('ZADD', key, 'LT', '-' .. decimal(now_ms + ms), hold_id)
   expire(ms)
