@@ -132,6 +132,7 @@ static void check_fence(review *self, const section *first, size_t index)
     const section *one = &first[index];
     bool is_blurred = has_loss(self, one->name, one->asked_us, one->enter_us);
     const section *highest = self->pasts[is_blurred ? entered_by(first, index, one->asked_us) : index].highest;
+    if (one->is_continued) return;
     if (one->fence <= self->from->floors[one->name])
         find(self, &self->found.falling_fences, "a fence of an earlier day", one, NULL);
     else if (highest == NULL || may_follow(one, highest)) return;

@@ -23,6 +23,7 @@ typedef struct section {
     uint64_t fence;
     int64_t asked_us; /* before the request could leave */
     int64_t enter_us;
+    bool is_continued; /* with the fence of the section before it: a conversion of the same hold was refused */
     int64_t until_us;         /* the latest instant up to which the library promised the lock */
     int64_t leave_us;         /* never: it was killed inside */
     int64_t lost_us;          /* when the lock was first seen to be ours no longer */

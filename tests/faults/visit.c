@@ -63,6 +63,7 @@ void visit_answered(visit *self, redlock_status status, redlock_lock *lock)
     int place = (int)status - STATUS_LEAST;
     if (place < 0 || place >= STATUSES) place = 0;
     self->lock = lock;
+    self->fence = 0;
     atomic_fetch_add(&self->seat->ended_with[place], 1);
     if (is_progress) atomic_fetch_add(&self->seat->answers, 1);
 }
@@ -97,6 +98,8 @@ bool visit_enter(visit *self)
                       .name = (uint8_t)self->name,
                       .seat = (uint8_t)self->number,
                       .mode = (uint8_t)redlock_lock_mode(self->lock)};
+    page->is_continued = page->fence == self->fence;
+    self->fence = page->fence;
     self->queued_us = pulse_queued_us();
     page->enter_us = boot_us();
     note_promise(page, self->lock);

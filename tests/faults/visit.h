@@ -23,6 +23,7 @@ typedef struct visit {
     /* of the visit under way: */
     int name;
     int64_t asked_us, end_us; /* when it asked, and when it means to leave */
+    uint64_t fence; /* of the section before it, in the same hold; 0: it is the first */
     redlock_lock *lock;
     section *page;     /* NULL: not entered */
     int64_t queued_us; /* by the process, before it entered */
