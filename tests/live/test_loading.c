@@ -101,7 +101,7 @@ static void a_refusal_is_tried_once_in_the_life_of_a_client(void **state)
 
 /* ---- Peers that close ------------------------------------------------------------------- */
 
-#define GRANT "*5\r\n:1\r\n:{nonce}\r\n:77\r\n:5000\r\n:1000000\r\n"
+#define GRANT "*6\r\n:1\r\n:{nonce}\r\n:1000000\r\n:77\r\n:1\r\n:5000\r\n"
 
 static void a_peer_that_closes_on_a_load_is_not_asked_to_load_a_third_time(void **state)
 {

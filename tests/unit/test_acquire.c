@@ -529,7 +529,7 @@ static void a_short_wait_takes_a_free_lock_over_the_slowest_link(void **state)
         assert_int_equal(acquire_wake_us(&self), brief_deadline_us);
         assert_int_equal(request_attempt_deadline_us(&self.asks), brief_deadline_us);
         acquire_tick(&self, brief_wait_until_us);
-        told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, brief_deadline_us - 1);
+        told_granted(&self, TTL_MS, brief_deadline_us - 1);
         assert_done(&self, REDLOCK_OK, false);
     }
 }
@@ -541,7 +541,8 @@ static void a_short_wait_for_a_taken_lock_is_over_with_its_first_answer(void **s
         acquire self = begun_briefly(inbox_is_open, false);
 
         send(&self, t0);
-        told(&self, inbox_is_open ? ACQUIRE_QUEUED : ACQUIRE_BUSY, 5000, 1, t0 + 20000);
+        if (inbox_is_open) told_queued(&self, 5000, 1, t0 + 20000);
+        else told(&self, ACQUIRE_BUSY, 5000, 1, t0 + 20000);
         assert_true(acquire_wake_us(&self) <= t0 + 20000);
         acquire_tick(&self, t0 + 20000);
         assert_done(&self, REDLOCK_TIMED_OUT, inbox_is_open);
@@ -574,7 +575,7 @@ static void a_failure_is_no_answer_that_ends_a_short_wait(void **state)
     cut(&self, t0 + 30000);
     acquire_tick(&self, t0 + 30000);
     send(&self, t0 + 40000);
-    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + 50000);
+    told_granted(&self, TTL_MS, t0 + 50000);
     assert_done(&self, REDLOCK_OK, false);
 }
 
@@ -589,7 +590,7 @@ static void a_short_wait_asks_though_its_inbox_took_longer(void **state)
     acquire_tick(&self, t0 + 60000);
     send(&self, t0 + 60000);
     assert_int_equal(request_attempt_deadline_us(&self.asks), brief_deadline_us);
-    told(&self, ACQUIRE_GRANTED, FENCE, TTL_MS, t0 + 80000);
+    told_granted(&self, TTL_MS, t0 + 80000);
     assert_done(&self, REDLOCK_OK, false);
 }
 
@@ -617,7 +618,7 @@ static void the_end_of_the_wait_ends_a_later_question(void **state)
     terms.deadline_us += 9 * second_us;
     acquire_begin(&self, &terms, true, t0);
     send(&self, t0);
-    told(&self, ACQUIRE_QUEUED, 3600000, 1, t0 + 1000);
+    told_queued(&self, 3600000, 1, t0 + 1000);
     self.recheck_us = terms.wait_until_us - 1000;
     acquire_tick(&self, self.recheck_us);
     send(&self, self.recheck_us);

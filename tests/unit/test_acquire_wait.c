@@ -177,7 +177,7 @@ static int64_t asked_again_after_us(acquire *self, int64_t lease_left_ms)
 
     acquire_tick(self, now_us);
     send(self, now_us);
-    told(self, ACQUIRE_QUEUED, lease_left_ms, 500, now_us + 1000);
+    told_queued(self, lease_left_ms, 500, now_us + 1000);
     return self->recheck_us - now_us - 1000;
 }
 
