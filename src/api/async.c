@@ -129,8 +129,11 @@ static void release_finished(operation *op, int64_t now_us)
     if (op->is_at_once && op->status == REDLOCK_LOST && self->lock != NULL) {
         (void)handle_let_go_of_lost(client, self->lock, now_us);
     } else if (self->lock != NULL) {
-        if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_release(self->lock, &op->single);
-        handle_end_release(client, self->lock, op->status);
+        bool is_left_over = !op->is_at_once && handle_is_left_over(&op->single);
+        if (is_left_over) op->status = REDLOCK_OK;
+        else if (!op->is_at_once && op->status == REDLOCK_OK)
+            op->status = handle_judge_release(self->lock, &op->single);
+        handle_end_release(client, self->lock, op->status, is_left_over);
     }
     conclude(self);
 }

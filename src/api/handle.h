@@ -31,8 +31,11 @@ question handle_release_question(const redlock_lock *lock, int64_t now_us);
  * been the one. */
 redlock_status handle_judge_release(const redlock_lock *lock, const request *asked);
 
-/* The release is over, well or not: the handle is freed, or left to the keeper to undo. */
-void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status);
+/* It was done, but its time ran out before all who wait were served. */
+bool handle_is_left_over(const request *asked);
+
+/* The release is over, well or not: the handle is freed, or left to the keeper, to undo it or to serve who is left. */
+void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status, bool is_left_over);
 
 /* The lease is over: nobody waits for this release, so it is made in the background. */
 redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us);

@@ -7,11 +7,14 @@
 
 redlock_status handle_judge_release(const redlock_lock *lock, const request *asked)
 {
+    if (asked->is_partial) return REDLOCK_OK; /* whatever became of those who wait */
     if (asked->status != REDLOCK_OK) return asked->status;
-    if (asked->code != RELEASE_ABSENT || asked->is_partial) return REDLOCK_OK;
+    if (asked->code != RELEASE_ABSENT) return REDLOCK_OK;
     /* Our own first try may have been the one. */
     return asked->is_ambiguous && handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
 }
+
+bool handle_is_left_over(const request *asked) { return asked->is_partial && asked->status != REDLOCK_OK; }
 
 redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
 {
@@ -21,14 +24,14 @@ redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock,
     return REDLOCK_LOST;
 }
 
-void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status)
+void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status, bool is_left_over)
 {
     counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
-    if (status >= 0 || atomic_load(&lock->is_closed)) {
+    if ((status >= 0 && !is_left_over) || atomic_load(&lock->is_closed)) {
         keeper_free(&client->keeper, lock);
         return;
     }
-    lock->is_unanswered = true;
+    if (status < 0) lock->is_unanswered = true;
     keeper_undo(&client->keeper, lock, clock_now_us());
 }
 
@@ -45,8 +48,9 @@ static redlock_status release_held(redlock_client *client, redlock_lock *lock, i
     request asked;
     question about = handle_release_question(lock, now_us);
     redlock_status status = client_ask_and_wait(client, &asks, &asked, &about, !lock->was_handed_over);
+    bool is_left_over = status == REDLOCK_OK && handle_is_left_over(&asked);
     if (status == REDLOCK_OK) status = handle_judge_release(lock, &asked);
-    handle_end_release(client, lock, status);
+    handle_end_release(client, lock, status, is_left_over);
     return status;
 }
 
