@@ -130,6 +130,17 @@ static inline int64_t server_now_us(server *self)
     return now;
 }
 
+typedef struct server_moment {
+    server *server;
+    int64_t at_us;
+} server_moment;
+
+static inline bool server_clock_shows(void *arg)
+{
+    const server_moment *self = arg;
+    return server_now_us(self->server) >= self->at_us;
+}
+
 /* When the server let it in: the fence of who enters a free lock is the clock of that moment. */
 static inline int64_t let_in_us(const redlock_lock *lock) { return (int64_t)redlock_fence(lock); }
 
