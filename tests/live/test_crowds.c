@@ -141,7 +141,7 @@ static redlock_status release_by(redlock_lock *lock, bool is_async)
 /* Its timeout ends while the dead are counted; whoever is left over is served in the background. */
 static redlock_status release_in_too_short_a_time(stage *the, redlock_client *hasty, bool is_async)
 {
-    redlock_lock *lock = take(hasty, name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
+    redlock_lock *lock = take(hasty, name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = LONG_MS));
     add_dead(the, 20000, "x");
     taker *next = queued(the, the->other, 20001, FOR_EVER);
     redlock_status status = release_by(lock, is_async);
