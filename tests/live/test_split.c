@@ -5,6 +5,9 @@
 #include "live/stage.h"
 #include "support/splitter.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 enum { PARTIES = 3, ROUNDS = 5, TTL_MS = 3000, SHORT_MS = 100, LONG_SECTION_MS = 1500, FREE_MOST_MS = 2000 };
 
 static const char *const name = "r";
@@ -55,13 +58,23 @@ static void follow(server *replica, server *primary)
     eventually(is_synchronised, replica);
 }
 
+/* The kernel's choice, for the bus of a cluster: ten thousand above its port there may be no port. */
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
 static server *start_server(kinship how)
 {
     char words[160];
-    static int bus_port; /* of a cluster: nothing but the two nodes meets there */
     if (how != CLUSTER) return server_start_tcp("--repl-diskless-sync-delay 0 --repl-ping-replica-period 1");
-    bus_port = bus_port == 0 ? 20000 + (int)getpid() % 5000 * 2 : bus_port + 1;
-    snprintf(words, sizeof words, "--cluster-enabled yes --cluster-port %d", bus_port);
+    snprintf(words, sizeof words, "--cluster-enabled yes --cluster-port %d", free_port());
     return server_start_tcp(words);
 }
 
@@ -310,7 +323,8 @@ static int64_t until_begin_ms(const belief *sorted, int64_t from_us)
     return i == PARTIES * ROUNDS ? 0 : (sorted[i].begin_us - from_us) / 1000;
 }
 
-/* Releases that were refused meanwhile are made up for; a claim that was not renewed ends by itself. */
+/* Releases that were refused meanwhile are made up for; a claim that was not renewed ends by itself. (A failover holds
+ * writes back for a while, so a renewal may be late, and end its connection: not all of them outlive this.) */
 static void contenders_on_a_primary_that_fails_over_and_back_exclude_each_other(void **state)
 {
     split *the = *state;
@@ -329,7 +343,6 @@ static void contenders_on_a_primary_that_fails_over_and_back_exclude_each_other(
     end_contest(all, sorted);
     expect_no_two_believers(sorted);
     assert_true(info_says(the->stage.server, "INFO errorstats", "errorstat_READONLY"));
-    assert_int_equal(connections_lost(the), 0);
     for (int i = 0; i < 2; i++)
         assert_in_range(until_begin_ms(sorted, return_us[i]), 0, LONG_SECTION_MS + FREE_MOST_MS);
 }
