@@ -16,7 +16,7 @@
 #define CREW_DONE "done"
 enum { CREW_MOST = 16 };
 
-/* ---- Crews -------------------------------------------------------------------------------------*/
+/* ---- Crews ------------------------------------------------------------------------------------*/
 
 typedef struct crew_member {
     redlock_client *client;
@@ -88,9 +88,10 @@ static inline pid_t crew_start(stage *self, const crew_terms *terms)
 
 #define CREW(...) (&(const crew_terms){__VA_ARGS__})
 
-/* ---- The dead ----------------------------------------------------------------------------------*/
+/* ---- The dead ---------------------------------------------------------------------------------*/
 
-/* Waiters for "r" that came long ago, and that nobody hears. Each has an inbox and a client of its own. */
+/* Waiters for "r" that came long ago, and that nobody hears. Each has an inbox and a client of its
+ * own. */
 static inline void add_dead(stage *self, int count, const char *mode)
 {
     server_order(self->server, "EVAL %s 1 redlock:{r} %d %s",
@@ -120,7 +121,7 @@ static inline bool has_subscribers(void *arg)
     return subscribers_now(self->server) == self->count;
 }
 
-/* ---- Instants of the server ----------------------------------------------------------------------*/
+/* ---- Instants of the server -------------------------------------------------------------------*/
 
 static inline int64_t server_now_us(server *self)
 {
@@ -144,7 +145,7 @@ static inline bool server_clock_shows(void *arg)
 /* When the server let it in: the fence of who enters a free lock is the clock of that moment. */
 static inline int64_t let_in_us(const redlock_lock *lock) { return (int64_t)redlock_fence(lock); }
 
-/* The lease of a shared holder of "r", as the server has it: of the one that ends first, or last. */
+/* The lease of a shared holder of "r", as the server has it: the first to end, or the last. */
 static inline int64_t reader_ends_ms(stage *self, bool last)
 {
     redisReply *one =

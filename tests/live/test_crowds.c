@@ -15,7 +15,7 @@ static const char *const name = CREW_NAME;
         assert_in_range(took_us_, 0, (most_us));                                                                       \
     } while (0)
 
-/* ---- Killed processes ----------------------------------------------------------------------------*/
+/* ---- Killed processes -------------------------------------------------------------------------*/
 
 enum { KILLED = 8, TIMES = 7 };
 
@@ -56,7 +56,7 @@ static void eight_killed_waiters_do_not_delay_the_next_beside_one_who_hears_ever
     redisFree(monitor);
 }
 
-/* ---- The dead before the living --------------------------------------------------------------------*/
+/* ---- The dead before the living ---------------------------------------------------------------*/
 
 /* From the release until the one who lives is let in, behind so many dead. */
 static int64_t pass_the_dead_us(stage *the, int dead)
@@ -83,7 +83,8 @@ static void twenty_thousand_dead_do_not_keep_a_free_lock_from_the_living(void **
     ONE_OF(3, 2000000, pass_the_dead_us(*state, 20000));
 }
 
-/* Nobody releases: the one who waits asks when the lease is over, later by its place in the line, and goes on. */
+/* Nobody releases: the one who waits asks when the lease is over, later by its place in the line,
+ * and goes on. */
 static int64_t pass_the_dead_of_a_dead_us(stage *the, int dead)
 {
     enum { SHORT_MS = 700 };
@@ -164,7 +165,7 @@ static void a_release_that_runs_out_of_time_among_the_dead_was_done(void **state
     assert_int_equal(stage_holders(the, name) + stage_waiters(the, name), 0);
 }
 
-/* ---- A line that is full of the dead -----------------------------------------------------------------*/
+/* ---- A line that is full of the dead ----------------------------------------------------------*/
 
 enum { LIVING = 6 };
 
@@ -208,7 +209,7 @@ static void a_line_full_of_the_dead_refuses_nobody(void **state)
     }
 }
 
-/* ---- Three thousand readers --------------------------------------------------------------------------*/
+/* ---- Three thousand readers -------------------------------------------------------------------*/
 
 enum { READERS = 3000, CLIENTS = 3, READER_SPREAD_MS = 300 };
 
@@ -247,7 +248,8 @@ static void gather_readers(stage *the, redlock_client *const *clients)
     await_waiters(the, name, READERS);
 }
 
-/* Each was let in with a lease of the same length: what is between their ends was between their beginnings. */
+/* Each was let in with a lease of the same length: what is between their ends was between their
+ * beginnings. */
 static int64_t let_readers_in_us(stage *the, redlock_client *const *clients)
 {
     redlock_lock *writer = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS));

@@ -8,7 +8,7 @@ static const char *const name = CREW_NAME;
 
 enum { CLAIM_MS = 1000, SLACK_MS = 400, TRIES = 3 };
 
-/* ---- Frozen and killed processes -------------------------------------------------------------------*/
+/* ---- Frozen and killed processes --------------------------------------------------------------*/
 
 /* From the release until the next is let in, behind the threads of a frozen process. */
 static int64_t pass_the_frozen_us(stage *the, int threads)
@@ -35,7 +35,7 @@ static void a_frozen_process_delays_the_next_by_one_claim_however_many_wait_in_i
     assert_in_range(took_us, CLAIM_MS * 1000 - 1000, most_us);
 }
 
-/* A reader holds, and one with permits = 1 stands in front of another reader: until that one is in. */
+/* A reader holds, and one with permits = 1 stands in front of another: until that one is in. */
 static int64_t pass_the_limited_us(stage *the, bool is_killed)
 {
     redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS));
@@ -74,7 +74,7 @@ static void a_frozen_waiter_with_one_permit_bars_no_reader_for_longer_than_its_c
     assert_true(took_us <= most_us);
 }
 
-/* ---- Owners ------------------------------------------------------------------------------------------*/
+/* ---- Owners -----------------------------------------------------------------------------------*/
 
 static bool both_know(void *arg) { return stage_holders(arg, CREW_DONE) == 2; }
 
@@ -103,7 +103,7 @@ static void two_processes_of_one_owner_enter_together_past_who_stands_between(vo
     taker_release(between);
 }
 
-/* ---- Places that are kept ------------------------------------------------------------------------------*/
+/* ---- Places that are kept ---------------------------------------------------------------------*/
 
 enum { LINE = 8 };
 
@@ -141,7 +141,8 @@ static void the_line_keeps_its_order_when_the_server_comes_back_empty(void **sta
     redlock_release(old); /* whoever has nobody to ask cannot say whether its first attempt was the one */
 }
 
-/* It was dropped as dead by the first release, and stands before whoever came after it at the second. */
+/* It was dropped as dead by the first release, and stands before whoever came after it at the
+ * second. */
 static void who_was_cut_off_and_dropped_comes_back_to_its_place(void **state)
 {
     stage *the = *state;

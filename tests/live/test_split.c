@@ -14,7 +14,7 @@ static const char *const name = "r";
 
 #define PATIENT_FOR(claim) REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = (claim))
 
-/* ---- The stage: two servers, and clients with a log of their own --------------------------------*/
+/* ---- The stage: two servers, and clients with a log of their own ------------------------------*/
 
 /* How the two know each other. */
 typedef enum kinship { STRANGERS, REPLICA, CLUSTER } kinship;
@@ -58,7 +58,7 @@ static void follow(server *replica, server *primary)
     eventually(is_synchronised, replica);
 }
 
-/* The kernel's choice, for the bus of a cluster: ten thousand above its port there may be no port. */
+/* The kernel's choice, for the bus of a cluster: ten thousand above its port may be no port. */
 static int free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -124,7 +124,7 @@ static void open_parties(split *self, const char *uri)
             stage_open(&self->stage, uri, REDLOCK_CLIENT_OPTIONS(.log = note_warning, .log_arg = &self->parties[i]));
 }
 
-/* ---- Contenders, and what they believed ----------------------------------------------------------*/
+/* ---- Contenders, and what they believed -------------------------------------------------------*/
 
 /* From when to when somebody surely believed that it holds the lock. */
 typedef struct belief {
@@ -215,7 +215,7 @@ static int64_t longest_gap_ms(const belief *sorted)
     return most_ms;
 }
 
-/* ---- The inbox is elsewhere ----------------------------------------------------------------------*/
+/* ---- The inbox is elsewhere -------------------------------------------------------------------*/
 
 static void contenders_whose_inboxes_are_elsewhere_exclude_each_other(void **state)
 {
@@ -243,7 +243,8 @@ static bool either_is_done(void *arg)
     return taker_is_done(self->one) || taker_is_done(self->other);
 }
 
-/* Whoever has it gives it back; both have had it in the end, each soon after it became free at `free_us`. */
+/* Whoever has it gives it back; both have had it in the end, each soon after it became free at
+ * `free_us`. */
 static void expect_one_after_the_other(two *both, uint64_t least, int64_t free_us)
 {
     eventually(either_is_done, both);
@@ -295,7 +296,7 @@ static void an_inbox_that_is_opened_anew_in_the_right_place_is_heard(void **stat
     taker_release(next);
 }
 
-/* ---- The primary is demoted ----------------------------------------------------------------------*/
+/* ---- The primary is demoted -------------------------------------------------------------------*/
 
 static bool is_replica(void *node) { return info_says(node, "INFO replication", "role:slave"); }
 
@@ -323,8 +324,9 @@ static int64_t until_begin_ms(const belief *sorted, int64_t from_us)
     return i == PARTIES * ROUNDS ? 0 : (sorted[i].begin_us - from_us) / 1000;
 }
 
-/* Releases that were refused meanwhile are made up for; a claim that was not renewed ends by itself. (A failover holds
- * writes back for a while, so a renewal may be late, and end its connection: not all of them outlive this.) */
+/* Releases that were refused meanwhile are made up for; a claim that was not renewed ends by
+ * itself. (A failover holds writes back for a while, so a renewal may be late, and end its
+ * connection: not all of them outlive this.) */
 static void contenders_on_a_primary_that_fails_over_and_back_exclude_each_other(void **state)
 {
     split *the = *state;

@@ -15,7 +15,8 @@ void splitter_stop(splitter *self); /* NULL is allowed */
 
 const char *splitter_uri(const splitter *self); /* unix:///... */
 
-/* Of the inboxes that come from now on, only so many lead to the other server; all until this is said. */
+/* Of the inboxes that come from now on, only so many lead to the other server; all until this is
+ * said. */
 void splitter_lead_astray(splitter *self, int inboxes);
 
 #endif
