@@ -72,7 +72,9 @@ static void make_job(job *self, const plan *whole, dice *chance)
     bool is_shared_name = whole->policy[self->name] != REDLOCK_PREFER_READERS || whole->permits[self->name] > 0;
     if (dice_chance(chance, is_shared_name ? 650 : 250)) self->mode = REDLOCK_SHARED;
     /* Nor is a claim: two waiters that hear of theirs too late hand the lock to each other for ever. */
-    if (dice_below(chance, 3) == 0) self->claim_ms = dice_spread(chance, least_ms, ttl_ms);
+    if (dice_below(chance, 3) == 0)
+        self->claim_ms = dice_below(chance, 4) == 0 ? dice_spread(chance, least_ms, ttl_ms)
+                                                    : dice_between(chance, least_ms, ttl_ms);
     if (dice_below(chance, 10) == 0) self->max_hold_ms = dice_between(chance, least_ms, 2 * ttl_ms + least_ms);
     self->midway = midway(chance, whole, self);
     self->conversions = (int)dice_between(chance, 1, 3);
