@@ -79,12 +79,15 @@ hunt() {
     done
 }
 
+# target_of <test or simulator>
+target_of() { echo "$1" | tr . _; }
+
+passes() { ctest --test-dir "$work/build" -R "^$1\$" --no-tests=error >"$log" 2>&1; }
+
 # examine <ring.name>: the test is to fail
 examine() {
     needed=0 verdict='' reason=''
-    ctest --test-dir "$work/build" -R "^$1\$" --no-tests=error >"$log" 2>&1 && return
-    grep -q 'No tests were found' "$log" && give_up "there is no test $1"
-    verdict=test reason=": $1"
+    passes "$1" || verdict=test reason=": $1"
 }
 
 # judge <exit status of the simulator>: reads what it said
@@ -118,10 +121,13 @@ tell() {
 try() {
     name=$(basename "$1" .patch)
     log=$mutants/$name.log
-    change <"$1" || give_up "$name does not apply"
     test=$(told test "$1") simulator=$(told simulator "$1")
     simulator=${simulator:-sim}
-    build_again "$([ -n "$test" ] && echo "$test" | tr . _ || echo "$simulator")" || give_up "$name does not compile"
+    if [ -n "$test" ]; then
+        build_again "$(target_of "$test")" && passes "$test" || give_up "$test fails without the mutant"
+    fi
+    change <"$1" || give_up "$name does not apply"
+    build_again "$(target_of "${test:-$simulator}")" || give_up "$name does not compile"
     if [ -n "$test" ]; then examine "$test"; else hunt; fi
     tell "$name"
     change -R <"$1" || give_up "$name cannot be taken back"

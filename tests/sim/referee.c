@@ -326,7 +326,9 @@ static void judge_acquisition(const stance *self, redlock_status status)
     /* The first question has the time of a try, whatever the wait. */
     int64_t wait_ms = self->what->wait_ms, timeout_ms = refereed->clients[self->client].timeout_ms;
     if (wait_ms >= 0 && wait_ms < timeout_ms) wait_ms = timeout_ms;
-    bool may_leave = !self->what->is_async && (status == REDLOCK_TIMED_OUT || status == REDLOCK_CANCELLED);
+    bool is_manual = refereed->clients[self->client].host == REDLOCK_HOST_MANUAL;
+    bool is_over = status == REDLOCK_TIMED_OUT || status == REDLOCK_CANCELLED;
+    bool may_leave = !self->what->is_async && (is_over || is_manual);
     int64_t late_us = delivery_us(self) + (may_leave ? LEAVING_US : 0);
     if (wait_ms > 0) judge_duration(self, "acquire", wait_ms * 1000 + late_us);
 }

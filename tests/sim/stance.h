@@ -9,7 +9,8 @@
 
 /* How far a library call may overshoot its deadline, besides the disturbances: nothing of it takes time here. */
 enum { OVERSHOOT_US = 2000 };
-/* But for the leaving of the queue, for which a blocking wait that is over gives a near server so long. */
+/* But for the leaving of the queue, for which a blocking wait that is over gives a near server so long; and a MANUAL
+ * client's for that, and for stretching its claim. */
 enum { LEAVING_US = 5000 };
 /* The longest pause between two attempts to connect, and what follows from it. */
 enum { BACKOFF_MOST_US = 2600000, RETRY_MOST_US = 1500000 };
