@@ -110,7 +110,8 @@ static void release_now(redlock_client *client, redlock_lock *lock, const limits
     request asked;
     question about = handle_release_question(lock, clock_now_us());
     ask_within(lock, &asks, &about, &asked, within);
-    handle_end_release(client, lock, handle_judge_release(lock, &asked));
+    bool is_left_over = handle_is_left_over(&asked);
+    handle_end_release(client, lock, handle_judge_release(lock, &asked), is_left_over);
 }
 
 void limits_give_back(redlock_lock *lock, const limits *within)

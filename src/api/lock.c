@@ -169,12 +169,13 @@ static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const ac
 }
 
 /* Nobody else does: the claim is all that a program has which calls redlock_process later, or never.
- * REDLOCK_LOST when it was taken away meanwhile: then it is given back. */
-static redlock_status stretch(redlock_client *client, redlock_lock *lock, const limits *within)
+ * REDLOCK_LOST when it was taken away meanwhile: then it is given back, and no on_lost tells of what nobody had. */
+static redlock_status stretch(redlock_client *client, redlock_lock *lock, const redlock_options *o,
+                              const limits *within)
 {
     limits part = limits_to_part(within, client, clock_now_us());
     limits_stretch(lock, &part);
-    if (handle_is_valid(lock, clock_now_us()) || atomic_load(&lock->is_closed)) return REDLOCK_OK;
+    if (keeper_watch(&client->keeper, lock, o->on_lost)) return REDLOCK_OK;
     handle_leave(client, lock);
     return REDLOCK_LOST;
 }
@@ -193,11 +194,12 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
     int64_t now_us = clock_now_us();
     if (is_to_leave(client, on, &op) && leave(client, lock, on, &op, o, within)) op.is_owed = false;
     acquisition_count(client, &op, now_us - began_us);
+    bool is_a_claim = op.status == REDLOCK_OK && op.was_handed_over && client->host == REDLOCK_HOST_MANUAL;
+    if (is_a_claim) lock->on_lost = NULL; /* until it is more */
     status = acquisition_settle(client, lock, &op, o, now_us);
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
     pool_return(&client->lanes, on, now_us);
-    bool is_a_claim = status == REDLOCK_OK && op.was_handed_over && client->host == REDLOCK_HOST_MANUAL;
-    return is_a_claim ? stretch(client, lock, within) : status;
+    return is_a_claim ? stretch(client, lock, o, within) : status;
 }
 
 /* ---- Re-entry ---- */

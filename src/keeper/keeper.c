@@ -141,6 +141,19 @@ void keeper_adopt(keeper *self, redlock_lock *lock)
     pthread_mutex_unlock(&self->mutex);
 }
 
+bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost)
+{
+    int64_t now_us = clock_now_us();
+    pthread_mutex_lock(&self->mutex);
+    bool is_held = lock->state == LOCK_HELD && now_us < atomic_load(&lock->hold.valid_until_us);
+    if (is_held) lock->on_lost = on_lost;
+    if (is_held && is_watched(lock)) (void)keeper_start(self);
+    if (is_held) keeper_plan(self, lock, now_us);
+    bool is_closed = atomic_load(&lock->is_closed);
+    pthread_mutex_unlock(&self->mutex);
+    return is_held || is_closed;
+}
+
 void keeper_forget(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);

@@ -148,6 +148,10 @@ void keeper_unreserve(keeper *self);
 /* The lock is held from now on: its hold was begun. */
 void keeper_adopt(keeper *self, redlock_lock *lock);
 
+/* From now on the loss of a held lock is told; false: it is lost already, and nobody was told. One that the client's
+ * close has taken away counts as held. */
+bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost);
+
 /* The user gives it up: no renewal starts and no on_lost runs after this returns. The errand may still be out. */
 void keeper_forget(keeper *self, redlock_lock *lock);
 
