@@ -73,7 +73,9 @@ void waiting_judge_knowing(const stance *self)
     if (!self->is_waiting || self->is_gone || self->granted_us == 0 || was_broken(self)) return;
     if (plan_has(refereed, FAULT_STEP)) return;
     int64_t since_us = latest(self->granted_us, undisturbed_since_us(self));
-    if (now_us() - since_us > 4 * network_delay_most_us() + OVERSHOOT_US)
+    bool may_stretch = !self->what->is_async && refereed->clients[self->client].host == REDLOCK_HOST_MANUAL;
+    int64_t most_us = (may_stretch ? 10 : 4) * network_delay_most_us() + OVERSHOOT_US + (may_stretch ? LEAVING_US : 0);
+    if (now_us() - since_us > most_us)
         referee_accuse(self->user, "has %d since %lld, and does not know it", self->what->name,
                        (long long)self->granted_us);
 }
