@@ -473,7 +473,8 @@ static void judge_mates(int name, long code)
     if (code == CODE_MORE) return;
     for (int i = 0; i < after.count; i++) {
         const place *holder = &after.places[i];
-        if (holder->owner.length == 0 || !is_new(holder)) continue;
+        bool enters_alone = is_asking(holder) && is_mate(holder); /* beside itself, whoever waits */
+        if (holder->owner.length == 0 || !is_new(holder) || enters_alone) continue;
         for (int j = 0; j < after.count; j++) {
             const place *mate = &after.places[j];
             if (mate->listens && mate->as.kind == holder->as.kind && is_same(mate->owner, holder->owner))

@@ -198,7 +198,7 @@ static void make_fault(fault *self, const plan *whole, dice *chance)
         FAULT_STOP,  FAULT_CRASH,   FAULT_CLOSE,   FAULT_CANCEL, FAULT_KILL,          FAULT_KILL,      FAULT_FULL,
         FAULT_FULL,  FAULT_RESTART, FAULT_FLUSH,   FAULT_STEP,   FAULT_RESTART_EMPTY, FAULT_FAILOVER,  FAULT_FREEZE,
         FAULT_STEP,  FAULT_FORCE,   FAULT_LOADING, FAULT_BUSY,   FAULT_BUSY,          FAULT_READ_ONLY, FAULT_LATE,
-        FAULT_DEFER, FAULT_SPLIT,   FAULT_MATCH,   FAULT_GHOSTS};
+        FAULT_DEFER, FAULT_SPLIT,   FAULT_MATCH,   FAULT_GHOSTS, FAULT_CLOSE,         FAULT_CLOSE};
     bool is_themed = whole->theme != THEME_NONE && dice_below(chance, 2) == 0;
     *self = (fault){
         .kind = is_themed ? themed(whole, chance) : kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
@@ -295,7 +295,8 @@ bool plan_is_gentle(const plan *self)
         if (self->clients[i].stall_permille > 0) return false;
     for (int i = 0; i < self->fault_count; i++) {
         const fault *one = &self->faults[i];
-        bool is_gentle = one->kind == FAULT_CLOSE || one->kind == FAULT_CANCEL || one->kind == FAULT_FLUSH;
+        bool is_gentle = one->kind == FAULT_CLOSE || one->kind == FAULT_CANCEL || one->kind == FAULT_FLUSH ||
+                         one->kind == FAULT_MATCH || one->kind == FAULT_GHOSTS || one->kind == FAULT_FORCE;
         if (!one->is_left_out && !is_gentle) return false;
     }
     return self->network.spike_permille == 0;

@@ -121,7 +121,7 @@ static inline int client_of_user(int user) { return user / JOBS_MOST; }
 static inline int number_of_user(int user) { return user % JOBS_MOST; }
 
 bool plan_has(const plan *self, enum fault_kind kind);
-/* Does nothing go wrong but that a client is closed, a wait is cancelled, or the scripts are forgotten? */
+/* Does nothing go wrong but what keeps nobody from giving back what it has? */
 bool plan_is_gentle(const plan *self);
 /* When the last fault is over; but for what is put off, which nobody waits for. */
 int64_t plan_healed_us(const plan *self);
