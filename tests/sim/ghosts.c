@@ -38,7 +38,7 @@ void ghosts_join(const plan *of, int name, int count, dice *chance)
     for (int i = 0; i < count && has_room(keyspace_find(node_data(), key)); i++) {
         bool writes = dice_below(chance, 3) == 0;
         int permits = writes ? 0 : (int)dice_below(chance, 3);
-        char waiter[MEMBER_SIZE], limit[8] = "";
+        char waiter[MEMBER_SIZE], limit[16] = "";
         if (permits > 0) snprintf(limit, sizeof limit, "/%d", permits);
         snprintf(waiter, sizeof waiter, "%d ghost.%d %c%s%s - ghost%d.%d %s", (int)dice_spread(chance, 10, 2000), i,
                  writes ? 'x' : 's', policies[of->policy[name]], limit, (int)dice_below(chance, 1000), i, haunted);
