@@ -80,14 +80,24 @@ local waiter = channel and inbox .. ' ' .. mode .. ' ' .. holder
 local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
 local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
 local first, lease, is_alone = two[3], (two[4] or 0) - now_ms, false
+-- Notes and the buried come before the holders.
+local note
+if lease < -now_ms then
+  local hold_id = string.match(holder, '^[^ ]+ ([^ ]+)')
+  note = '?' .. hold_id
+  if not call('ZSCORE', key, hold_id) then
+    local one = call('ZRANGEBYSCORE', key, '(0', '(SHARED_BAND', 'WITHSCORES', 'LIMIT', '0', '1')
+    first, lease = one[1], (one[2] or 0) - now_ms
+  end
+end
 if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' then
   if first == holder then
-    call('ZREM', key, waiter or '')
+    call('ZREM', key, waiter or '', note or '')
     return {1, nonce, now_us, -two[2] - FENCE_BAND, 1, lease}
   end
   local owner = string.match(first, '^[^ ]* ')
   is_alone = owner == '- '
-    or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '-inf', '(READER_BAND') == 2
+    or string.sub(holder, 1, #owner) ~= owner and call('ZCOUNT', key, '(0', '(READER_BAND') == 1
   if is_alone and not waiter then
     return {0, nonce, now_us, lease, call('ZCOUNT', key, 'READER_BAND', '+inf')}
   end
@@ -117,6 +127,7 @@ end
 -- It joins, or keeps its place: what is ahead of the clock comes down to it. Returns the arrival.
 local function join()
   if call('ZADD', key, 'NX', decimal(arrival + band), waiter) == 1 then return arrival end
+  if note then call('ZREM', key, note) end
   local since = call('ZSCORE', key, waiter) - band
   if since <= now_us then return since end
   call('ZADD', key, decimal(now_us + band), waiter)

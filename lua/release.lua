@@ -37,13 +37,18 @@ end
 --@include now
 
 -- The handover that is kept short: the fence is in the past, then comes our hold, then a writer; so nobody
--- else holds, nobody is buried, and no reader waits. A write comes first: a server that refuses writes does so
--- before anybody is told.
+-- else holds, and no reader waits. A write comes first: a server that refuses writes does so before anybody is
+-- told.
 --@include digits
 local was_there, mint, clock = false, '-' .. digits, time[1] .. micros
 local three = is_plain and members > 2 and call('ZRANGEBYSCORE', key, '(' .. mint, '+inf', 'LIMIT', '0', '3')
-if three and three[1] == 'f1' and three[2] == holder then
-  local claim, channel, at = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ')
+if three and three[1] == 'f1' and three[2] ~= holder then
+  -- Notes and the buried come before the holders.
+  local two = call('ZRANGEBYSCORE', key, '(0', '+inf', 'LIMIT', '0', '2')
+  three[2], three[3] = two[1], two[2]
+end
+if three and three[1] == 'f1' and three[2] == holder and three[3] then
+  local claim, channel, at, hold_id = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ([^ ]+) ')
   local lease = tonumber(claim or 0)
   local told = claim and lease <= SPAN_MOST and redis.pcall('PUBSUB', 'NUMSUB', channel)
   if told and not told.err and tonumber(told[2]) > 0 then
@@ -54,7 +59,7 @@ if three and three[1] == 'f1' and three[2] == holder then
     if type(heard) == 'number' and heard > 0 then
       local ends = now_ms + lease
       local ends_part = ends % 1000000
-      call('ZREM', key, three[3])
+      call('ZREM', key, three[3], '?' .. hold_id)
       call('ZADD', key, mint, 'f1', string.format('%d%06d', (ends - ends_part) / 1000000, ends_part), next_one)
       lease = lease + grace
       -- Twice as long as it takes, so that most of the handovers that follow need not do it again.

@@ -63,6 +63,17 @@ static void forget_the_expired(lock *self, const picture *shown, int64_t now_ms)
             self->buried[i] = self->buried[--self->buried_count];
 }
 
+/* What was buried until now is there still when a call had no reason to look. */
+static void keep_what_is_shown(lock *self, const lock *before, const picture *shown, int64_t now_ms)
+{
+    for (int i = 0; i < before->buried_count; i++) {
+        const mark *it = &before->buried[i];
+        bool is_over = it->ends_ms <= now_ms && shows(shown, it->hold_id);
+        if (is_over && find_mark(self->buried, self->buried_count, it->hold_id) == NULL)
+            self->buried[self->buried_count++] = *it;
+    }
+}
+
 /* ---- The set ----------------------------------------------------------------------------------*/
 
 static void add_member(verdict *out, const char *prefix, const char *name, int64_t score)
@@ -265,8 +276,9 @@ static bool is_part(const sequence *self, const step *now, const call_state *by)
     return now->got.values[0] == 7 || (is_let_in && by->gone >= self->model.bounds->portion);
 }
 
-static void judge_whole(sequence *self, const picture *shown, verdict *out, const call_state *by)
+static void judge_whole(sequence *self, const picture *shown, verdict *out, const lock *before, const call_state *by)
 {
+    keep_what_is_shown(&self->model, before, shown, by->now_ms);
     forget_the_expired(&self->model, shown, by->now_ms);
     picture_of(&self->model, out);
     compare_sets(out, shown->members, shown->count, "the set");
@@ -298,7 +310,7 @@ static void try_step(sequence *self, const picture *shown, verdict *out, const l
     if (!are_found_first) by.gone += drop_the_dead(self, shown);
     if (now->got.values[0] != 7) compare_answers(out, &now->asked, &now->got);
     if (is_part(self, now, &by)) judge_part(self, shown, out, before, &by);
-    else judge_whole(self, shown, out, &by);
+    else judge_whole(self, shown, out, before, &by);
     if (now->asked.script == SCRIPT_INSPECT && !out->is_wrong) compare_list(out, shown);
     check_expiry(out, self, shown, by.now_ms);
     check_exclusion(out, &self->model, by.now_ms);
