@@ -23,7 +23,7 @@ static int64_t stagger_us(int64_t position)
 static int64_t cap_us(int64_t position, int64_t claim_ms, uint32_t *jitter)
 {
     /* Within a claim with time to spare: who does not ask in time is taken for frozen. */
-    int64_t cap = claim_ms * US_PER_MS / 4 * 3;
+    int64_t cap = claim_ms * US_PER_MS / 8 * 7;
     if (position > CAP_PLACES) cap = cap / CAP_PLACES * position;
     if (cap < cap_least_us) cap = cap_least_us;
     if (cap > cap_most_us) cap = cap_most_us;

@@ -8,7 +8,7 @@
 /* How long after an answer "queued" to ask again: at the end of the lease that the answer told,
  * staggered by the position in the queue (1 is next) so that one waiter finds the dead holder and
  * the others hear of it; but no later than a cap, because the holder may have changed to one that
- * froze with a claim. The cap is three quarters of the shorter claim of ours and of the waiter that
+ * froze with a claim. The cap is seven eighths of the shorter claim of ours and of the waiter that
  * stands ahead (0: unknown), since who does not ask within its claim may be taken for frozen; longer
  * far down the queue, and jittered downwards so that waiters do not march in step.
  *

@@ -71,13 +71,13 @@ static void those_behind_ask_later_place_by_place(void **state)
         assert_true(at_end(500, position) > at_end(500, position - 1));
 }
 
-static void the_cap_leaves_a_quarter_of_our_own_claim(void **state)
+static void the_cap_leaves_an_eighth_of_our_own_claim(void **state)
 {
     range seen = caps(1, 2000);
 
     (void)state;
-    assert_true(seen.most <= 1500000);
-    assert_true(seen.least > 1500000 - 1500000 / 8);
+    assert_true(seen.most <= 1750000);
+    assert_true(seen.least > 1750000 - 1750000 / 8);
 }
 
 static void the_cap_is_the_claim_of_the_one_ahead_if_that_is_shorter(void **state)
@@ -85,9 +85,9 @@ static void the_cap_is_the_claim_of_the_one_ahead_if_that_is_shorter(void **stat
     range seen = caps_behind(300, 2, 2000);
 
     (void)state;
-    assert_true(seen.most <= 225000);
-    assert_true(seen.least > 225000 - 225000 / 8);
-    assert_true(caps_behind(2000, 2, 300).most <= 225000);
+    assert_true(seen.most <= 262500);
+    assert_true(seen.least > 262500 - 262500 / 8);
+    assert_true(caps_behind(2000, 2, 300).most <= 262500);
     assert_true(caps_behind(1, 2, 2000).least > 4375 - 1);
     assert_true(caps_behind(1, 2, 2000).most <= 5000);
 }
@@ -106,7 +106,7 @@ static void the_cap_is_jittered_so_that_waiters_do_not_march_in_step(void **stat
     range seen = caps(1, 2000);
 
     (void)state;
-    assert_true(seen.most - seen.least > 1500000 / 16);
+    assert_true(seen.most - seen.least > 1750000 / 16);
 }
 
 static void the_cap_is_neither_below_5_ms_nor_above_30_s(void **state)
@@ -121,9 +121,9 @@ static void the_cap_is_neither_below_5_ms_nor_above_30_s(void **state)
 static void the_cap_grows_far_down_the_queue(void **state)
 {
     (void)state;
-    assert_true(caps(256, 2000).most <= 1500000);
-    assert_true(caps(512, 2000).least > 3000000 * 7 / 8 - 1000);
-    assert_true(caps(512, 2000).most <= 3000000);
+    assert_true(caps(256, 2000).most <= 1750000);
+    assert_true(caps(512, 2000).least > 3500000 / 8 * 7 - 1000);
+    assert_true(caps(512, 2000).most <= 3500000);
     assert_true(caps(65536, 2000).most <= 30000000);
 }
 
@@ -154,7 +154,7 @@ int main(void)
         cmocka_unit_test(no_lease_that_is_left_means_now_wherever_one_stands),
         cmocka_unit_test(a_position_out_of_range_counts_as_the_first),
         cmocka_unit_test(those_behind_ask_later_place_by_place),
-        cmocka_unit_test(the_cap_leaves_a_quarter_of_our_own_claim),
+        cmocka_unit_test(the_cap_leaves_an_eighth_of_our_own_claim),
         cmocka_unit_test(the_cap_is_the_claim_of_the_one_ahead_if_that_is_shorter),
         cmocka_unit_test(a_server_that_always_says_now_is_not_asked_in_a_spin),
         cmocka_unit_test(the_cap_is_jittered_so_that_waiters_do_not_march_in_step),
