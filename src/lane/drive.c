@@ -80,10 +80,13 @@ static bool send_behind(conn *on, const question *undo, _Atomic int64_t *nonces,
  * undo. One that a message has granted meanwhile is not to be undone. */
 static bool part(lane *on, const acquire *op, const question *undo, _Atomic int64_t *nonces, int64_t now_us)
 {
-    if (on->command.first == NULL) return false;
-    if (op->is_owed) return send_behind(&on->command, undo, nonces, now_us);
-    conn_close(&on->command, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
-    return false;
+    bool has_left = false, is_in_flight = on->command.first != NULL;
+    if (is_in_flight && op->is_owed) has_left = send_behind(&on->command, undo, nonces, now_us);
+    else if (is_in_flight)
+        conn_close(&on->command, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+    /* Whoever was cut, and not told yet, is told now: the question goes with the caller's stack. */
+    if (on->command.state == CONN_CLOSED) conn_close(&on->command, REDLOCK_OK, NULL, now_us);
+    return has_left;
 }
 
 bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
