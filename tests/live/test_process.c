@@ -243,12 +243,14 @@ static void a_storm_of_signals_breaks_nothing(void **state)
 {
     stage *the = *state;
     redlock_lock *held = take(the->other, "held", NULL);
+    time_out(the->client, 20); /* the server knows now how a wait leaves the queue: that has a few milliseconds */
+    uint64_t lost = stats_of(the->client).connections_lost;
     timer_t storm = storm_begin();
     for (int i = 0; i < 200 || signals < 20; i++) expect_free(the->client, "r");
     PUNCTUAL(100 * 1000, time_out(the->client, 100));
     timer_delete(storm);
     signal(SIGUSR1, SIG_DFL);
-    assert_int_equal(stats_of(the->client).connections_lost, 0);
+    assert_int_equal(stats_of(the->client).connections_lost, lost);
     EXPECT(redlock_release(held), REDLOCK_OK);
 }
 
