@@ -42,6 +42,7 @@ static const error_code outer_codes[] = {
     {"ASK", ANSWER_REDIRECT},
     {"ERR invalid password", ANSWER_DENIED},
     {"ERR The user executing the script", ANSWER_DENIED},
+    {"ERR ACL failure in script:", ANSWER_DENIED}, /* Valkey, and Redis from 7.2 on */
 };
 
 static bool begins_with(const char *text, size_t length, const char *start)

@@ -225,6 +225,7 @@ static void redis_7_puts_the_code_of_a_scripts_error_first(void **state)
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
         {ANSWER_DENIED, "ERR The user executing the script can't publish to the channel mentioned in the command "
                         "script: 94f25712043ac9095f6de20828a4d713197bca4a, on @user_script:1."},
+        {ANSWER_DENIED, "ERR ACL failure in script: User u has no permissions to run the 'time' command script: ab"},
         {ANSWER_DENIED, "ERR The user executing the script can't run this command or subcommand script: "
                         "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
     };
