@@ -131,9 +131,8 @@ _Bool standing_read(standing *out, const int64_t value[ANSWER_VALUES])
                   value[2] <= SPAN_MOST;
 
     if (!is_one) return false;
-    *out = (standing){.fence = (uint64_t)value[0],
-                      .kind = value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED,
-                      .lease_ms = value[2]};
+    *out = (standing){
+        .fence = (uint64_t)value[0], .kind = value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED, .lease_ms = value[2]};
     return true;
 }
 
