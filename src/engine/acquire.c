@@ -118,7 +118,7 @@ static void take(acquire *self, const standing *held, int64_t valid_until_us, in
 
 static bool is_instant(int64_t server_us)
 {
-    return server_us > 0 && server_us <= SERVER_NUMBER_MOST;
+    return server_us > 0 && server_us <= NUMBER_MOST;
 }
 
 static void take_message(acquire *self, const grant *from, int64_t received_us, int64_t now_us)

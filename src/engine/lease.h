@@ -19,9 +19,8 @@
 
 #define US_PER_MS ((int64_t)1000)
 
-/* What a server may say: a lease in ms, and an instant or a fence (exact in Lua). Whatever is outside is no answer of ours. */
+/* The longest lease that a server may tell; what is longer is no answer of ours. */
 #define LEASE_MOST_MS SPAN_MOST
-#define SERVER_NUMBER_MOST NUMBER_MOST
 
 /* For so long after it was sent a request may still be carried out: by a proxy, a frozen server, or the kernel of a
  * closed socket. */
