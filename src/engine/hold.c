@@ -4,12 +4,9 @@
 
 #include "engine/lease.h"
 
-enum { RETRY_FIRST_US = 5000, RETRY_LAST_US = 1000000, SLACK_MOST_US = 50000 };
+enum { RETRY_FIRST_US = 5000, RETRY_LAST_US = 1000000, SLACK_MOST_US = 50000, HASTE_MOST_US = 1000000 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* A third of the lease, up to a tenth of that earlier, so that locks taken together drift apart. Never, when the
  * lease reaches the end already (to the millisecond that hold_renew rounds by). */
@@ -73,8 +70,7 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
 {
     int64_t until_us = lease_valid_until(sent_us, lease_ms);
     self->failures = 0;
-    if (until_us > valid_until(self))
-        atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
+    if (until_us > valid_until(self)) atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
     self->renew_at_us = next_renewal_us(self, sent_us, lease_ms);
 }
 
@@ -92,6 +88,14 @@ void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
     if (self->failures < UINT16_MAX) self->failures++;
     int64_t at_us = now_us + span / 2 + (int64_t)jitter_below(&self->jitter, (uint32_t)span);
     self->renew_at_us = at_us > not_before_us ? at_us : not_before_us;
+}
+
+void hold_hasten(hold *self, int64_t now_us)
+{
+    if (self->renew_at_us == NEVER) return;
+    int64_t span_us = least(HASTE_MOST_US, self->ttl_ms * US_PER_MS / 10);
+    int64_t at_us = now_us + (int64_t)jitter_below(&self->jitter, (uint32_t)span_us);
+    self->renew_at_us = least(self->renew_at_us, at_us);
 }
 
 void hold_end_renewal(hold *self)

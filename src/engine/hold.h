@@ -24,7 +24,7 @@ typedef struct hold {
     int64_t end_us;      /* renewals ask for no lease beyond this: end of the maximum hold, or of the only ttl; NEVER */
     int64_t renew_at_us; /* NEVER: none is due, or one is under way */
     uint32_t jitter;
-    uint16_t failures;   /* renewals that came to nothing, in a row */
+    uint16_t failures; /* renewals that came to nothing, in a row */
     bool auto_renew;
 } hold;
 
@@ -43,7 +43,8 @@ int64_t hold_wake_us(const hold *self);
 /* How much earlier than hold_wake_us it may be looked at, so that renewals travel together. */
 int64_t hold_slack_us(const hold *self);
 
-/* A renewal begins: the lease to ask for, in ms; not above 0 when the maximum hold has passed, and nothing is to be sent. */
+/* A renewal begins: the lease to ask for, in ms; not above 0 when the maximum hold has passed, and nothing is to be
+ * sent. */
 int64_t hold_renew(hold *self, int64_t now_us);
 
 /* It was granted `lease_ms`, by a request sent at sent_us. Validity never moves back. */
@@ -51,6 +52,10 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms);
 
 /* The holder itself asked for a longer lease, and got it: the maximum hold moves with it. */
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms);
+
+/* The server's clock was set: what is to be renewed at all is renewed soon, spread over a tenth of the ttl, which is
+ * one second at the most. */
+void hold_hasten(hold *self, int64_t now_us);
 
 /* From now on it is not renewed beyond the lease that it has. */
 void hold_end_renewal(hold *self);

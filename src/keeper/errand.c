@@ -70,6 +70,16 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     keeper_plan(self, lock, now_us);
 }
 
+/* Every lock is seen to, in the rounds that follow, also one whose errand is out: its answer may be older. */
+static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *read, int64_t now_us)
+{
+    if (read->kind != ANSWER_CODE || read->server_us == 0) return;
+    int64_t step_us = server_clock_read(&self->server_clock, read->server_us, lock->call.sent_us, now_us);
+    if (step_us == 0) return;
+    self->to_hasten = self->locks;
+    self->step_us = step_us;
+}
+
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
     if (lock->state != LOCK_HELD || lock->is_gone) return;
@@ -139,6 +149,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     answer read;
     pthread_mutex_lock(&self->mutex);
     judge(&read, lock, from);
+    look_at_clock(self, lock, &read, now_us);
     lock->errand_is_out = false;
     bool is_free = false;
     if (lock->state == LOCK_UNDOING && lock->errand_is_undo) is_free = undo_answered(self, lock, &read, now_us);

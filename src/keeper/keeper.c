@@ -36,6 +36,7 @@ void keeper_unlist(keeper *self, redlock_lock *lock)
 {
     schedule_remove(&self->timers, &lock->timer);
     if (!lock->is_listed) return;
+    if (self->to_hasten == lock) self->to_hasten = lock->next;
     if (lock->previous != NULL) lock->previous->next = lock->next;
     else self->locks = lock->next;
     if (lock->next != NULL) lock->next->previous = lock->previous;

@@ -29,6 +29,7 @@
 #include <stdatomic.h>
 
 #include "engine/hold.h"
+#include "engine/server_clock.h"
 #include "engine/version.h"
 #include "keeper/alarm.h"
 #include "keeper/operation.h"
@@ -56,14 +57,14 @@ struct redlock_lock {
     _Atomic uint64_t fence;
     uint64_t number; /* of the hold; its hold id ends in it */
     uint64_t name_hash;
-    uint64_t thread;       /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
-    unsigned depth;        /* ... how often a reentrant hold was entered */
+    uint64_t thread; /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
+    unsigned depth;  /* ... how often a reentrant hold was entered */
     int64_t acquired_us;
     int64_t claim_ms; /* with inbox_number: what an undo needs to name the waiter's member */
     int64_t undo_until_us;
     int64_t unanswered_us; /* when an acquire of this hold was sent that may still be carried out; 0: none */
     version version;       /* what the server told of it; with the mutex */
-    int64_t nonce; /* of the errand under way */
+    int64_t nonce;         /* of the errand under way */
     enum lock_state state;
     _Atomic char kind; /* that is believed: see engine/version.h */
     _Atomic bool is_lost;
@@ -84,9 +85,9 @@ struct redlock_lock {
     unsigned users;        /* extensions under way, which the handle outlives */
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length;
-    uint16_t owner_length;                 /* without its mark; 0: none. It begins the holder ... */
-    uint16_t hold_id_length, mode_length;  /* ... and this follows */
-    char bytes[];                          /* key, name, holder, mode; each with a NUL */
+    uint16_t owner_length;                /* without its mark; 0: none. It begins the holder ... */
+    uint16_t hold_id_length, mode_length; /* ... and this follows */
+    char bytes[];                         /* key, name, holder, mode; each with a NUL */
 };
 
 static inline const char *lock_key(const redlock_lock *lock) { return lock->bytes; }
@@ -119,10 +120,13 @@ struct keeper {
     pthread_cond_t called_back;
     keeper_terms terms;
     schedule timers;
-    size_t lock_count;   /* room in the schedule is kept for so many */
-    redlock_lock *locks; /* those that are held or undone */
-    size_t undoing;      /* of them */
-    size_t releasing;    /* locks that are in the hands of a thread that releases them: closing waits for it */
+    size_t lock_count;         /* room in the schedule is kept for so many */
+    redlock_lock *locks;       /* those that are held or undone */
+    size_t undoing;            /* of them */
+    size_t releasing;          /* locks that are in the hands of a thread that releases them: closing waits for it */
+    server_clock server_clock; /* as the keeper's own answers tell it */
+    redlock_lock *to_hasten;   /* after a step of it: the next to be renewed sooner, and those behind it */
+    int64_t step_us;           /* ... of so much */
     lane lane;
     operations operations;
     poller poller; /* of a client without a thread */

@@ -93,6 +93,18 @@ static void attend_all(keeper *self, int64_t now_us)
     for (int n = 0; n < ATTENDED_MOST && (due = next_due(self, now_us)) != NULL; n++) attend(self, due, now_us);
 }
 
+/* The server's clock was set: leases end by it. */
+static void hasten_all(keeper *self, int64_t now_us)
+{
+    for (int n = 0; n < ATTENDED_MOST && self->to_hasten != NULL; n++) {
+        redlock_lock *lock = self->to_hasten;
+        self->to_hasten = lock->next;
+        if (lock->state != LOCK_HELD || !server_clock_step_matters(self->step_us, lock->hold.ttl_ms)) continue;
+        hold_hasten(&lock->hold, now_us);
+        keeper_plan(self, lock, now_us);
+    }
+}
+
 /* Begins to undo what is still held, once closing began. */
 static void undo_the_held(keeper *self, int64_t now_us)
 {
@@ -131,7 +143,8 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
 {
     timer *first = schedule_first(&self->timers);
     int64_t until_us = earliest(operations_until_us, first != NULL ? first->at_us : NEVER);
-    if (self->operations.submitted != NULL || self->operations.cancelled != NULL) until_us = INT64_MIN;
+    bool has_more = self->to_hasten != NULL || self->operations.submitted != NULL || self->operations.cancelled != NULL;
+    if (has_more) until_us = INT64_MIN;
     if (self->is_closing) until_us = earliest(until_us, self->closing_until_us);
     self->armed_us = until_us;
     return until_us;
@@ -148,6 +161,7 @@ static bool work(keeper *self, int64_t *until_us)
     int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
     pthread_mutex_lock(&self->mutex);
     if (closes) undo_the_held(self, now_us);
+    hasten_all(self, now_us);
     attend_all(self, now_us);
     *until_us = arm(self, operations_until_us);
     bool is_done = self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;

@@ -274,6 +274,52 @@ static void ten_thousand_locks_cost_less_than_3_percent_of_a_core(void **state)
     release_many(locks, many);
 }
 
+/* ---- A server whose clock is set ----------------------------------------------------------------*/
+
+static int start_with_clock(void **state)
+{
+    static fixture the;
+    the = (fixture){.server = server_start_with_clock(NULL)};
+    *state = &the;
+    return redlock_open(server_uri(the.server), NULL, &the.client);
+}
+
+enum { HELD = 8, HELD_TTL_MS = 60000, STEP_MS = 45000 };
+
+static int64_t lease_left_ms(fixture *the, int i)
+{
+    char name[16];
+    int length = snprintf(name, sizeof name, "m%d", i);
+    redlock_inspection *seen;
+    assert_int_equal(redlock_inspect(the->client, name, (size_t)length, &seen, NULL), REDLOCK_OK);
+    assert_int_equal(seen->holders, 1);
+    int64_t left_ms = seen->parties[0].lease_ms;
+    redlock_inspection_free(seen);
+    return left_ms;
+}
+
+static bool have_long_leases(void *arg)
+{
+    for (int i = 0; i < HELD; i++)
+        if (lease_left_ms(arg, i) < HELD_TTL_MS - STEP_MS / 2) return false;
+    return true;
+}
+
+/* The short lock's renewals tell the client what the time is; the long ones' own are due after 18 s. */
+static void a_step_of_the_clock_is_noticed_and_what_is_held_is_renewed_at_once(void **state)
+{
+    static redlock_lock *locks[HELD];
+    fixture *the = *state;
+    hold_many(the, locks, 0, HELD, HELD_TTL_MS);
+    hold(the, REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true));
+    await_renewals(the, 1);
+    server_shift_clock(the->server, STEP_MS);
+    assert_in_range(lease_left_ms(the, 0), 1, HELD_TTL_MS - STEP_MS);
+    eventually(have_long_leases, the);
+    release_many(locks, HELD);
+    assert_int_equal(redlock_release(the->lock), REDLOCK_LOST);
+}
+
 #define LIVE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -287,6 +333,8 @@ int main(void)
         LIVE(release_stops_renewal_at_once),
         LIVE(a_later_lock_of_the_same_name_is_not_renewed_by_an_earlier_one),
         LIVE(an_extended_lock_ends_when_its_extension_does),
+        cmocka_unit_test_setup_teardown(a_step_of_the_clock_is_noticed_and_what_is_held_is_renewed_at_once,
+                                        start_with_clock, stop),
         LIVE(renewals_that_are_due_together_leave_in_few_writes),
         LIVE(one_thread_and_one_connection_renew_however_many_locks),
         LIVE(ten_thousand_locks_cost_less_than_3_percent_of_a_core),

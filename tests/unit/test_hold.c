@@ -337,6 +337,33 @@ static void time_passes_between_any_two_steps(void **state)
     }
 }
 
+static void a_hold_in_haste_is_renewed_within_a_tenth_of_its_ttl_or_a_second(void **state)
+{
+    hold self = begun(TTL_MS, true, 0), other = begun(TTL_MS, true, 0);
+
+    (void)state;
+    other.jitter = 6;
+    hold_hasten(&self, now_us + second_us);
+    hold_hasten(&other, now_us + second_us);
+    assert_in_range(self.renew_at_us, now_us + second_us, now_us + 2 * second_us);
+    assert_true(self.renew_at_us != other.renew_at_us);
+    self.ttl_ms = 100;
+    hold_hasten(&self, now_us);
+    assert_in_range(self.renew_at_us, now_us, now_us + 10000);
+}
+
+static void haste_brings_back_no_renewal_and_delays_none(void **state)
+{
+    hold resting = begun(TTL_MS, false, 0), due = begun(TTL_MS, true, 0);
+    const int64_t at_us = due.renew_at_us;
+
+    (void)state;
+    hold_hasten(&resting, now_us);
+    hold_hasten(&due, at_us);
+    assert_true(resting.renew_at_us == NEVER);
+    assert_int_equal(due.renew_at_us, at_us);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -364,6 +391,8 @@ int main(void)
         cmocka_unit_test(a_hold_that_is_no_longer_renewed_lasts_as_long_as_its_lease),
         cmocka_unit_test(a_renewal_under_way_is_the_last_once_there_are_to_be_none),
         cmocka_unit_test(an_extension_after_the_last_renewal_brings_none_back),
+        cmocka_unit_test(a_hold_in_haste_is_renewed_within_a_tenth_of_its_ttl_or_a_second),
+        cmocka_unit_test(haste_brings_back_no_renewal_and_delays_none),
         cmocka_unit_test(time_passes_between_any_two_steps),
     };
 
