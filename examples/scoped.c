@@ -26,7 +26,8 @@ static int transfer(redlock_client *client, bool is_slow, int body_error)
 static int first_word(redlock_client *client, bool is_early)
 {
     REDLOCK_AUTO redlock_lock *lock = NULL;
-    redlock_status st = redlock_acquire(client, "example:scoped", NULL, &lock);
+    const redlock_options *patient = REDLOCK_OPTIONS(.wait_ms = 2000); /* a lost one goes later */
+    redlock_status st = redlock_acquire(client, "example:scoped", patient, &lock);
     if (st != REDLOCK_OK) return (int)st;
     if (is_early) return NO_FUNDS;
     return (int)redlock_release_and_clear(&lock); /* by hand, to see the result */
