@@ -9,7 +9,7 @@
 
 #include "laws/drivers.h"
 
-enum { AT_A_TIME = 6, OUTPUT_MOST = 1 << 16 };
+enum { AT_A_TIME = 8, OUTPUT_MOST = 1 << 16 };
 
 typedef struct law_mode {
     const char *title;
