@@ -72,7 +72,7 @@ static void make_broken(plan *out)
     while (!out->is_calm || out->client_count < 3);
     out->fault_count = 2;
     out->faults[0] = (fault){.kind = FAULT_FLUSH, .at_us = 1000};
-    out->faults[1] = (fault){.kind = FAULT_READ_ONLY, .at_us = 0, .span_us = 60000000};
+    out->faults[1] = (fault){.kind = FAULT_READ_ONLY, .at_us = 0, .span_us = 6000000};
     for (int i = 0; i < out->client_count; i++) out->clients[i].jobs[0].wait_ms = 0;
 }
 
