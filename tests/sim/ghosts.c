@@ -11,6 +11,8 @@
 #include "sim/trace.h"
 #include "wire/bands.h"
 
+enum { GHOSTS_MOST = 10000 }; /* at once */
+
 static const char haunted[] = "ghost:1:";
 
 bool ghosts_has(words who) { return who.length == strlen(haunted) && memcmp(who.at, haunted, who.length) == 0; }
@@ -40,8 +42,9 @@ void ghosts_join(const plan *of, int name, int count, dice *chance)
         int permits = writes ? 0 : (int)dice_below(chance, 3);
         char waiter[MEMBER_SIZE], limit[16] = "";
         if (permits > 0) snprintf(limit, sizeof limit, "/%d", permits);
-        snprintf(waiter, sizeof waiter, "%d ghost.%d %c%s%s - ghost%d.%d %s", (int)dice_spread(chance, 10, 2000), i,
-                 writes ? 'x' : 's', policies[of->policy[name]], limit, (int)dice_below(chance, 1000), i, haunted);
+        long long counter = (long long)now_us() * GHOSTS_MOST + i; /* no hold id is used twice */
+        snprintf(waiter, sizeof waiter, "%d ghost.%d %c%s%s - ghost%d.%llx %s", (int)dice_spread(chance, 10, 2000), i,
+                 writes ? 'x' : 's', policies[of->policy[name]], limit, (int)dice_below(chance, 1000), counter, haunted);
         trace("ghost: %s", waiter);
         join(key, waiter, (double)(node_clock_us() + i) + (writes ? (double)WRITER_BAND : 0));
     }

@@ -123,30 +123,72 @@ static int64_t opens_us(const cable *self)
     return frozen_us > self->late_until_us ? frozen_us : self->late_until_us;
 }
 
-static void hold_up(cable *self, void *bytes, size_t length);
+typedef struct parcel {
+    struct parcel *next;
+    size_t length;
+    char bytes[];
+} parcel;
 
-/* What a frozen node has not read yet stays in order, on one connection. */
-static void arrive_late(void *subject, void *bytes, size_t length)
+static parcel *wrap(const char *bytes, size_t length)
+{
+    parcel *self = arena_take(sizeof *self + length);
+    *self = (parcel){.length = length};
+    memcpy(self->bytes, bytes, length);
+    return self;
+}
+
+static void arrive_late(void *subject, void *detail, size_t size);
+
+static void come_later(cable *self)
+{
+    int64_t at_us = opens_us(self) + self->turn_us;
+    event_at(at_us > now_us() ? at_us : now_us(), arrive_late, self, NULL, 0);
+}
+
+/* Whichever event comes, it brings the oldest: a stream has neither holes nor another order. */
+static void arrive_late(void *subject, void *detail, size_t size)
 {
     cable *self = subject;
-    self->held_up--;
-    if (opens_us(self) > now_us()) hold_up(self, bytes, length);
-    else arrive(self, bytes, length);
+    parcel *oldest = self->held_up;
+    (void)detail;
+    (void)size;
+    if (opens_us(self) > now_us()) {
+        come_later(self);
+        return;
+    }
+    self->held_up = oldest->next;
+    arrive(self, oldest->bytes, oldest->length);
 }
 
-static void hold_up(cable *self, void *bytes, size_t length)
+static void begin_holding_up(cable *self)
 {
-    if (self->held_up++ == 0) self->turn_us = dice_below(&machine_at(self->machine)->dice, TURNS);
-    int64_t at_us = opens_us(self) + self->turn_us;
-    event_at(at_us > now_us() ? at_us : now_us(), arrive_late, self, bytes, length);
+    if (self->held_up == NULL) self->turn_us = dice_below(&machine_at(self->machine)->dice, TURNS);
 }
 
-void cable_hold_up(cable *self, const char *bytes, size_t length) { hold_up(self, copy(bytes, length), length); }
+static void hold_up(cable *self, const char *bytes, size_t length)
+{
+    parcel *latest = wrap(bytes, length);
+    begin_holding_up(self);
+    if (self->held_up == NULL) self->held_up = latest;
+    else self->held_up_last->next = latest;
+    self->held_up_last = latest;
+    come_later(self);
+}
+
+void cable_hold_up(cable *self, const char *bytes, size_t length)
+{
+    parcel *first = wrap(bytes, length);
+    begin_holding_up(self);
+    if (self->held_up == NULL) self->held_up_last = first;
+    first->next = self->held_up;
+    self->held_up = first;
+    come_later(self);
+}
 
 static void arrive_at_node(void *subject, void *bytes, size_t length)
 {
     cable *self = subject;
-    if (opens_us(self) > now_us() || self->held_up > 0) hold_up(self, bytes, length);
+    if (opens_us(self) > now_us() || self->held_up != NULL) hold_up(self, bytes, length);
     else arrive(self, bytes, length);
 }
 

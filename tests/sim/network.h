@@ -38,8 +38,8 @@ typedef struct cable {
     int64_t up_us, down_us;  /* when the latest bytes arrive */
     int64_t subscribed_us;
     int64_t late_until_us; /* until then nothing that is sent arrives */
-    int held_up;           /* arrivals that are put off, or that a frozen node has not read ... */
-    int64_t turn_us;       /* ... and how long after the node could they are read: its order, not theirs */
+    struct parcel *held_up, *held_up_last; /* what is put off, or a frozen node has not read, in order ... */
+    int64_t turn_us; /* ... and how long after the node could they are read: its order, not theirs */
     size_t channel_length;
     char channel[CHANNEL_MOST];
     char *received; /* bytes that wait for the machine */
