@@ -296,26 +296,16 @@ static const char *read_number(const char *at, const char *end, long *number)
     return line_end + 1;
 }
 
-/* Of a connection that was given up, the beginning may be lost while the rest still arrives. */
-static bool may_be_garbled;
-
-static const char *refuse_garbled(void)
-{
-    if (!may_be_garbled) abort();
-    return NULL;
-}
-
 /* The next whole command; returns what is behind it, or NULL. */
 static const char *read_command(const char *at, const char *end, int *argc, words argv[CALL_MOST])
 {
     long count, length;
     at = read_number(at, end, &count);
     if (at == NULL) return NULL;
-    if (count < 1 || count > CALL_MOST) return refuse_garbled();
+    if (count < 1 || count > CALL_MOST) abort();
     for (*argc = 0; *argc < count; ++*argc) {
         at = read_number(at, end, &length);
         if (at == NULL || end - at < length + 2) return NULL;
-        if (length < 0) return refuse_garbled();
         argv[*argc] = (words){at, (size_t)length};
         at += length + 2;
     }
@@ -367,7 +357,6 @@ static bool is_put_off(cable *from, int argc, const words *argv)
 /* Executes the whole commands; returns what is left of the bytes. */
 static size_t execute_all(cable *from, const char *at, size_t length)
 {
-    may_be_garbled = from->is_closed || from->is_cut;
     words argv[CALL_MOST];
     int argc;
     const char *end = at + length, *next;
