@@ -467,17 +467,20 @@ static void judge_barring(int name, enum script_id id, long code)
         referee_break("%s keeps others out of lock %d, and is frozen", bars->hold_id, name);
 }
 
-/* Those of one owner that wait for the same kind enter together; none enters beside itself in another. */
+/* Those of one owner that wait for the same kind enter together, if the line is no longer than a call looks; none
+ * enters beside itself in another. */
 static void judge_mates(int name, long code)
 {
     if (code == CODE_MORE) return;
+    bool is_looked_through = count_waiters(&before) <= limits.portion;
     for (int i = 0; i < after.count; i++) {
         const place *holder = &after.places[i];
         bool enters_alone = is_asking(holder) && is_mate(holder); /* beside itself, whoever waits */
         if (holder->owner.length == 0 || !is_new(holder) || enters_alone) continue;
         for (int j = 0; j < after.count; j++) {
             const place *mate = &after.places[j];
-            if (mate->listens && mate->as.kind == holder->as.kind && is_same(mate->owner, holder->owner))
+            bool waits = mate->listens && mate->as.kind == holder->as.kind && is_same(mate->owner, holder->owner);
+            if (waits && is_looked_through)
                 referee_break("%s waits for lock %d, which its owner has", mate->hold_id, name);
             if (is_holder(&after, mate) && mate->as.kind != holder->as.kind)
                 referee_break("%s and %s hold lock %d in two modes", mate->hold_id, holder->hold_id, name);
@@ -610,7 +613,7 @@ static void judge_expiry(int name)
 static void note_more(int name, long code, const cable *from, bool is_stray)
 {
     if (code != CODE_MORE) left_over[name] = (remainder_told){0};
-    else if (!is_stray) left_over[name] = (remainder_told){from->machine, now_us()};
+    else if (!is_stray && left_over[name].since_us == 0) left_over[name] = (remainder_told){from->machine, now_us()};
 }
 
 void handover_judge_more(int name)
