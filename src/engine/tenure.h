@@ -80,12 +80,12 @@ void tenure_begin(tenure *self);
 /* False: the event means nothing in this state, and nothing was done. */
 bool tenure_move(tenure *self, enum tenure_event what);
 
-/* The acquisition was answered with this version. */
+/* The hold was granted, and its answer told this version. */
 void tenure_granted(tenure *self, uint64_t fence, char kind);
 
 /* An answer tells a version; own_fence is what it was when the question left. False: it is older,
- * so the server has lost data since, and the hold with it perhaps. For a shared hold that somebody
- * else's fence was lost is no loss. */
+ * so the server has lost data since: the hold lapses. For a shared hold it is no loss that somebody
+ * else's fence was lost. */
 bool tenure_told(tenure *self, uint64_t fence, char kind, uint64_t own_fence);
 
 /* A conversion that names this fence is written to a socket: from now on it may be carried out. */

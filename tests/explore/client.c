@@ -40,12 +40,11 @@ static void answer_ok(world *w)
 static void told(world *w, const asker *self)
 {
     uint8_t own = keeps(RULE_LOST_DATA_IS_NOTICED) ? self->own_fence : 0;
-    enum tenure_state before = w->hold.state;
     if (!keeps(RULE_THE_NEWEST_VERSION_IS_KNOWN)) w->hold.version.fence = 0;
-    (void)tenure_told(&w->hold, self->told_fence, letter(self->told_kind), own);
+    if (!tenure_told(&w->hold, self->told_fence, letter(self->told_kind), own))
+        client_move(w, TENURE_LAPSES);
     if (self->told_fence < self->own_fence && is_believed(w))
         found("belief outlives a loss of data that it heard of");
-    if (before == TENURE_HELD && w->hold.state == TENURE_LAPSED) w->was_told_lost = true;
 }
 
 static void told_absent(world *w)
@@ -71,6 +70,7 @@ static void judge_acquisition(world *w, asker *self, bool is_answered)
                       !(self->was_cut && keeps(RULE_A_BUSY_AFTER_A_CUT_IS_OWED));
     w->is_owed |= self->was_cut || !is_answered;
     if (is_granted) {
+        client_move(w, TENURE_GRANTED);
         tenure_granted(&w->hold, self->told_fence, letter(self->told_kind));
         w->entries = 1;
         w->server.is_ahead = false;
