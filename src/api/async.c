@@ -51,7 +51,7 @@ static void deliver(completion *self)
 {
     redlock_status status = self->op.status;
     /* It was acquired, and the client's close took it away before anybody was told. */
-    if (status == REDLOCK_OK && self->acquired != NULL && atomic_load(&self->lock->is_closed)) {
+    if (status == REDLOCK_OK && self->acquired != NULL && lock_is_closed(self->lock)) {
         handle_leave(self->client, self->lock);
         status = REDLOCK_ERR_CLOSED;
     }
@@ -83,7 +83,7 @@ static void acquisition_finished(operation *op, int64_t now_us)
     redlock_client *client = self->client;
     acquire *engine = &op->acquisition;
     if (op->is_at_once) { /* it never began */
-        keeper_free(&client->keeper, self->lock);
+        keeper_give_up(&client->keeper, self->lock, false, now_us);
     } else {
         acquisition_count(client, engine, now_us - self->began_us);
         op->status = acquisition_settle(client, self->lock, engine, &self->options, now_us);
@@ -100,7 +100,7 @@ static void end_upgrade(completion *self)
 static void end_extension(completion *self)
 {
     operation *op = &self->op;
-    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_extend(self->lock, &op->single);
+    if (!op->is_at_once && op->status == REDLOCK_OK) op->status = handle_judge_extend(self->lock, &op->asks);
 }
 
 static void nested_finished(operation *op, int64_t now_us)
@@ -126,9 +126,8 @@ static void release_finished(operation *op, int64_t now_us)
 {
     completion *self = (completion *)op;
     redlock_client *client = self->client;
-    if (op->is_at_once && op->status == REDLOCK_LOST && self->lock != NULL) {
-        (void)handle_let_go_of_lost(client, self->lock, now_us);
-    } else if (self->lock != NULL) {
+    (void)now_us;
+    if (self->lock != NULL) {
         bool is_left_over = !op->is_at_once && handle_is_left_over(&op->single);
         if (is_left_over) op->status = REDLOCK_OK;
         else if (!op->is_at_once && op->status == REDLOCK_OK)
@@ -205,7 +204,7 @@ static redlock_status acquire_new(completion *self, const void *name, size_t nam
     redlock_lock *lock = self->lock;
     if (id != NULL) *id = self->op.entry.number;
     status = submit(self); /* after which it may be complete, and gone */
-    if (status != REDLOCK_OK) keeper_free(&client->keeper, lock);
+    if (status != REDLOCK_OK) keeper_give_up(&client->keeper, lock, false, clock_now_us());
     return status;
 }
 
@@ -221,7 +220,7 @@ static void suit(completion *self, const wanted *what, int64_t wanted_ttl_ms)
         self->upgrades = true;
         ask_about(self, handle_begin_conversion(held, SCRIPT_UPGRADE, &self->op.asks));
     } else if (is_short) {
-        ask_about(self, handle_question(held, SCRIPT_RENEW, wanted_ttl_ms));
+        ask_about(self, handle_begin_extension(held, wanted_ttl_ms, &self->op.asks));
     } else {
         answer_at_once(self, REDLOCK_OK);
     }
@@ -289,24 +288,17 @@ static completion *new_request(redlock_lock *lock, redlock_done_fn *done, void *
     return self;
 }
 
-/* The last entry leaves: out of the table and the keeper's hands, then asked for. */
+/* The last entry leaves, and its release is asked for, if there is anything to release. */
 static void begin_release(completion *self)
 {
-    redlock_client *client = self->client;
     redlock_lock *lock = self->lock;
-    histogram_add(&client->stats.hold, self->began_us - lock->acquired_us);
-    keeper_forget(&client->keeper, lock);
-    if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
-    else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);
-    else ask_about(self, handle_release_question(lock, self->began_us));
-}
-
-/* Refused, and the handle is to be gone all the same. What a close that has begun did not find held any more is undone
- * with what it found. */
-static void give_up_release(redlock_client *client, redlock_lock *lock)
-{
-    if (atomic_load(&lock->is_closed)) keeper_free(&client->keeper, lock);
-    else keeper_undo(&client->keeper, lock, clock_now_us());
+    redlock_status status = handle_let_go(self->client, lock, self->began_us);
+    if (status == REDLOCK_OK) {
+        ask_about(self, handle_release_question(lock, self->began_us));
+        return;
+    }
+    self->lock = NULL; /* it is the keeper's */
+    answer_at_once(self, status);
 }
 
 redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg)
@@ -327,7 +319,7 @@ redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, 
     }
     redlock_lock *given = self->lock;
     redlock_status status = submit(self);
-    if (status != REDLOCK_OK && given != NULL) give_up_release(client, given);
+    if (status != REDLOCK_OK && given != NULL) keeper_unanswered(&client->keeper, given, clock_now_us());
     return status;
 }
 
@@ -340,9 +332,9 @@ redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->op.finished = extension_finished;
     keeper_use(lock->keeper, lock);
-    if (atomic_load(&lock->is_closed)) answer_at_once(self, REDLOCK_ERR_CLOSED);
+    if (lock_is_closed(lock)) answer_at_once(self, REDLOCK_ERR_CLOSED);
     else if (!handle_is_valid(lock, self->began_us)) answer_at_once(self, REDLOCK_LOST);
-    else ask_about(self, handle_question(lock, SCRIPT_RENEW, ttl_ms));
+    else ask_about(self, handle_begin_extension(lock, ttl_ms, &self->op.asks));
     redlock_status status = submit(self);
     if (status != REDLOCK_OK) keeper_unuse(lock->keeper, lock);
     return status;

@@ -17,7 +17,7 @@ bool handle_has_permits(const redlock_lock *lock)
 /* Is it of that kind already, with nothing on its way that may still change it? */
 static bool has_kind(redlock_lock *lock, char kind)
 {
-    version known = keeper_known(lock->keeper, lock);
+    version known = keeper_known(lock->keeper, lock).version;
     return version_is_settled(&known) && known.kind == kind;
 }
 
@@ -26,7 +26,7 @@ static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
 {
     *status = lock == NULL ? REDLOCK_ERR_ARGUMENT : client_enter(client_of(lock));
     if (*status != REDLOCK_OK) return false;
-    if (atomic_load(&lock->is_closed)) *status = REDLOCK_ERR_CLOSED;
+    if (lock_is_closed(lock)) *status = REDLOCK_ERR_CLOSED;
     else if (!handle_is_valid(lock, clock_now_us())) *status = REDLOCK_LOST;
     else if (handle_has_permits(lock)) *status = REDLOCK_ERR_ARGUMENT;
     return *status == REDLOCK_OK && !has_kind(lock, to);
@@ -41,23 +41,37 @@ static void doubt(exchange *asks)
     keeper_doubted(lock->keeper, lock, (uint64_t)asks->question.fence);
 }
 
+/* Something newer is known than what was done, and no conversion of ours made it: what was done is gone. */
+static bool is_overtaken(const tenure *known, uint64_t fence, char kind)
+{
+    uint64_t newest = known->version.fence;
+    return newest > fence && newest > known->own_fence && known->version.kind != kind;
+}
+
 /* The last fence was another one: either an earlier attempt of ours made the conversion, or it is asked for the fence
- * that was told. */
+ * that is known now. */
 static bool asks_again(exchange *asks, const answer *from)
 {
     redlock_lock *lock = asks->about;
     standing held;
+    char kind = kind_after(asks->question.script);
     if (!standing_read(&held, from->value)) return false;
-    keeper_told(lock->keeper, lock, &held, asks->request->sent_us);
-    if (from->code != CONVERT_STALE || has_kind(lock, kind_after(asks->question.script))) return false;
-    asks->question.fence = (int64_t)held.fence;
+    keeper_told(lock->keeper, lock, &held, asks->own_fence, asks->request->sent_us);
+    tenure known = keeper_known(lock->keeper, lock);
+    bool is_void = from->code == CONVERT_STALE ||
+                   (from->code == CONVERT_DONE && is_overtaken(&known, held.fence, kind));
+    if (!is_void || !tenure_is_held(&known) || has_kind(lock, kind)) return false;
+    asks->question.fence = (int64_t)known.version.fence;
+    asks->own_fence = known.own_fence;
     return true;
 }
 
 question handle_begin_conversion(redlock_lock *lock, enum script_id id, exchange *asks)
 {
     question about = handle_question(lock, id, lock->hold.ttl_ms);
-    about.fence = (int64_t)keeper_known(lock->keeper, lock).fence;
+    tenure known = keeper_known(lock->keeper, lock);
+    about.fence = (int64_t)known.version.fence;
+    asks->own_fence = known.own_fence;
     asks->before_sending = doubt;
     asks->asks_again = asks_again;
     asks->about = lock;
@@ -77,8 +91,8 @@ redlock_status handle_judge_conversion(redlock_lock *lock, enum script_id id, co
     if (asked->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
     bool is_done = asked->code == CONVERT_DONE || asked->code == CONVERT_STALE;
     if (!is_done || held.kind != kind_after(id)) return REDLOCK_ERR_PROTOCOL;
-    atomic_store(&lock->fence, held.fence);
-    return handle_is_valid(lock, asked->sent_us) ? REDLOCK_OK : REDLOCK_LOST;
+    keeper_converted(lock->keeper, lock, held.fence);
+    return handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
 static redlock_status convert(redlock_lock *lock, enum script_id id)

@@ -86,8 +86,7 @@ question handle_question(const redlock_lock *lock, enum script_id id, int64_t fi
 
 bool handle_is_valid(const redlock_lock *lock, int64_t now_us)
 {
-    bool is_lost = atomic_load_explicit(&lock->is_lost, memory_order_relaxed);
-    return !is_lost && now_us < atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed);
+    return now_us < atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed);
 }
 
 /* ---- What it tells ---- */

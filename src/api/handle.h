@@ -37,20 +37,21 @@ bool handle_is_left_over(const request *asked);
 /* The release is over, well or not: the handle is freed, or left to the keeper, to undo it or to serve who is left. */
 void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status, bool is_left_over);
 
-/* The lease is over: nobody waits for this release, so it is made in the background. */
-redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us);
+/* The last entry lets go: as keeper_let_go, and counted. */
+redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, int64_t now_us);
 
 /* Takes an entry back that came to nothing; if it was the last, the lock is given back in the background. */
 void handle_leave(redlock_client *client, redlock_lock *lock);
 
-/* What the answer to an extension means. */
-redlock_status handle_judge_extend(redlock_lock *lock, const request *asked);
+/* An extension: what is asked on the exchange, and what its answer means. */
+question handle_begin_extension(redlock_lock *lock, int64_t ttl_ms, exchange *asks);
+redlock_status handle_judge_extend(redlock_lock *lock, const exchange *asks);
 
 /* A semaphore's holds are shared for good. */
 bool handle_has_permits(const redlock_lock *lock);
 
-/* A conversion to the kind that the script is for: prepares the exchange, on which the question returned is to be asked,
- * so that it is asked again for as long as the version was another one; and what the last answer means. */
+/* A conversion to the kind that the script is for: prepares the exchange, on which the question returned is to be
+ * asked, so that it is asked again for as long as the version was another one; and what the last answer means. */
 question handle_begin_conversion(redlock_lock *lock, enum script_id id, exchange *asks);
 redlock_status handle_judge_conversion(redlock_lock *lock, enum script_id id, const request *asked);
 

@@ -108,7 +108,7 @@ redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, con
 
 static bool is_valid_hold_of(const redlock_lock *lock, uint64_t thread, int64_t now_us)
 {
-    return lock->thread == thread && !atomic_load(&lock->is_lost) && now_us < atomic_load(&lock->hold.valid_until_us);
+    return lock->thread == thread && now_us < atomic_load(&lock->hold.valid_until_us);
 }
 
 bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, const mode *as, int64_t now_us)

@@ -29,8 +29,10 @@ limits limits_to_part(const limits *self, const redlock_client *client, int64_t 
 
 /* ---- One question ---- */
 
+/* Of the lease that is held, or that was let go of and is being released. */
 static int64_t lease_end_us(const redlock_lock *lock)
 {
+    if (lock_state(lock) == TENURE_LEAVING) return lock->until_us;
     return atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed);
 }
 
@@ -38,7 +40,7 @@ static redlock_status why_stop(const redlock_lock *lock, const lane_stops *stops
 {
     if (stops->is_set[0]) return REDLOCK_ERR_CLOSED;
     if (stops->is_set[1]) return REDLOCK_CANCELLED;
-    return handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
+    return clock_now_us() < lease_end_us(lock) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
 /* Until it is done, or need not be. */
@@ -79,9 +81,9 @@ redlock_status limits_extend(redlock_lock *lock, int64_t ttl_ms, const limits *w
 {
     exchange asks = {0};
     request asked;
-    question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
+    question about = handle_begin_extension(lock, ttl_ms, &asks);
     ask_within(lock, &asks, &about, &asked, within);
-    return handle_judge_extend(lock, &asked);
+    return asked.status == REDLOCK_OK ? handle_judge_extend(lock, &asks) : asked.status;
 }
 
 redlock_status limits_upgrade(redlock_lock *lock, const limits *within)
@@ -117,12 +119,7 @@ static void release_now(redlock_client *client, redlock_lock *lock, const limits
 void limits_give_back(redlock_lock *lock, const limits *within)
 {
     redlock_client *client = client_of(lock);
-    bool is_at_once = client->host == REDLOCK_HOST_MANUAL && handle_is_valid(lock, clock_now_us());
-    if (!is_at_once) {
-        handle_leave(client, lock);
-    } else if (holds_leave(&client->holds, lock)) {
-        keeper_forget(&client->keeper, lock);
-        if (atomic_load(&lock->is_closed)) keeper_free(&client->keeper, lock);
-        else release_now(client, lock, within);
-    }
+    if (client->host != REDLOCK_HOST_MANUAL) handle_leave(client, lock);
+    else if (holds_leave(&client->holds, lock) && handle_let_go(client, lock, clock_now_us()) == REDLOCK_OK)
+        release_now(client, lock, within);
 }

@@ -111,14 +111,12 @@ static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
                   int64_t now_us)
 {
     atomic_store(&lock->fence, op->held.fence);
-    version_told(&lock->version, op->held.fence, op->held.kind);
-    atomic_store(&lock->kind, op->held.kind);
     lock->was_handed_over = op->was_handed_over;
     lock->acquired_us = now_us;
     hold_begin(&lock->hold, o->ttl_ms, op->held.lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
                lock->hold.jitter);
     holds_add(&client->holds, lock);
-    keeper_adopt(&client->keeper, lock);
+    keeper_adopt(&client->keeper, lock, op->held.fence, op->held.kind);
 }
 
 redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
@@ -131,8 +129,7 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
     }
     detail_write(o->detail, op->status < 0 ? op->text : "");
     lock->is_unanswered = lock->unanswered_us > 0;
-    if (op->is_owed) keeper_undo(&client->keeper, lock, now_us);
-    else keeper_free(&client->keeper, lock);
+    keeper_give_up(&client->keeper, lock, op->is_owed, now_us);
     return op->status;
 }
 
@@ -186,7 +183,7 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
     lane *on;
     redlock_status status = pool_borrow(&client->lanes, &on, began_us);
     if (status != REDLOCK_OK) {
-        keeper_free(&client->keeper, lock);
+        keeper_give_up(&client->keeper, lock, false, began_us);
         return status;
     }
     acquire op;
@@ -216,8 +213,7 @@ wanted acquisition_wanted(const redlock_options *o)
                     .owner_length = o->owner == NULL ? 0 : strlen(o->owner)};
 }
 
-redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length,
-                                      const wanted *what)
+redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const wanted *what)
 {
     char field[OWNER_FIELD_SIZE];
     claimant who = {.thread = thread_number()};

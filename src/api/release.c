@@ -10,29 +10,18 @@ redlock_status handle_judge_release(const redlock_lock *lock, const request *ask
     if (asked->is_partial) return REDLOCK_OK; /* whatever became of those who wait */
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code != RELEASE_ABSENT) return REDLOCK_OK;
-    /* Our own first try may have been the one. */
-    return asked->is_ambiguous && handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
+    /* Our own first try may have been the one, while the lease that was let go of lasted. */
+    return asked->is_ambiguous && clock_now_us() < lock->until_us ? REDLOCK_OK : REDLOCK_LOST;
 }
 
 bool handle_is_left_over(const request *asked) { return asked->is_partial && asked->status != REDLOCK_OK; }
 
-redlock_status handle_let_go_of_lost(redlock_client *client, redlock_lock *lock, int64_t now_us)
-{
-    counter_add(&client->stats.release_failed, 1);
-    if (lock->is_gone && lock_burial_ms(lock, now_us) == 0) keeper_free(&client->keeper, lock);
-    else keeper_undo(&client->keeper, lock, now_us);
-    return REDLOCK_LOST;
-}
-
 void handle_end_release(redlock_client *client, redlock_lock *lock, redlock_status status, bool is_left_over)
 {
     counter_add(status == REDLOCK_OK ? &client->stats.released : &client->stats.release_failed, 1);
-    if ((status >= 0 && !is_left_over) || atomic_load(&lock->is_closed)) {
-        keeper_free(&client->keeper, lock);
-        return;
-    }
     if (status < 0) lock->is_unanswered = true;
-    keeper_undo(&client->keeper, lock, clock_now_us());
+    if (status >= 0 && !is_left_over) keeper_released(&client->keeper, lock);
+    else keeper_unanswered(&client->keeper, lock, clock_now_us());
 }
 
 question handle_release_question(const redlock_lock *lock, int64_t now_us)
@@ -54,6 +43,14 @@ static redlock_status release_held(redlock_client *client, redlock_lock *lock, i
     return status;
 }
 
+redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, int64_t now_us)
+{
+    histogram_add(&client->stats.hold, now_us - lock->acquired_us);
+    redlock_status status = keeper_let_go(&client->keeper, lock, now_us);
+    counter_add(&client->stats.release_failed, status == REDLOCK_LOST);
+    return status;
+}
+
 redlock_status redlock_release(redlock_lock *lock)
 {
     if (lock == NULL) return REDLOCK_OK;
@@ -64,34 +61,35 @@ redlock_status redlock_release(redlock_lock *lock)
     bool was_valid = handle_is_valid(lock, now_us);
     /* A nested entry ends: those around it go on holding, and may give the lock back at any moment. */
     if (!holds_leave(&client->holds, lock)) return was_valid ? REDLOCK_OK : REDLOCK_LOST;
-    histogram_add(&client->stats.hold, now_us - lock->acquired_us);
-    keeper_forget(&client->keeper, lock);
-    if (atomic_load(&lock->is_closed)) {
-        keeper_free(&client->keeper, lock);
-        return REDLOCK_ERR_CLOSED;
-    }
-    return was_valid ? release_held(client, lock, now_us) : handle_let_go_of_lost(client, lock, now_us);
+    status = handle_let_go(client, lock, now_us);
+    return status == REDLOCK_OK ? release_held(client, lock, now_us) : status;
 }
 
 void handle_leave(redlock_client *client, redlock_lock *lock)
 {
+    int64_t now_us = clock_now_us();
     if (!holds_leave(&client->holds, lock)) return;
-    keeper_forget(&client->keeper, lock);
-    if (atomic_load(&lock->is_closed)) keeper_free(&client->keeper, lock);
-    else keeper_undo(&client->keeper, lock, clock_now_us());
+    if (keeper_let_go(&client->keeper, lock, now_us) == REDLOCK_OK) keeper_unanswered(&client->keeper, lock, now_us);
 }
 
-redlock_status handle_judge_extend(redlock_lock *lock, const request *asked)
+question handle_begin_extension(redlock_lock *lock, int64_t ttl_ms, exchange *asks)
+{
+    asks->own_fence = keeper_known(lock->keeper, lock).own_fence;
+    return handle_question(lock, SCRIPT_RENEW, ttl_ms);
+}
+
+redlock_status handle_judge_extend(redlock_lock *lock, const exchange *asks)
 {
     standing held;
+    const request *asked = asks->request;
     if (asked->status != REDLOCK_OK) return asked->status;
     if (asked->code == RENEW_ABSENT) {
         keeper_lost(lock->keeper, lock);
         return REDLOCK_LOST;
     }
     if (asked->code != RENEW_DONE || !standing_read(&held, asked->value)) return REDLOCK_ERR_PROTOCOL;
-    keeper_told(lock->keeper, lock, &held, asked->sent_us);
-    return handle_is_valid(lock, asked->sent_us) ? REDLOCK_OK : REDLOCK_LOST;
+    keeper_told(lock->keeper, lock, &held, asks->own_fence, asked->sent_us);
+    return handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
@@ -101,11 +99,11 @@ redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
     redlock_client *client = client_of(lock);
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
-    if (atomic_load(&lock->is_closed)) return REDLOCK_ERR_CLOSED;
+    if (lock_is_closed(lock)) return REDLOCK_ERR_CLOSED;
     if (!handle_is_valid(lock, clock_now_us())) return REDLOCK_LOST;
     exchange asks = {0};
     request asked;
-    question about = handle_question(lock, SCRIPT_RENEW, ttl_ms);
+    question about = handle_begin_extension(lock, ttl_ms, &asks);
     status = client_ask_and_wait(client, &asks, &asked, &about, true);
-    return status == REDLOCK_OK ? handle_judge_extend(lock, &asked) : status;
+    return status == REDLOCK_OK ? handle_judge_extend(lock, &asks) : status;
 }

@@ -24,7 +24,7 @@ static void answered(call *back, const reply *from, int64_t now_us);
 static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
 {
     int64_t timeout_us = self->terms.timeout_us;
-    if (lock->state == LOCK_UNDOING) return timeout_us;
+    if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return timeout_us;
     int64_t half_us = (atomic_load(&lock->hold.valid_until_us) - now_us) / 2;
     return half_us < timeout_us ? half_us : timeout_us;
 }
@@ -32,7 +32,7 @@ static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t
 static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
 {
     char inbox[INBOX_SIZE];
-    bool undoes = lock->state == LOCK_UNDOING;
+    bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     question ask = {.script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
                     .key = lock_key(lock),
                     .key_length = lock->key_length,
@@ -49,17 +49,19 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
         ask.burial_ms = lock_burial_ms(lock, now_us);
     }
     lock->nonce = ask.nonce;
+    lock->own_fence = lock->tenure.own_fence;
     lock->call.answered = answered;
     lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
     lock->errand_is_undo = undoes;
     conn *on = &self->lane.command;
     lock->errand_is_out = loading_submit(&lock->loading, on, &lock->call, &ask, &lock->by_source, now_us);
+    lock->tenure.pins += lock->errand_is_out;
     return lock->errand_is_out;
 }
 
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    bool renews = lock->state == LOCK_HELD;
+    bool renews = tenure_is_held(&lock->tenure);
     int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum hold. */
     if (!lock->errand_is_out && !(renews && first_ms <= 0)) {
@@ -80,19 +82,22 @@ static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *
     self->step_us = step_us;
 }
 
+/* What is answered after the lease ended brings nothing back. */
+static void renewed(keeper *self, redlock_lock *lock, const standing *held, int64_t now_us)
+{
+    counter_add(&self->terms.stats->renewed, 1);
+    lock->by_source = false;
+    if (!lock_told(lock, held, lock->own_fence)) return;
+    if (now_us < atomic_load(&lock->hold.valid_until_us)) hold_renewed(&lock->hold, lock->call.sent_us, held->lease_ms);
+}
+
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    if (lock->state != LOCK_HELD || lock->is_gone) return;
     standing held;
-    bool is_absent = read->kind == ANSWER_CODE && read->code == RENEW_ABSENT;
+    if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT) lock_move(lock, TENURE_ABSENT);
+    if (!tenure_is_held(&lock->tenure)) return;
     if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && standing_read(&held, read->value)) {
-        counter_add(&self->terms.stats->renewed, 1);
-        lock->by_source = false;
-        lock_told(lock, &held);
-        hold_renewed(&lock->hold, lock->call.sent_us, held.lease_ms);
-    } else if (is_absent) {
-        atomic_store(&lock->hold.valid_until_us, 0);
-        lock->is_gone = true;
+        renewed(self, lock, &held, now_us);
     } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {
         lock->by_source = true;
         lock->hold.renew_at_us = now_us;
@@ -105,7 +110,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
 static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t now_us)
 {
     bool is_hopeless = read->kind == ANSWER_WRONG_TYPE || read->kind == ANSWER_ERROR || read->kind == ANSWER_DENIED;
-    return read->kind == ANSWER_CODE || is_hopeless || now_us >= lock->undo_until_us;
+    return read->kind == ANSWER_CODE || is_hopeless || now_us >= lock->until_us;
 }
 
 /* Once for each request: if it was done behind the request, it was counted then. */
@@ -115,24 +120,19 @@ static void count_undone(keeper *self, const redlock_lock *lock, const answer *r
     counter_add(&self->terms.stats->undone, counts);
 }
 
-/* With the mutex. True when the lock is to be freed. */
-static bool undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
+/* With the mutex. */
+static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    if (read->kind == ANSWER_CODE && read->code == CODE_MORE) {
-        lock->hold.renew_at_us = now_us;
-        return false;
-    }
-    if (undo_is_over(lock, read, now_us)) {
+    bool has_more = read->kind == ANSWER_CODE && read->code == CODE_MORE;
+    if (!has_more && undo_is_over(lock, read, now_us)) {
         count_undone(self, lock, read);
-        return keeper_end_undo(self, lock);
-    }
-    if (read->kind == ANSWER_NOSCRIPT) {
-        lock->by_source = true;
+        lock_move(lock, TENURE_UNDONE);
+    } else if (has_more || read->kind == ANSWER_NOSCRIPT) {
+        lock->by_source |= !has_more;
         lock->hold.renew_at_us = now_us;
     } else {
         hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
     }
-    return false;
 }
 
 static void judge(answer *read, const redlock_lock *lock, const reply *from)
@@ -151,11 +151,9 @@ static void answered(call *back, const reply *from, int64_t now_us)
     judge(&read, lock, from);
     look_at_clock(self, lock, &read, now_us);
     lock->errand_is_out = false;
-    bool is_free = false;
-    if (lock->state == LOCK_UNDOING && lock->errand_is_undo) is_free = undo_answered(self, lock, &read, now_us);
-    else if (!lock->errand_is_undo) renewal_answered(self, lock, &read, now_us);
-    /* Released meanwhile, with this errand out: nobody else has it any more. */
-    if (lock->state == LOCK_RELEASED && lock->is_abandoned && lock->users == 0) is_free = true;
+    if (!lock->errand_is_undo) renewal_answered(self, lock, &read, now_us);
+    else if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) undo_answered(self, lock, &read, now_us);
+    bool is_free = lock_unpin(lock);
     if (!is_free) keeper_plan(self, lock, now_us);
     pthread_mutex_unlock(&self->mutex);
     if (is_free) self->terms.free_lock(lock);

@@ -25,6 +25,7 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void list(keeper *self, redlock_lock *lock)
 {
+    if (lock->is_listed) return;
     lock->previous = NULL;
     lock->next = self->locks;
     if (self->locks != NULL) self->locks->previous = lock;
@@ -41,7 +42,6 @@ void keeper_unlist(keeper *self, redlock_lock *lock)
     else self->locks = lock->next;
     if (lock->next != NULL) lock->next->previous = lock->previous;
     lock->is_listed = false;
-    if (lock->state == LOCK_UNDOING) self->undoing--;
 }
 
 void keeper_wake(keeper *self)
@@ -58,10 +58,12 @@ static bool is_watched(const redlock_lock *lock)
 
 static int64_t plan_us(const redlock_lock *lock)
 {
-    if (lock->state == LOCK_UNDOING)
-        return lock->errand_is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->undo_until_us);
-    if (lock->state != LOCK_HELD || !(is_watched(lock) || lock->errand_is_out)) return NEVER;
-    return hold_wake_us(&lock->hold);
+    if (lock->loss_is_untold) return INT64_MIN;
+    switch (tenure_wants(&lock->tenure)) {
+    case TENURE_WANTS_UNDO: return lock->errand_is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
+    case TENURE_WANTS_RENEWAL: return is_watched(lock) || lock->errand_is_out ? hold_wake_us(&lock->hold) : NEVER;
+    default: return NEVER;
+    }
 }
 
 void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us)
@@ -71,6 +73,62 @@ void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us)
     if (at_us == NEVER) schedule_remove(&self->timers, &lock->timer);
     else schedule_set(&self->timers, &lock->timer, at_us);
     if (at_us < self->armed_us) keeper_wake(self);
+}
+
+/* ---- The tenure, with the mutex ---- */
+
+static void count_state(keeper *self, enum tenure_state state, size_t by)
+{
+    if (state == TENURE_LEAVING) self->releasing += by;
+    if (state == TENURE_TAKING || state == TENURE_UNDOING) self->undoing += by;
+}
+
+/* Belief ends before anything else does. */
+static void leave_held(redlock_lock *lock)
+{
+    lock->until_us = atomic_exchange(&lock->hold.valid_until_us, 0);
+    bool is_lost = lock->tenure.state == TENURE_LAPSED || lock->tenure.state == TENURE_GONE;
+    lock->loss_is_untold = is_lost;
+}
+
+bool lock_move(redlock_lock *lock, enum tenure_event what)
+{
+    keeper *self = lock->keeper;
+    enum tenure_state before = lock->tenure.state;
+    if (!tenure_move(&lock->tenure, what)) return false;
+    atomic_store(&lock->state, (unsigned char)lock->tenure.state);
+    count_state(self, before, (size_t)-1);
+    count_state(self, lock->tenure.state, 1);
+    if (before == TENURE_HELD) leave_held(lock);
+    if (lock->tenure.state == TENURE_OVER) {
+        keeper_unlist(self, lock);
+        self->lock_count--;
+    }
+    if (before == TENURE_LEAVING && self->releasing == 0 && self->is_closing) keeper_wake(self);
+    return true;
+}
+
+bool lock_unpin(redlock_lock *lock)
+{
+    lock->tenure.pins--;
+    return tenure_is_freeable(&lock->tenure);
+}
+
+/* An undo began to be wanted: where nobody can see to it, it is given up. */
+static void begin_undo(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    bool can_run = !self->has_ended && (self->is_closing || keeper_start(self) == REDLOCK_OK);
+    if (!can_run) {
+        lock_move(lock, TENURE_UNDONE);
+        return;
+    }
+    int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
+    lock->until_us = now_us + (span_us > undo_least_us ? span_us : undo_least_us);
+    if (lock->unanswered_us > 0) lock->until_us += LATE_MOST_US;
+    if (self->is_closing) lock->until_us = self->closing_until_us;
+    lock->hold.renew_at_us = now_us;
+    lock->hold.failures = 0;
+    list(self, lock);
 }
 
 /* ---- The doors ---- */
@@ -132,10 +190,12 @@ void keeper_unreserve(keeper *self)
     pthread_mutex_unlock(&self->mutex);
 }
 
-void keeper_adopt(keeper *self, redlock_lock *lock)
+void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind)
 {
     pthread_mutex_lock(&self->mutex);
-    lock->state = LOCK_HELD;
+    lock_move(lock, TENURE_GRANTED);
+    tenure_granted(&lock->tenure, fence, kind);
+    atomic_store(&lock->kind, tenure_kind(&lock->tenure));
     list(self, lock);
     if (is_watched(lock)) (void)keeper_start(self);
     keeper_plan(self, lock, lock->acquired_us);
@@ -146,90 +206,77 @@ bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost)
 {
     int64_t now_us = clock_now_us();
     pthread_mutex_lock(&self->mutex);
-    bool is_held = lock->state == LOCK_HELD && now_us < atomic_load(&lock->hold.valid_until_us);
+    bool is_held = tenure_is_held(&lock->tenure) && now_us < atomic_load(&lock->hold.valid_until_us);
     if (is_held) lock->on_lost = on_lost;
     if (is_held && is_watched(lock)) (void)keeper_start(self);
     if (is_held) keeper_plan(self, lock, now_us);
-    bool is_closed = atomic_load(&lock->is_closed);
     pthread_mutex_unlock(&self->mutex);
-    return is_held || is_closed;
+    return is_held || lock_is_closed(lock);
 }
 
-void keeper_forget(keeper *self, redlock_lock *lock)
+/* With the mutex, which is given back: what is wanted of the lock changed. */
+static void settle(keeper *self, redlock_lock *lock, enum tenure_state before, int64_t now_us)
+{
+    if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING) begin_undo(self, lock, now_us);
+    bool is_free = tenure_is_freeable(&lock->tenure);
+    if (!is_free) keeper_plan(self, lock, now_us);
+    pthread_mutex_unlock(&self->mutex);
+    if (is_free) self->terms.free_lock(lock);
+}
+
+void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock_move(lock, is_owed ? TENURE_GIVEN_UP_OWED : TENURE_GIVEN_UP);
+    settle(self, lock, TENURE_SOUGHT, now_us);
+}
+
+redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     pthread_mutex_lock(&self->mutex);
     /* Inside on_lost itself there is nothing to wait for: the lock outlives the callback. */
     while (lock->is_calling_back && !keeper_is_calling(self)) pthread_cond_wait(&self->called_back, &self->mutex);
-    /* One that the client's close is undoing stays in its hands. */
-    if (lock->state != LOCK_UNDOING) {
-        keeper_unlist(self, lock);
-        lock->state = LOCK_RELEASED;
-        lock->is_in_release = true;
-        self->releasing++;
+    if (now_us >= atomic_load(&lock->hold.valid_until_us)) lock_move(lock, TENURE_LAPSES);
+    lock->loss_is_untold = false;
+    enum tenure_state before = lock->tenure.state;
+    redlock_status status = lock_is_closed(lock) ? REDLOCK_ERR_CLOSED : REDLOCK_LOST;
+    lock_move(lock, lock_burial_ms(lock, now_us) > 0 ? TENURE_LET_GO_OWED : TENURE_LET_GO);
+    if (lock->tenure.state == TENURE_LEAVING) {
+        schedule_remove(&self->timers, &lock->timer);
+        pthread_mutex_unlock(&self->mutex);
+        return REDLOCK_OK;
     }
-    pthread_mutex_unlock(&self->mutex);
+    settle(self, lock, before, now_us);
+    return status;
 }
 
-/* With the mutex: whoever released the lock has freed it, or left it to be undone. */
-static void end_release(keeper *self, redlock_lock *lock)
-{
-    if (!lock->is_in_release) return;
-    lock->is_in_release = false;
-    if (--self->releasing == 0 && self->is_closing) keeper_wake(self);
-}
-
-/* With the mutex: has everyone let go of it? */
-static bool is_free(const redlock_lock *lock)
-{
-    return lock->is_abandoned && !lock->errand_is_out && lock->users == 0 && lock->state != LOCK_UNDOING;
-}
-
-void keeper_free(keeper *self, redlock_lock *lock)
+void keeper_released(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    end_release(self, lock);
-    lock->is_abandoned = true;
-    self->lock_count--;
-    bool ends = is_free(lock);
-    pthread_mutex_unlock(&self->mutex);
-    if (ends) self->terms.free_lock(lock);
+    lock_move(lock, TENURE_RELEASED);
+    settle(self, lock, TENURE_LEAVING, 0);
+}
+
+void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    lock_move(lock, TENURE_UNANSWERED);
+    settle(self, lock, TENURE_LEAVING, now_us);
 }
 
 void keeper_use(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    lock->users++;
+    lock->tenure.pins++;
     pthread_mutex_unlock(&self->mutex);
 }
 
 void keeper_unuse(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    lock->users--;
-    bool ends = is_free(lock);
+    bool ends = lock_unpin(lock);
     pthread_mutex_unlock(&self->mutex);
     if (ends) self->terms.free_lock(lock);
-}
-
-void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us)
-{
-    pthread_mutex_lock(&self->mutex);
-    bool can_run = !self->has_ended && (self->is_closing || keeper_start(self) == REDLOCK_OK);
-    if (can_run) {
-        int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
-        lock->state = LOCK_UNDOING;
-        lock->undo_until_us = now_us + (span_us > undo_least_us ? span_us : undo_least_us);
-        if (lock->unanswered_us > 0) lock->undo_until_us += LATE_MOST_US;
-        if (self->is_closing) lock->undo_until_us = self->closing_until_us;
-        lock->hold.renew_at_us = now_us;
-        lock->hold.failures = 0;
-        self->undoing++;
-        end_release(self, lock);
-        list(self, lock);
-        keeper_plan(self, lock, now_us);
-    }
-    pthread_mutex_unlock(&self->mutex);
-    if (!can_run) keeper_free(self, lock);
 }
 
 redlock_status keeper_submit(keeper *self, operation *op)
@@ -252,28 +299,29 @@ void keeper_cancel(keeper *self, uint64_t id)
     pthread_mutex_unlock(&self->mutex);
 }
 
-void lock_told(redlock_lock *lock, const standing *held)
+bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence)
 {
-    version_told(&lock->version, held->fence, held->kind);
-    atomic_store(&lock->kind, version_kind(&lock->version));
+    bool is_newer = tenure_told(&lock->tenure, held->fence, held->kind, own_fence);
+    if (!is_newer) lock_move(lock, TENURE_LAPSES);
+    atomic_store(&lock->kind, tenure_kind(&lock->tenure));
+    return is_newer;
 }
 
-/* What was answered before the server said that it has no such holder brings nothing back. */
-void keeper_told(keeper *self, redlock_lock *lock, const standing *held, int64_t sent_us)
+/* What is answered after the belief ended brings nothing back. */
+void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
 {
     pthread_mutex_lock(&self->mutex);
-    if (lock->state == LOCK_HELD && !lock->is_gone) {
-        lock_told(lock, held);
+    bool is_held = tenure_is_held(&lock->tenure) && lock_told(lock, held, own_fence);
+    if (is_held && clock_now_us() < atomic_load(&lock->hold.valid_until_us))
         hold_extended(&lock->hold, sent_us, held->lease_ms);
-        keeper_plan(self, lock, sent_us);
-    }
+    keeper_plan(self, lock, sent_us);
     pthread_mutex_unlock(&self->mutex);
 }
 
-version keeper_known(keeper *self, const redlock_lock *lock)
+tenure keeper_known(keeper *self, const redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    version known = lock->version;
+    tenure known = lock->tenure;
     pthread_mutex_unlock(&self->mutex);
     return known;
 }
@@ -281,8 +329,16 @@ version keeper_known(keeper *self, const redlock_lock *lock)
 void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence)
 {
     pthread_mutex_lock(&self->mutex);
-    version_doubted(&lock->version, fence);
-    atomic_store(&lock->kind, version_kind(&lock->version));
+    tenure_doubted(&lock->tenure, fence);
+    atomic_store(&lock->kind, tenure_kind(&lock->tenure));
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void keeper_converted(keeper *self, redlock_lock *lock, uint64_t fence)
+{
+    pthread_mutex_lock(&self->mutex);
+    tenure_converted(&lock->tenure, fence);
+    atomic_store(&lock->fence, lock->tenure.own_fence);
     pthread_mutex_unlock(&self->mutex);
 }
 
@@ -296,23 +352,15 @@ void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     pthread_mutex_lock(&self->mutex);
     hold_end_renewal(&lock->hold);
-    if (lock->state == LOCK_HELD) keeper_plan(self, lock, now_us);
+    keeper_plan(self, lock, now_us);
     pthread_mutex_unlock(&self->mutex);
-}
-
-/* With the mutex. */
-static void lose(keeper *self, redlock_lock *lock)
-{
-    atomic_store(&lock->hold.valid_until_us, 0);
-    atomic_store(&lock->is_lost, true);
-    lock->is_gone = true;
-    if (lock->state == LOCK_HELD) keeper_plan(self, lock, 0);
 }
 
 void keeper_lost(keeper *self, redlock_lock *lock)
 {
     pthread_mutex_lock(&self->mutex);
-    lose(self, lock);
+    lock_move(lock, TENURE_ABSENT);
+    keeper_plan(self, lock, 0);
     pthread_mutex_unlock(&self->mutex);
 }
 

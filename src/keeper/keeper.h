@@ -4,21 +4,11 @@
  * sleeps until the next instant of its schedule; taking and releasing locks wakes it only when that instant moves
  * forward.
  *
- * A lock's life here:
- *
- *              keeper_adopt                on_lost, at valid_until
- *   (acquire) --------------> HELD ------------------------------------> LOST
- *                              |                                          |
- *                              | keeper_forget (release)                  | keeper_forget
- *                              v                                          v
- *                           RELEASED <------------------------------------+
- *                              |
- *                              | keeper_undo: the server could not be told
- *                              v
- *                           UNDOING ----- answered, or undo_until_us -----> freed
+ * A lock's life is its tenure (engine/tenure.h), and lock_move alone moves it. Here it is listed and scheduled while
+ * something may be due for it: its renewal and its end while it is held, the news of its loss, its undo.
  *
  * An errand is a command that the keeper sends for a lock, at most one at a time: a renewal, or an undo.
- * A lock whose user lets go while its errand is out is freed by the answer.
+ * It pins the lock, as calls and callbacks do: whoever takes the last pin off a tenure that is over frees the lock.
  *
  * Threads: `mutex` guards the schedule, the list and every lock's fields but those said to be atomic. No callback of
  * the user runs under it. The connection belongs to the keeper's thread alone. */
@@ -30,7 +20,7 @@
 
 #include "engine/hold.h"
 #include "engine/server_clock.h"
-#include "engine/version.h"
+#include "engine/tenure.h"
 #include "keeper/alarm.h"
 #include "keeper/operation.h"
 #include "keeper/poller.h"
@@ -42,8 +32,6 @@ typedef struct keeper keeper;
 
 /* The number of the keeper's own lane; the pool's come after it. */
 enum { KEEPER_LANE = 1 };
-
-enum lock_state { LOCK_HELD, LOCK_LOST, LOCK_RELEASED, LOCK_UNDOING };
 
 struct redlock_lock {
     call call; /* first: of the errand */
@@ -60,29 +48,25 @@ struct redlock_lock {
     uint64_t thread; /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
     unsigned depth;  /* ... how often a reentrant hold was entered */
     int64_t acquired_us;
-    int64_t claim_ms; /* with inbox_number: what an undo needs to name the waiter's member */
-    int64_t undo_until_us;
+    int64_t claim_ms;      /* with inbox_number: what an undo needs to name the waiter's member */
+    int64_t until_us;      /* in LEAVING: the end of the lease that was let go of. Undone: when that is given up */
     int64_t unanswered_us; /* when an acquire of this hold was sent that may still be carried out; 0: none */
-    version version;       /* what the server told of it; with the mutex */
+    tenure tenure;         /* with the mutex, and moved by lock_move alone */
     int64_t nonce;         /* of the errand under way */
-    enum lock_state state;
-    _Atomic char kind; /* that is believed: see engine/version.h */
-    _Atomic bool is_lost;
-    _Atomic bool is_closed; /* undone by the client's close; the user still has the handle */
+    uint64_t own_fence;    /* ... and the tenure's, when it left */
+    _Atomic unsigned char state; /* of the tenure, for who has not the mutex */
+    _Atomic char kind;           /* that is believed: see engine/version.h */
     bool is_reentrant;
     bool is_listed;
     bool is_calling_back; /* on_lost is running */
-    bool is_abandoned;    /* the user let go while the errand was out: its answer frees the lock */
-    bool is_in_release;   /* forgotten, and not yet freed or to be undone */
+    bool loss_is_untold;  /* it lapsed or is gone, and on_lost is to be called */
     bool errand_is_out;   /* the connection has `call` */
     bool errand_is_undo;
     bool by_source;
     loading loading;       /* with by_source */
     bool was_handed_over;  /* others want this lock */
-    bool is_gone;          /* the server itself said that the holder is not there */
     bool is_unanswered;    /* a question about it never was answered: undoing it counts as such ... */
     bool undo_is_behind;   /* ... and did already, when it was sent behind that question */
-    unsigned users;        /* extensions under way, which the handle outlives */
     unsigned inbox_number; /* 0: it never queued */
     uint32_t key_length, name_length, holder_length;
     uint16_t owner_length;                /* without its mark; 0: none. It begins the holder ... */
@@ -96,6 +80,16 @@ static inline const char *lock_holder(const redlock_lock *lock) { return lock_na
 static inline const char *lock_mode(const redlock_lock *lock) { return lock_holder(lock) + lock->holder_length + 1; }
 static inline const char *lock_owner(const redlock_lock *lock) { return lock_holder(lock) + 1; }
 static inline const char *lock_hold_id(const redlock_lock *lock) { return lock_owner(lock) + lock->owner_length + 1; }
+static inline enum tenure_state lock_state(const redlock_lock *lock)
+{
+    return (enum tenure_state)atomic_load_explicit(&lock->state, memory_order_relaxed);
+}
+/* Undone by the client's close; the user still has the handle. */
+static inline bool lock_is_closed(const redlock_lock *lock)
+{
+    enum tenure_state state = lock_state(lock);
+    return state == TENURE_TAKING || state == TENURE_TAKEN;
+}
 static inline char lock_kind(const redlock_lock *lock)
 {
     return atomic_load_explicit(&lock->kind, memory_order_relaxed);
@@ -123,7 +117,7 @@ struct keeper {
     size_t lock_count;         /* room in the schedule is kept for so many */
     redlock_lock *locks;       /* those that are held or undone */
     size_t undoing;            /* of them */
-    size_t releasing;          /* locks that are in the hands of a thread that releases them: closing waits for it */
+    size_t releasing;          /* locks whose release is waited for: closing waits, too */
     server_clock server_clock; /* as the keeper's own answers tell it */
     redlock_lock *to_hasten;   /* after a step of it: the next to be renewed sooner, and those behind it */
     int64_t step_us;           /* ... of so much */
@@ -149,33 +143,38 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms);
 redlock_status keeper_reserve(keeper *self, bool needs_thread);
 void keeper_unreserve(keeper *self);
 
-/* The lock is held from now on: its hold was begun. */
-void keeper_adopt(keeper *self, redlock_lock *lock);
+/* The lock is held from now on, with this version: its hold was begun. */
+void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind);
 
 /* From now on the loss of a held lock is told; false: it is lost already, and nobody was told. One that the client's
  * close has taken away counts as held. */
 bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost);
 
-/* The user gives it up: no renewal starts and no on_lost runs after this returns. The errand may still be out. */
-void keeper_forget(keeper *self, redlock_lock *lock);
+/* An acquisition came to nothing. is_owed: the server may know of it all the same, and it is undone in the background.
+ * The handle is the keeper's. */
+void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_us);
 
-/* Frees a forgotten lock, or leaves that to its errand. */
-void keeper_free(keeper *self, redlock_lock *lock);
+/* The user lets go of it: from now on it is not held, no renewal starts, and no on_lost runs after this returns.
+ * REDLOCK_OK: whoever calls asks for the release, and tells of its end with one of the two below. Otherwise the handle
+ * is the keeper's: REDLOCK_LOST, it was not held any more; REDLOCK_ERR_CLOSED, the client's close took it. */
+redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us);
+void keeper_released(keeper *self, redlock_lock *lock);
+void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us); /* it is undone in the background */
 
 /* Something else uses the handle for a while: it is not freed before keeper_unuse. */
 void keeper_use(keeper *self, redlock_lock *lock);
 void keeper_unuse(keeper *self, redlock_lock *lock);
 
-/* Takes over a forgotten lock, or one whose acquisition is owed, and undoes it on the server. */
-void keeper_undo(keeper *self, redlock_lock *lock, int64_t now_us);
+/* An answer to an extension or a conversion tells how the hold stands. The question left at sent_us, when the tenure's
+ * own fence was own_fence: an older answer means that the server has lost data, and the hold lapses. */
+void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us);
 
-/* An answer to an extension or a conversion, sent at sent_us, tells how the hold stands. */
-void keeper_told(keeper *self, redlock_lock *lock, const standing *held, int64_t sent_us);
-
-/* The version that is known of it: the fence that a conversion is to be made for. A conversion for a fence is about to
- * be sent: from now on no more is believed than what holds whether it is carried out or not. */
-version keeper_known(keeper *self, const redlock_lock *lock);
+/* What is known of it: among it the fence that a conversion is to be made for. A conversion for a fence is about to be
+ * sent: from now on no more is believed than what holds whether it is carried out or not. It was carried out, and
+ * minted a fence. */
+tenure keeper_known(keeper *self, const redlock_lock *lock);
 void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence);
+void keeper_converted(keeper *self, redlock_lock *lock, uint64_t fence);
 
 /* From now on the lock is no longer renewed: it lasts for the lease that it has. */
 void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);

@@ -16,11 +16,14 @@ void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us);
 /* Takes the lock out of the keeper's list. With the mutex. */
 void keeper_unlist(keeper *self, redlock_lock *lock);
 
-/* The version that an answer tells, with the mutex. */
-void lock_told(redlock_lock *lock, const standing *held);
+/* The one way in which a tenure moves. With the mutex. False: the event means nothing in its state. */
+bool lock_move(redlock_lock *lock, enum tenure_event what);
 
-/* The undo is over, well or not. With the mutex. True when the lock is now to be freed, without the mutex. */
-bool keeper_end_undo(keeper *self, redlock_lock *lock);
+/* Takes a pin off. With the mutex. True when the lock is now to be freed, without the mutex. */
+bool lock_unpin(redlock_lock *lock);
+
+/* The version that an answer tells, with the mutex. False: it is so old that the hold has lapsed. */
+bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence);
 
 /* Ends the sleep of whoever turns. With the mutex. */
 void keeper_wake(keeper *self);

@@ -20,37 +20,36 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Locks, with the mutex ---- */
 
+static void free_here(keeper *self, redlock_lock *lock)
+{
+    pthread_mutex_unlock(&self->mutex);
+    self->terms.free_lock(lock);
+    pthread_mutex_lock(&self->mutex);
+}
+
+/* The callback pins the lock: what it lets go of is freed behind it. */
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
-    lock->state = LOCK_LOST;
-    atomic_store(&lock->is_lost, true);
+    lock->loss_is_untold = false;
     schedule_remove(&self->timers, &lock->timer);
     counter_add(&self->terms.stats->lost, 1);
     if (lock->on_lost == NULL) return;
     lock->is_calling_back = true;
+    lock->tenure.pins++;
     pthread_mutex_unlock(&self->mutex);
     lock->on_lost(lock->on_lost_arg, lock);
     pthread_mutex_lock(&self->mutex);
     lock->is_calling_back = false;
     pthread_cond_broadcast(&self->called_back);
+    if (lock_unpin(lock)) free_here(self, lock);
 }
 
-bool keeper_end_undo(keeper *self, redlock_lock *lock)
-{
-    keeper_unlist(self, lock);
-    lock->state = LOCK_RELEASED;
-    if (atomic_load(&lock->is_closed)) return lock->is_abandoned && lock->users == 0;
-    self->lock_count--;
-    lock->is_abandoned = true;
-    return lock->users == 0;
-}
-
+/* There is no hope of it any more. */
 static void give_up_undo(keeper *self, redlock_lock *lock)
 {
-    if (!keeper_end_undo(self, lock)) return;
-    pthread_mutex_unlock(&self->mutex);
-    self->terms.free_lock(lock);
-    pthread_mutex_lock(&self->mutex);
+    lock_move(lock, TENURE_UNDONE);
+    if (!tenure_is_freeable(&lock->tenure)) keeper_unlist(self, lock);
+    else free_here(self, lock);
 }
 
 void keeper_let_go_of_all(keeper *self)
@@ -58,7 +57,7 @@ void keeper_let_go_of_all(keeper *self)
     pthread_mutex_lock(&self->mutex);
     while (self->locks != NULL) {
         redlock_lock *lock = self->locks;
-        if (lock->state == LOCK_UNDOING) give_up_undo(self, lock);
+        if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) give_up_undo(self, lock);
         else keeper_unlist(self, lock);
     }
     pthread_mutex_unlock(&self->mutex);
@@ -66,17 +65,19 @@ void keeper_let_go_of_all(keeper *self)
 
 static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    bool is_hopeless = lock->state == LOCK_UNDOING && !lock->errand_is_out && now_us >= lock->undo_until_us;
-    if (is_hopeless) give_up_undo(self, lock);
-    else if (lock->state == LOCK_HELD && hold_due(&lock->hold, now_us) == HOLD_IS_OVER) tell_lost(self, lock);
-    else if (lock->state == LOCK_UNDOING || hold_due(&lock->hold, now_us) == HOLD_RENEWS)
-        errand_send(self, lock, now_us);
+    bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
+    bool is_hopeless = undoes && !lock->errand_is_out && now_us >= lock->until_us;
+    enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
+    if (due == HOLD_IS_OVER) lock_move(lock, TENURE_LAPSES);
+    if (lock->loss_is_untold) tell_lost(self, lock);
+    else if (is_hopeless) give_up_undo(self, lock);
+    else if (undoes || due == HOLD_RENEWS) errand_send(self, lock, now_us);
     else keeper_plan(self, lock, now_us);
 }
 
 static bool is_due(const redlock_lock *lock, int64_t now_us)
 {
-    int64_t slack_us = lock->state == LOCK_HELD ? hold_slack_us(&lock->hold) : 0;
+    int64_t slack_us = tenure_is_held(&lock->tenure) ? hold_slack_us(&lock->hold) : 0;
     bool is_end = lock->timer.at_us >= atomic_load(&lock->hold.valid_until_us);
     return lock->timer.at_us - (is_end ? 0 : slack_us) <= now_us;
 }
@@ -99,23 +100,19 @@ static void hasten_all(keeper *self, int64_t now_us)
     for (int n = 0; n < ATTENDED_MOST && self->to_hasten != NULL; n++) {
         redlock_lock *lock = self->to_hasten;
         self->to_hasten = lock->next;
-        if (lock->state != LOCK_HELD || !server_clock_step_matters(self->step_us, lock->hold.ttl_ms)) continue;
+        if (!tenure_is_held(&lock->tenure) || !server_clock_step_matters(self->step_us, lock->hold.ttl_ms)) continue;
         hold_hasten(&lock->hold, now_us);
         keeper_plan(self, lock, now_us);
     }
 }
 
-/* Begins to undo what is still held, once closing began. */
+/* Begins to undo what is still held, and what the server may have still, once closing began. */
 static void undo_the_held(keeper *self, int64_t now_us)
 {
     for (redlock_lock *lock = self->locks; lock != NULL; lock = lock->next) {
-        if (lock->state != LOCK_HELD) continue;
-        lock->state = LOCK_UNDOING;
-        atomic_store(&lock->is_closed, true);
-        atomic_store(&lock->hold.valid_until_us, 0);
-        lock->undo_until_us = self->closing_until_us;
+        if (lock->loss_is_untold || !lock_move(lock, TENURE_CLOSED)) continue;
+        lock->until_us = self->closing_until_us;
         lock->hold.renew_at_us = now_us;
-        self->undoing++;
         keeper_plan(self, lock, now_us);
     }
 }

@@ -254,7 +254,7 @@ static void nobody_waits_for_a_hold_that_is_over(void **state)
     (void)state;
     assert_true(excludes(held->thread, KIND_EXCLUSIVE, VALID_UNTIL_US - 1));
     assert_false(excludes(held->thread, KIND_EXCLUSIVE, VALID_UNTIL_US));
-    atomic_store(&held->is_lost, true);
+    atomic_store(&held->hold.valid_until_us, 0);
     assert_false(excludes(held->thread, KIND_EXCLUSIVE, 0));
     drop(held);
 }
@@ -265,7 +265,7 @@ static void one_hold_that_excludes_is_enough(void **state)
 
     (void)state;
     holds_add(&table, shared);
-    atomic_store(&lost->is_lost, true);
+    atomic_store(&lost->hold.valid_until_us, 0);
     assert_false(excludes(thread_number(), KIND_SHARED, 0));
     assert_true(excludes(thread_number(), KIND_EXCLUSIVE, 0));
     drop(shared);
@@ -290,7 +290,7 @@ static void a_thread_waits_for_itself_when_it_has_all_the_permits(void **state)
         assert_false(permits_exclude(i + 2));
         assert_false(permits_exclude(0));
     }
-    atomic_store(&held[0]->is_lost, true);
+    atomic_store(&held[0]->hold.valid_until_us, 0);
     held[1]->thread = another_thread();
     assert_true(permits_exclude(1));
     assert_false(permits_exclude(2));
