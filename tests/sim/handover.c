@@ -613,7 +613,7 @@ static void judge_expiry(int name)
 static void note_more(int name, long code, const cable *from, bool is_stray)
 {
     if (code != CODE_MORE) left_over[name] = (remainder_told){0};
-    else if (!is_stray && left_over[name].since_us == 0) left_over[name] = (remainder_told){from->machine, now_us()};
+    else if (!is_stray) left_over[name] = (remainder_told){from->machine, now_us()};
 }
 
 void handover_judge_more(int name)
