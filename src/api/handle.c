@@ -62,7 +62,7 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     lock->keeper = &client->keeper;
     lock->is_reentrant = options->reentrant;
     lock->thread = thread_number();
-    lock->claim_ms = options->claim_ms;
+    lock->claim_ms = (uint32_t)options->claim_ms;
     lock->hold.ttl_ms = options->ttl_ms;
     lock->hold.jitter = (uint32_t)number;
     lock->number = number;

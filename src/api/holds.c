@@ -7,13 +7,13 @@
 
 #include "host/thread.h"
 
-/* FNV-1a (Fowler, Noll, Vo), 64 bits. */
-static uint64_t hash(const void *bytes, size_t length)
+/* FNV-1a (Fowler, Noll, Vo), 64 bits, of which the better half is kept. */
+static uint32_t hash(const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     uint64_t h = UINT64_C(14695981039346656037);
     for (size_t i = 0; i < length; i++) h = (h ^ at[i]) * UINT64_C(1099511628211);
-    return h;
+    return (uint32_t)(h ^ h >> 32);
 }
 
 void holds_init(holds *self, const memory *from)
@@ -29,7 +29,7 @@ void holds_destroy(holds *self)
     pthread_mutex_destroy(&self->mutex);
 }
 
-static redlock_lock **bucket_of(holds *self, uint64_t h) { return &self->bucket[h & (self->buckets - 1)]; }
+static redlock_lock **bucket_of(holds *self, uint32_t h) { return &self->bucket[h & (self->buckets - 1)]; }
 
 static void chain(holds *self, redlock_lock *lock)
 {
@@ -83,7 +83,7 @@ bool holds_leave(holds *self, redlock_lock *lock)
     return is_last;
 }
 
-static bool is_named(const redlock_lock *lock, uint64_t h, const void *name, size_t name_length)
+static bool is_named(const redlock_lock *lock, uint32_t h, const void *name, size_t name_length)
 {
     return lock->name_hash == h && lock->name_length == name_length && memcmp(lock_name(lock), name, name_length) == 0;
 }
@@ -97,7 +97,7 @@ static bool belongs_to(const redlock_lock *lock, const claimant *who)
 
 redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, const claimant *who)
 {
-    uint64_t h = hash(name, name_length);
+    uint32_t h = hash(name, name_length);
     pthread_mutex_lock(&self->mutex);
     redlock_lock *lock = *bucket_of(self, h);
     while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who))) lock = lock->same_bucket;
@@ -113,7 +113,7 @@ static bool is_valid_hold_of(const redlock_lock *lock, uint64_t thread, int64_t 
 
 bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, const mode *as, int64_t now_us)
 {
-    uint64_t h = hash(name, name_length);
+    uint32_t h = hash(name, name_length);
     uint32_t shared = 0;
     bool does = false;
     pthread_mutex_lock(&self->mutex);

@@ -49,7 +49,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
         ask.burial_ms = lock_burial_ms(lock, now_us);
     }
     lock->nonce = ask.nonce;
-    lock->own_fence = lock->tenure.own_fence;
+    lock->errand_is_older = false;
     lock->call.answered = answered;
     lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
     lock->errand_is_undo = undoes;
@@ -87,7 +87,7 @@ static void renewed(keeper *self, redlock_lock *lock, const standing *held, int6
 {
     counter_add(&self->terms.stats->renewed, 1);
     lock->by_source = false;
-    if (!lock_told(lock, held, lock->own_fence)) return;
+    if (!lock_told(lock, held, lock->errand_is_older ? 0 : lock->tenure.own_fence)) return;
     if (now_us < atomic_load(&lock->hold.valid_until_us)) hold_renewed(&lock->hold, lock->call.sent_us, held->lease_ms);
 }
 

@@ -338,6 +338,7 @@ void keeper_converted(keeper *self, redlock_lock *lock, uint64_t fence)
 {
     pthread_mutex_lock(&self->mutex);
     tenure_converted(&lock->tenure, fence);
+    lock->errand_is_older = true;
     atomic_store(&lock->fence, lock->tenure.own_fence);
     pthread_mutex_unlock(&self->mutex);
 }

@@ -44,16 +44,17 @@ struct redlock_lock {
     void *on_lost_arg;
     _Atomic uint64_t fence;
     uint64_t number; /* of the hold; its hold id ends in it */
-    uint64_t name_hash;
     uint64_t thread; /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
     unsigned depth;  /* ... how often a reentrant hold was entered */
+    uint32_t name_hash;
+    unsigned inbox_number; /* where its grant is told, 0: it never queued; and with it ... */
+    uint32_t claim_ms;     /* ... what an undo needs to name the waiter's member */
     int64_t acquired_us;
-    int64_t claim_ms;      /* with inbox_number: what an undo needs to name the waiter's member */
     int64_t until_us;      /* in LEAVING: the end of the lease that was let go of. Undone: when that is given up */
     int64_t unanswered_us; /* when an acquire of this hold was sent that may still be carried out; 0: none */
     tenure tenure;         /* with the mutex, and moved by lock_move alone */
     int64_t nonce;         /* of the errand under way */
-    uint64_t own_fence;    /* ... and the tenure's, when it left */
+    loading loading;       /* with by_source */
     _Atomic unsigned char state; /* of the tenure, for who has not the mutex */
     _Atomic char kind;           /* that is believed: see engine/version.h */
     bool is_reentrant;
@@ -62,12 +63,11 @@ struct redlock_lock {
     bool loss_is_untold;  /* it lapsed or is gone, and on_lost is to be called */
     bool errand_is_out;   /* the connection has `call` */
     bool errand_is_undo;
+    bool errand_is_older; /* than a conversion that was carried out meanwhile */
     bool by_source;
-    loading loading;       /* with by_source */
-    bool was_handed_over;  /* others want this lock */
-    bool is_unanswered;    /* a question about it never was answered: undoing it counts as such ... */
-    bool undo_is_behind;   /* ... and did already, when it was sent behind that question */
-    unsigned inbox_number; /* 0: it never queued */
+    bool was_handed_over; /* others want this lock */
+    bool is_unanswered;   /* a question about it never was answered: undoing it counts as such ... */
+    bool undo_is_behind;  /* ... and did already, when it was sent behind that question */
     uint32_t key_length, name_length, holder_length;
     uint16_t owner_length;                /* without its mark; 0: none. It begins the holder ... */
     uint16_t hold_id_length, mode_length; /* ... and this follows */

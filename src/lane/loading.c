@@ -80,7 +80,7 @@ static void load_answered(call *back, const reply *from, int64_t now_us)
 static bool is_on_its_way(const loading *self, const conn *on, enum script_id id)
 {
     const sent_source *latest = &on->sources[id];
-    return latest->generation == on->generation && latest->number > self->behind;
+    return latest->generation == on->generation && (uint32_t)latest->number > self->behind;
 }
 
 static void note_source(conn *on, enum script_id id)
@@ -127,6 +127,6 @@ bool loading_submit(loading *self, conn *on, call *asks, const question *about, 
     question_command(&cmd, about, *by_source);
     if (!conn_submit(on, asks, &cmd, now_us)) return false;
     if (*by_source) note_source(on, about->script);
-    self->behind = on->sources_sent;
+    self->behind = (uint32_t)on->sources_sent;
     return true;
 }

@@ -16,7 +16,7 @@
 
 /* What whoever asks remembers of a question and its repetitions. All zero: it was not asked yet. */
 typedef struct loading {
-    uint64_t behind;  /* so many sources had the connection taken when it was last asked */
+    uint32_t behind;  /* so many sources had the connection taken when it was last asked */
     unsigned in_vain; /* answers NOSCRIPT in a row that a source was to prevent */
 } loading;
 
