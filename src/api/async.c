@@ -311,6 +311,7 @@ redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, 
     self->op.finished = release_finished;
     self->op.outlasts_close = true;
     bool was_valid = handle_is_valid(lock, self->began_us);
+    keeper_use(&client->keeper, lock); /* the last handle of a closed client would take that with it */
     if (holds_leave(&client->holds, lock)) {
         begin_release(self);
     } else {
@@ -320,6 +321,7 @@ redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, 
     redlock_lock *given = self->lock;
     redlock_status status = submit(self);
     if (status != REDLOCK_OK && given != NULL) keeper_unanswered(&client->keeper, given, clock_now_us());
+    keeper_unuse(&client->keeper, lock);
     return status;
 }
 

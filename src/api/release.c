@@ -46,9 +46,8 @@ static redlock_status release_held(redlock_client *client, redlock_lock *lock, i
 redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, int64_t now_us)
 {
     histogram_add(&client->stats.hold, now_us - lock->acquired_us);
-    redlock_status status = keeper_let_go(&client->keeper, lock, now_us);
-    counter_add(&client->stats.release_failed, status == REDLOCK_LOST);
-    return status;
+    counter_add(&client->stats.release_failed, !handle_is_valid(lock, now_us) && !lock_is_closed(lock));
+    return keeper_let_go(&client->keeper, lock, now_us); /* which may take the client with it */
 }
 
 redlock_status redlock_release(redlock_lock *lock)

@@ -246,7 +246,7 @@ redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us)
         pthread_mutex_unlock(&self->mutex);
         return REDLOCK_OK;
     }
-    settle(self, lock, before, now_us);
+    settle(self, lock, before, now_us); /* the last handle of a closed client takes that with it */
     return status;
 }
 

@@ -106,11 +106,11 @@ static void hasten_all(keeper *self, int64_t now_us)
     }
 }
 
-/* Begins to undo what is still held, and what the server may have still, once closing began. */
+/* Begins to undo what is still held, once closing began. What lapsed before is told to be lost when it is let go of. */
 static void undo_the_held(keeper *self, int64_t now_us)
 {
     for (redlock_lock *lock = self->locks; lock != NULL; lock = lock->next) {
-        if (lock->loss_is_untold || !lock_move(lock, TENURE_CLOSED)) continue;
+        if (!tenure_is_held(&lock->tenure) || !lock_move(lock, TENURE_CLOSED)) continue;
         lock->until_us = self->closing_until_us;
         lock->hold.renew_at_us = now_us;
         keeper_plan(self, lock, now_us);
