@@ -386,6 +386,9 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
  *     the release          `st`: REDLOCK_OK, or REDLOCK_LOST, or why the server could not be told
  *     both failed          `err` is what counts, so the failed release is also logged, once, as a warning
  *
+ * Leaving changes no errno. Inside a callback of the client, where nothing may wait, the lock is
+ * given back in the background, and the release counts as REDLOCK_OK; so it is with REDLOCK_AUTO.
+ *
  * `err` may be a null pointer (int *): then only the release counts. A `return` inside the body has
  * evaluated its expression before the release: return `st` after the block, not inside it. */
 #define REDLOCK_WITH(client, name, status, error, ...)                                             \
@@ -407,7 +410,7 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
  * release by hand: st = redlock_release_and_clear(&lock). */
 #define REDLOCK_AUTO __attribute__((unused, cleanup(redlock_auto_release)))
 
-/* redlock_release(*lock), and *lock becomes NULL. */
+/* redlock_release(*lock), and *lock becomes NULL, but for _ERR_IN_CALLBACK: then nothing was done. */
 REDLOCK_API redlock_status redlock_release_and_clear(redlock_lock **lock);
 REDLOCK_API void redlock_auto_release(redlock_lock **lock);
 
@@ -512,7 +515,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client
 /* The handle of names[index], for looking only: the set releases it. NULL when there is none. */
 REDLOCK_API redlock_lock *redlock_set_lock(const redlock_set *set, size_t index);
 
-/* Releases all and frees the set. REDLOCK_OK, or the first other answer of redlock_release. NULL is allowed. */
+/* Releases all and frees the set. REDLOCK_OK, or the first other answer of redlock_release; after
+ * _ERR_FORKED and _ERR_IN_CALLBACK nothing was done. NULL is allowed. */
 REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
 
 /* ---- Looking ----------------------------------------------------------------------------------*/

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Scoped locks: the three results (the body's, the release's, the acquisition's) kept apart. */
-#include "api/client.h"
+#include <errno.h>
+
+#include "api/handle.h"
 #include "wire/text.h"
 
 static void warn(const event_log *log, const char *name, redlock_status status)
@@ -9,24 +11,31 @@ static void warn(const event_log *log, const char *name, redlock_status status)
              redlock_strerror(status));
 }
 
-/* Releases, and logs a failure if it has no other place to go. */
+/* Releases, and logs a failure if it has no other place to go. The variable goes in any case: in a callback, which may
+ * not wait, the lock is given back in the background. The body's errno is the body's. */
 static redlock_status release(redlock_lock *lock, bool warns)
 {
+    const int kept = errno;
     redlock_client *client = client_of(lock);
     event_log log = client->log;
     char name[160];
     text_escape(name, sizeof name, lock_name(lock), lock->name_length);
     redlock_status status = redlock_release(lock);
+    if (status == REDLOCK_ERR_IN_CALLBACK) {
+        handle_leave(client, lock);
+        status = REDLOCK_OK;
+    }
     if (warns && status != REDLOCK_OK) warn(&log, name, status);
+    errno = kept;
     return status;
 }
 
 redlock_status redlock_release_and_clear(redlock_lock **lock)
 {
     if (lock == NULL) return REDLOCK_OK;
-    redlock_lock *held = *lock;
-    *lock = NULL;
-    return redlock_release(held);
+    redlock_status status = redlock_release(*lock);
+    if (status != REDLOCK_ERR_IN_CALLBACK) *lock = NULL;
+    return status;
 }
 
 void redlock_auto_release(redlock_lock **lock)

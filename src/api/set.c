@@ -135,4 +135,9 @@ redlock_lock *redlock_set_lock(const redlock_set *set, size_t index)
     return NULL;
 }
 
-redlock_status redlock_release_set(redlock_set *set) { return set == NULL ? REDLOCK_OK : release_all(set); }
+redlock_status redlock_release_set(redlock_set *set)
+{
+    if (set == NULL) return REDLOCK_OK;
+    redlock_status status = client_enter(client_of(set->entries[0].lock));
+    return status == REDLOCK_OK ? release_all(set) : status;
+}

@@ -104,6 +104,52 @@ static void a_callback_may_look_and_is_refused_whatever_blocks(void **state)
     EXPECT(redlock_release(take(the->client, "r", FOR_EVER)), REDLOCK_OK);
 }
 
+/* What is let go of inside a callback: by the doors that keep the handle, and by those that cannot. */
+typedef struct doors {
+    redlock_lock *by_hand, *by_attribute, *by_scope;
+    redlock_set *set;
+    redlock_status cleared, scoped, set_released;
+    _Atomic bool are_passed;
+} doors;
+
+static void pass_every_door(void *arg, redlock_lock *lost)
+{
+    doors *self = arg;
+    (void)lost;
+    self->cleared = redlock_release_and_clear(&self->by_hand);
+    {
+        REDLOCK_AUTO redlock_lock *mine = self->by_attribute;
+    }
+    redlock_scope scope = {.lock = self->by_scope, .status = &self->scoped};
+    redlock_scope_end(&scope);
+    self->set_released = redlock_release_set(self->set);
+    atomic_store(&self->are_passed, true);
+}
+
+static bool are_passed(void *arg) { return atomic_load(&((doors *)arg)->are_passed); }
+
+static void nothing_is_dropped_unreleased_inside_a_callback(void **state)
+{
+    stage *the = *state;
+    const redlock_name_bytes names[] = {{"e", 1}, {"f", 1}};
+    doors self = {.by_hand = take(the->client, "a", NULL),
+                  .by_attribute = take(the->client, "b", NULL),
+                  .by_scope = take(the->client, "c", NULL)};
+    EXPECT(redlock_acquire_set(the->client, names, 2, NULL, &self.set), REDLOCK_OK);
+    redlock_lock *lost =
+        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 50, .on_lost = pass_every_door, .on_lost_arg = &self));
+    eventually(are_passed, &self);
+    EXPECT(self.cleared, REDLOCK_ERR_IN_CALLBACK);
+    EXPECT(self.scoped, REDLOCK_OK);
+    EXPECT(self.set_released, REDLOCK_ERR_IN_CALLBACK);
+    EXPECT(redlock_release(take(the->other, "b", FOR_EVER)), REDLOCK_OK);
+    EXPECT(redlock_release(take(the->other, "c", FOR_EVER)), REDLOCK_OK);
+    EXPECT(redlock_release_and_clear(&self.by_hand), REDLOCK_OK);
+    assert_null(self.by_hand);
+    EXPECT(redlock_release_set(self.set), REDLOCK_OK);
+    EXPECT(redlock_release(lost), REDLOCK_LOST);
+}
+
 static void count_call(void *arg, redlock_lock *lock)
 {
     (void)lock;
@@ -298,6 +344,7 @@ int main(void)
         ON_STAGE(a_child_is_told_and_touches_nothing_of_its_parent),
         ON_STAGE(a_child_that_ends_leaves_the_parents_locks_alone),
         ON_STAGE(a_callback_may_look_and_is_refused_whatever_blocks),
+        ON_STAGE(nothing_is_dropped_unreleased_inside_a_callback),
         ON_STAGE(a_released_lock_is_never_reported_lost),
         ON_STAGE(a_release_waits_for_the_callback_that_runs),
         ON_STAGE(many_threads_share_clients_and_exclude_each_other),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Scoped locks: however a body is left and whatever became of the lock, the body's error, the release's
  * result and the acquisition's stay apart. */
+#include <errno.h>
+
 #include "live/stage.h"
 
 #pragma GCC diagnostic error "-Wshadow"
@@ -284,6 +286,27 @@ static void a_declared_lock_is_released_on_every_way_out(void **state)
     assert_int_equal(atomic_load(&the->journal.lines), 0);
 }
 
+/* The release fails, and has set it more than once by then. */
+static void leaving_a_scope_changes_no_errno(void **state)
+{
+    stage *the = *state;
+    redlock_status st;
+    int err = 0;
+    REDLOCK_WITH (the->client, "r", &st, &err, .ttl_ms = 30000) {
+        server_kill(the->server);
+        errno = EDOM;
+    }
+    assert_int_equal(errno, EDOM);
+    assert_true(st < 0);
+    server_restart(the->server);
+    {
+        REDLOCK_AUTO redlock_lock *lock = take(the->client, "r", NULL);
+        server_kill(the->server);
+        errno = ERANGE;
+    }
+    assert_int_equal(errno, ERANGE);
+}
+
 static void a_declared_lock_that_was_not_had_is_nothing(void **state)
 {
     stage *the = *state;
@@ -335,6 +358,7 @@ int main(void)
         ON_STAGE(a_lock_inside_itself_is_busy),
         ON_STAGE(a_failed_release_that_nobody_asked_about_is_logged),
         ON_STAGE(a_declared_lock_is_released_on_every_way_out),
+        ON_STAGE(leaving_a_scope_changes_no_errno),
         ON_STAGE(a_declared_lock_that_was_not_had_is_nothing),
         ON_STAGE(a_declared_lock_that_cannot_be_released_is_logged),
         ON_STAGE(a_declared_lock_that_was_released_by_hand_is_left_alone),
