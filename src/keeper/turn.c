@@ -2,7 +2,6 @@
  * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's event loop, or
  * redlock_close. */
 #include <errno.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "host/clock.h"
@@ -213,19 +212,13 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* It blocks every signal: the host's handlers run on the host's threads. */
 redlock_status keeper_start(keeper *self)
 {
     /* Whoever closes the client turns it: a thread that began now would turn it, too. (In this order: a thread that
      * closes it from a callback gives itself up after it was requested.) */
     bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) || self->is_closing;
     if (self->terms.host == REDLOCK_HOST_MANUAL || is_turned) return REDLOCK_OK;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&self->thread, NULL, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure != 0) return REDLOCK_ERR_SYSTEM;
+    if (thread_start(&self->thread, NULL, run, self) != 0) return REDLOCK_ERR_SYSTEM;
     atomic_store(&self->has_thread, true);
     return REDLOCK_OK;
 }

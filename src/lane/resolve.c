@@ -13,13 +13,14 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "host/thread.h"
 
 /* Name service modules are known to need more than musl's default. */
 enum { STACK_SIZE = 1 << 20, SERVICE_SIZE = 6 };
@@ -93,14 +94,8 @@ static int start_detached(lookup *self)
     if (error != 0) return error;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
-
-    /* A thread inherits the mask: the host program's signals are not delivered to ours. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    error = pthread_create(&thread, &attributes, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    error = thread_start(&thread, &attributes, run, self);
     pthread_attr_destroy(&attributes);
     return error;
 }

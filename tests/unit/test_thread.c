@@ -2,10 +2,13 @@
  * host/thread: a thread's number is its own. */
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -60,12 +63,69 @@ static void threads_that_begin_together_have_numbers_of_their_own(void **state)
     }
 }
 
+/* ---- Threads of the library's own ---- */
+
+static void *note_mask(void *out)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, out);
+    return NULL;
+}
+
+static void signals_of_the_program_are_not_delivered_but_those_of_a_fault(void **state)
+{
+    pthread_t thread;
+    sigset_t mask, before, after;
+
+    (void)state;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    assert_int_equal(thread_start(&thread, NULL, note_mask, &mask), 0);
+    pthread_join(thread, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    assert_true(sigismember(&mask, SIGTERM) && sigismember(&mask, SIGINT) && sigismember(&mask, SIGCHLD));
+    assert_false(sigismember(&mask, SIGSEGV) || sigismember(&mask, SIGBUS) || sigismember(&mask, SIGFPE));
+    assert_false(sigismember(&mask, SIGILL) || sigismember(&mask, SIGABRT));
+    assert_int_equal(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM));
+}
+
+enum { HANDLED = 42 };
+
+static void handle(int number)
+{
+    (void)number;
+    _exit(HANDLED);
+}
+
+static void *crash(void *unused)
+{
+    raise(SIGSEGV);
+    return unused;
+}
+
+static void a_fault_reaches_the_handler_of_the_program(void **state)
+{
+    int status;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        pthread_t thread;
+        signal(SIGSEGV, handle);
+        if (thread_start(&thread, NULL, crash, NULL) == 0) pthread_join(thread, NULL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), HANDLED);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_keeps_its_number),
         cmocka_unit_test(no_later_thread_has_it_again),
         cmocka_unit_test(threads_that_begin_together_have_numbers_of_their_own),
+        cmocka_unit_test(signals_of_the_program_are_not_delivered_but_those_of_a_fault),
+        cmocka_unit_test(a_fault_reaches_the_handler_of_the_program),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
