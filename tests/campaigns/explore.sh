@@ -7,5 +7,5 @@
 # Without a fault it prints a line for each configuration; a fault comes with the shortest way to it.
 # --deep wants 4 GB of memory.
 
-build build/campaign explore
+build build/campaign explore_small
 exec build/campaign/tests/explore/explore "$@"
