@@ -132,7 +132,10 @@ void belief_judge_loss(stance *self)
     bool was_believed = self->did_believe;
     self->did_believe = stance_believes(self);
     if (self->did_believe) self->believes_until_us = stance_valid_until_us(self);
-    if (self->did_believe) self->lost_us = 0; /* by an answer that was read late, before it was told */
+    /* Also not by an answer that was read late, but for a thread that was held up between the clock and the belief. */
+    if (self->did_believe && self->lost_us != 0 && stance_held_up_us(self) < self->lost_us)
+        referee_accuse(self->user, "believes again that it holds %d", self->what->name);
+    if (self->did_believe) self->lost_us = 0;
     if (!was_believed || self->did_believe || self->lock == NULL) return;
     self->lost_us = now_us();
     if (stance_is_void(self)) return;
