@@ -126,11 +126,13 @@ static bool may_have_a_fence_of_ghosts(const review *self, const section *one, c
     return (is_shared(one) || one->owner != 0) && has_loss_between(self, one, highest);
 }
 
-/* Those before it are all who entered earlier; or, if data was lost while it asked, all who entered before it asked. */
+/* Those before it are all who entered earlier; or, if data was lost while it asked, or if it enters beside others, all
+ * who entered before it asked: a refused conversion mints a fence, so that of two readers the one whose answer took
+ * longer may have the lower one. */
 static void check_fence(review *self, const section *first, size_t index)
 {
     const section *one = &first[index];
-    bool is_blurred = has_loss(self, one->name, one->asked_us, one->enter_us);
+    bool is_blurred = is_shared(one) || has_loss(self, one->name, one->asked_us, one->enter_us);
     const section *highest = self->pasts[is_blurred ? entered_by(first, index, one->asked_us) : index].highest;
     if (one->is_continued) return;
     if (one->fence <= self->from->floors[one->name])

@@ -138,6 +138,19 @@ static void readers_share_a_fence(void **state)
     ASSERT_ONLY(falling_fences);
 }
 
+/* A refused upgrade minted the higher one between the two. */
+static void of_readers_the_one_that_was_answered_late_may_have_the_lower_fence(void **state)
+{
+    (void)state;
+    read_from(10000, 40000)->fence = 6;
+    section *late = read_from(20000, 30000);
+    late->fence = 5;
+    late->asked_us = 9000;
+    assert_clean();
+    late->asked_us = 15000;
+    ASSERT_ONLY(falling_fences);
+}
+
 static void fences_rise_from_day_to_day(void **state)
 {
     (void)state;
@@ -280,6 +293,7 @@ int main(void)
         ON_A_FRESH_LOG(a_fence_that_falls_is_found),
         ON_A_FRESH_LOG(a_fence_that_stays_is_found),
         ON_A_FRESH_LOG(readers_share_a_fence),
+        ON_A_FRESH_LOG(of_readers_the_one_that_was_answered_late_may_have_the_lower_fence),
         ON_A_FRESH_LOG(fences_rise_from_day_to_day),
         ON_A_FRESH_LOG(a_fence_falls_through_a_loss_too),
         ON_A_FRESH_LOG(a_fence_of_before_the_loss_may_come_late),
