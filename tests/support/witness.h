@@ -86,13 +86,21 @@ typedef struct witness {
     redlock_status blocking_call;
 } witness;
 
+/* Not those that a fault of the thread itself raises, and not those that nobody can block. */
+static inline bool comes_from_outside(int signal)
+{
+    static const int others[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] == signal) return false;
+    return signal < 32;
+}
+
 static inline bool has_open_signal(void)
 {
     sigset_t blocked;
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
     for (int signal = 1; signal < SIGRTMIN; signal++) {
-        bool is_ours = signal != SIGKILL && signal != SIGSTOP && signal < 32;
-        if (is_ours && !sigismember(&blocked, signal)) return true;
+        if (comes_from_outside(signal) && !sigismember(&blocked, signal)) return true;
     }
     return false;
 }

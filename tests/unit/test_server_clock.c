@@ -85,6 +85,18 @@ static void a_step_behind_a_slow_answer_is_seen(void **state)
     assert_true(read_at(&self, 4 * SECOND_US, SECOND_US / 2) > SECOND_US / 4);
 }
 
+static void what_is_no_time_is_passed_over(void **state)
+{
+    static const int64_t none[] = {INT64_MIN, -1, 0, INT64_MAX};
+    server_clock self = {0};
+
+    (void)state;
+    read_at(&self, 0, 0);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(server_clock_read(&self, none[i], SECOND_US, SECOND_US + JOURNEY_US), 0);
+    assert_int_equal(read_at(&self, 2 * SECOND_US, 0), 0);
+}
+
 static void clocks_that_run_apart_by_a_thousandth_take_no_step(void **state)
 {
     server_clock self = {0};
@@ -112,6 +124,7 @@ int main(void)
         cmocka_unit_test(a_step_is_told_once),
         cmocka_unit_test(a_slow_answer_proves_no_step),
         cmocka_unit_test(a_step_behind_a_slow_answer_is_seen),
+        cmocka_unit_test(what_is_no_time_is_passed_over),
         cmocka_unit_test(clocks_that_run_apart_by_a_thousandth_take_no_step),
         cmocka_unit_test(a_step_matters_above_50_ms_and_a_tenth_of_the_ttl),
     };
