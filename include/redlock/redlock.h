@@ -357,8 +357,8 @@ REDLOCK_API int64_t redlock_remaining_ms(const redlock_lock *lock);
 
 /* The fencing token: higher than that of every earlier holder of this name. Pass it to the resource
  * that the lock protects, which refuses a lower one than it has seen (Kleppmann 2016). Who enters
- * beside others, a reader beside readers or an owner beside itself, has theirs. A conversion gives
- * the hold a new one. */
+ * beside others, a reader beside readers or an owner beside itself, has the lock's last one: theirs,
+ * or a later one that a conversion minted. A conversion gives the hold a new one. */
 REDLOCK_API uint64_t redlock_fence(const redlock_lock *lock);
 
 /* The lock's name and, if length is not NULL, its length. Lives as long as the handle. */
