@@ -107,17 +107,6 @@ static void end_by_server(void)
     assert_int_equal(it.conn.state, CONN_CLOSED);
 }
 
-/* A connection that ends while SCRIPT LOAD is unanswered. */
-static void be_cut_at_a_load(void)
-{
-    askers[0] = (asker){0};
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
-    end_by_server();
-}
-
 /* Is SCRIPT LOAD still tried, on a new connection? */
 static void expect_next(const char *letters)
 {
@@ -126,6 +115,24 @@ static void expect_next(const char *letters)
     ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
     ask(&askers[0], SCRIPT_ACQUIRE);
     expect_heard(letters);
+}
+
+/* A connection that ends while SCRIPT LOAD is unanswered. */
+static void be_cut_at_a_load(void)
+{
+    expect_next("LD");
+    end_by_server();
+}
+
+/* Four were in flight when the server said that it does not know the script, and ask again. */
+static void four_ask_behind_one_load(void)
+{
+    open_and_accept();
+    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
+    expect_heard("DDDD");
+    answer_with(NOSCRIPT NOSCRIPT NOSCRIPT NOSCRIPT);
+    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
+    expect_heard("LDDDD");
 }
 
 /* ---- Loading ---------------------------------------------------------------------------- */
@@ -157,10 +164,7 @@ static void an_unknown_script_is_loaded_in_one_write_with_its_question(void **st
 static void the_answer_to_a_load_is_no_callers(void **state)
 {
     (void)state;
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
+    expect_next("LD");
     answer_with(LOADED);
     assert_int_equal(askers[0].answers, 1);
     answer_with(OK);
@@ -231,12 +235,7 @@ static void a_script_that_is_forgotten_again_is_loaded_again(void **state)
 static void two_losses_in_flight_are_two_loads(void **state)
 {
     (void)state;
-    open_and_accept();
-    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
-    expect_heard("DDDD");
-    answer_with(NOSCRIPT NOSCRIPT NOSCRIPT NOSCRIPT);
-    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
-    expect_heard("LDDDD");
+    four_ask_behind_one_load();
     answer_with(LOADED OK NOSCRIPT NOSCRIPT NOSCRIPT);
     for (int i = 1; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
     expect_heard("LDDD");
@@ -246,10 +245,7 @@ static void two_losses_in_flight_are_two_loads(void **state)
 static void a_load_of_no_use_is_followed_by_the_source(void **state)
 {
     (void)state;
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
+    expect_next("LD");
     answer_with(LOADED NOSCRIPT);
     ask(&askers[0], SCRIPT_ACQUIRE);
     assert_true(askers[0].by_source);
@@ -259,12 +255,7 @@ static void a_load_of_no_use_is_followed_by_the_source(void **state)
 static void nobody_asks_behind_others_for_ever(void **state)
 {
     (void)state;
-    open_and_accept();
-    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
-    expect_heard("DDDD");
-    answer_with(NOSCRIPT NOSCRIPT NOSCRIPT NOSCRIPT);
-    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
-    expect_heard("LDDDD");
+    four_ask_behind_one_load();
     answer_with(LOADED NOSCRIPT NOSCRIPT NOSCRIPT NOSCRIPT);
     for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
     expect_heard("SDDD");
@@ -278,10 +269,7 @@ static void nobody_asks_behind_others_for_ever(void **state)
 static void a_refused_load_is_not_tried_again(void **state)
 {
     (void)state;
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
+    expect_next("LD");
     answer_with(NOPERM NOSCRIPT);
     ask(&askers[0], SCRIPT_ACQUIRE);
     expect_heard("S");
@@ -295,10 +283,7 @@ static void a_refused_load_is_not_tried_again(void **state)
 static void a_refusal_is_remembered_by_all_connections(void **state)
 {
     (void)state;
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
+    expect_next("LD");
     answer_with("-ERR unknown command 'SCRIPT'\r\n" NOSCRIPT);
     conn_destroy(&it.conn);
     conn_init(&it.conn, &it.config);
@@ -308,12 +293,7 @@ static void a_refusal_is_remembered_by_all_connections(void **state)
 static void of_all_who_are_in_flight_one_sends_the_source_of_a_refused_load(void **state)
 {
     (void)state;
-    open_and_accept();
-    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
-    expect_heard("DDDD");
-    answer_with(NOSCRIPT NOSCRIPT NOSCRIPT NOSCRIPT);
-    for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
-    expect_heard("LDDDD");
+    four_ask_behind_one_load();
     answer_with(NOPERM NOSCRIPT NOSCRIPT NOSCRIPT NOSCRIPT);
     for (int i = 0; i < 4; i++) ask(&askers[i], SCRIPT_ACQUIRE);
     expect_heard("SDDD");
@@ -324,10 +304,7 @@ static void of_all_who_are_in_flight_one_sends_the_source_of_a_refused_load(void
 static void an_error_that_passes_is_no_refusal(void **state)
 {
     (void)state;
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
+    expect_next("LD");
     answer_with(BUSY_NOW BUSY_NOW);
     ask_in_vain(&askers[1], SCRIPT_ACQUIRE);
     ask(&askers[1], SCRIPT_ACQUIRE);
@@ -381,10 +358,7 @@ static void loads_that_end_together_count_once(void **state)
 static void a_load_is_as_late_as_its_question(void **state)
 {
     (void)state;
-    open_and_accept();
-    ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    ask(&askers[0], SCRIPT_ACQUIRE);
-    expect_heard("LD");
+    expect_next("LD");
     assert_true(conn_wake_us(&it.conn) == askers[0].call.deadline_us);
     it.now_us += TIMEOUT_US;
     conn_tick(&it.conn, it.now_us);
