@@ -27,8 +27,6 @@ static const unsigned char leads_to[TENURE_STATES][TENURE_EVENTS] = {
     [TENURE_UNDOING] = {[TENURE_UNDONE] = TENURE_OVER},
 };
 
-void tenure_begin(tenure *self) { *self = (tenure){.state = TENURE_SOUGHT}; }
-
 bool tenure_move(tenure *self, enum tenure_event what)
 {
     unsigned char next = leads_to[self->state][what];
@@ -80,10 +78,3 @@ enum tenure_wants tenure_wants(const tenure *self)
 }
 
 bool tenure_is_freeable(const tenure *self) { return self->state == TENURE_OVER && self->pins == 0; }
-
-const char *tenure_state_name(enum tenure_state state)
-{
-    static const char *const names[] = {"SOUGHT", "HELD",    "LAPSED",  "GONE", "TAKING",
-                                        "TAKEN",  "LEAVING", "UNDOING", "OVER"};
-    return names[state];
-}

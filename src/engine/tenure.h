@@ -67,15 +67,13 @@ enum tenure_event {
 
 enum tenure_wants { TENURE_WANTS_NOTHING, TENURE_WANTS_RENEWAL, TENURE_WANTS_RELEASE, TENURE_WANTS_UNDO };
 
+/* All zero: the hold is sought, and nothing is known of it. */
 typedef struct tenure {
     version version;
     uint64_t own_fence; /* of the grant, or of the latest conversion of its own that it heard of */
     unsigned pins;      /* calls and callbacks that point here */
     enum tenure_state state;
 } tenure;
-
-/* The hold is sought: nothing is known of it. */
-void tenure_begin(tenure *self);
 
 /* False: the event means nothing in this state, and nothing was done. */
 bool tenure_move(tenure *self, enum tenure_event what);
@@ -108,8 +106,5 @@ enum tenure_wants tenure_wants(const tenure *self);
 
 /* Nobody points here, and nothing is owed. */
 bool tenure_is_freeable(const tenure *self);
-
-/* For logs and traces: "HELD". */
-const char *tenure_state_name(enum tenure_state state);
 
 #endif
