@@ -15,10 +15,9 @@ bool handle_has_permits(const redlock_lock *lock)
 }
 
 /* Is it of that kind already, with nothing on its way that may still change it? */
-static bool has_kind(redlock_lock *lock, char kind)
+static bool has_kind(const tenure *known, char kind)
 {
-    version known = keeper_known(lock->keeper, lock).version;
-    return version_is_settled(&known) && known.kind == kind;
+    return version_is_settled(&known->version) && known->version.kind == kind;
 }
 
 /* May the call go on? Otherwise `*status` is its answer, REDLOCK_OK among them: it has that kind already. */
@@ -29,7 +28,9 @@ static bool may_convert(redlock_lock *lock, char to, redlock_status *status)
     if (lock_is_closed(lock)) *status = REDLOCK_ERR_CLOSED;
     else if (!handle_is_valid(lock, clock_now_us())) *status = REDLOCK_LOST;
     else if (handle_has_permits(lock)) *status = REDLOCK_ERR_ARGUMENT;
-    return *status == REDLOCK_OK && !has_kind(lock, to);
+    if (*status != REDLOCK_OK) return false;
+    tenure known = keeper_known(lock->keeper, lock);
+    return !has_kind(&known, to);
 }
 
 static char kind_after(enum script_id id) { return id == SCRIPT_UPGRADE ? KIND_EXCLUSIVE : KIND_SHARED; }
@@ -60,7 +61,7 @@ static bool asks_again(exchange *asks, const answer *from)
     tenure known = keeper_known(lock->keeper, lock);
     bool is_void = from->code == CONVERT_STALE ||
                    (from->code == CONVERT_DONE && is_overtaken(&known, held.fence, kind));
-    if (!is_void || !tenure_is_held(&known) || has_kind(lock, kind)) return false;
+    if (!is_void || !tenure_is_held(&known) || has_kind(&known, kind)) return false;
     asks->question.fence = (int64_t)known.version.fence;
     asks->own_fence = known.own_fence;
     return true;

@@ -73,7 +73,7 @@ void handle_leave(redlock_client *client, redlock_lock *lock)
 
 question handle_begin_extension(redlock_lock *lock, int64_t ttl_ms, exchange *asks)
 {
-    asks->own_fence = keeper_known(lock->keeper, lock).own_fence;
+    asks->own_fence = redlock_fence(lock);
     return handle_question(lock, SCRIPT_RENEW, ttl_ms);
 }
 

@@ -42,10 +42,10 @@ struct redlock_lock {
     redlock_lock *same_bucket;     /* in the client's table of holds */
     redlock_lost_fn *on_lost;
     void *on_lost_arg;
-    _Atomic uint64_t fence;
-    uint64_t number; /* of the hold; its hold id ends in it */
-    uint64_t thread; /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
-    unsigned depth;  /* ... how often a reentrant hold was entered */
+    _Atomic uint64_t fence; /* the tenure's own, for who has not the mutex */
+    uint64_t number;        /* of the hold; its hold id ends in it */
+    uint64_t thread;        /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
+    unsigned depth;         /* ... how often a reentrant hold was entered */
     uint32_t name_hash;
     unsigned inbox_number; /* where its grant is told, 0: it never queued; and with it ... */
     uint32_t claim_ms;     /* ... what an undo needs to name the waiter's member */
