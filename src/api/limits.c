@@ -7,8 +7,6 @@
 #include "host/clock.h"
 #include "host/histogram.h"
 
-enum { PART_WITHIN_US = 5000 };
-
 static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
 

@@ -7,6 +7,9 @@
 
 #include "api/handle.h"
 
+/* In which a near server answers what is still to be told to it. */
+enum { PART_WITHIN_US = 5000 };
+
 typedef struct limits {
     int64_t wait_until_us; /* both as in engine/acquire.h; NEVER: for ever */
     int64_t deadline_us;
@@ -17,8 +20,7 @@ typedef struct limits {
 limits limits_of(const redlock_client *client, const redlock_options *o, int64_t began_us);
 
 /* For what is still to be told to the server when the outcome is known, and whoever cancelled:
- * what is left, but at the most timeout_ms, and at the least a few milliseconds, in which a near
- * server answers. */
+ * what is left, but at the most timeout_ms, and at the least PART_WITHIN_US. */
 limits limits_to_part(const limits *self, const redlock_client *client, int64_t now_us);
 
 /* Like redlock_extend and redlock_upgrade of a lock that the caller holds. They go on through

@@ -13,7 +13,7 @@
 #include "lane/drive.h"
 #include "wire/key.h"
 
-enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000, NEAR_US = 1000, LEAVE_WITHIN_US = 5000 };
+enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000, NEAR_US = 1000 };
 
 /* ---- What the caller asked for ---- */
 
@@ -158,7 +158,7 @@ static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const ac
     about.burial_ms = lock_burial_ms(lock, now_us);
     client_ask(client, &asks, &asked, on, &about, now_us);
     bool is_manual = client->host == REDLOCK_HOST_MANUAL;
-    int64_t until_us = is_manual ? limits_to_part(within, client, now_us).deadline_us : now_us + LEAVE_WITHIN_US;
+    int64_t until_us = is_manual ? limits_to_part(within, client, now_us).deadline_us : now_us + PART_WITHIN_US;
     asked.deadline_us = asked.wake_us = until_us;
     lane_stops none = {.fd = {-1, -1}};
     drive_request(on, &asks, &none);
