@@ -278,11 +278,12 @@ typedef struct redlock_options {
 #define REDLOCK_OPTIONS(...)                                                                       \
     (&(const redlock_options){.struct_size = sizeof(redlock_options), __VA_ARGS__})
 
-/* Entering a reentrant hold again answers the same handle and sends nothing, provided that its lease lasts for at least two thirds
- * of the ttl_ms that is asked for (it is extended otherwise; a shorter ttl never shortens the lease). A shared
- * acquire inside an exclusive hold is such an entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade.
- * An upgrade and an extension share the time of the call; its canceller ends them, as does the end of the
- * lease (REDLOCK_LOST). The other options are those of the first acquire.
+/* Entering a reentrant hold again answers the same handle and sends nothing, provided that its
+ * lease lasts for at least two thirds of the ttl_ms that is asked for (it is extended otherwise; a
+ * shorter ttl never shortens the lease). A shared acquire inside an exclusive hold is such an
+ * entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade. An upgrade and
+ * an extension share the time of the call; its canceller ends them, as does the end of the lease
+ * (REDLOCK_LOST). The other options are those of the first acquire.
  *
  * Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
  * lock is handed to the next one by the release itself. `options` may be NULL (try once, 30 s).
@@ -317,7 +318,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_clie
                                                                     redlock_lock **lock);
 
 /* Gives the lock back, to the next waiter if there is one, and frees the handle, whatever it
- * returns (but for _ERR_FORKED and _ERR_IN_CALLBACK: then nothing was done). NULL is allowed and answers REDLOCK_OK.
+ * returns (but for _ERR_FORKED and _ERR_IN_CALLBACK: then nothing was done). NULL is allowed and
+ * answers REDLOCK_OK.
  *
  * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
  *                     overlapped with another holder's
@@ -410,7 +412,7 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
  * release by hand: st = redlock_release_and_clear(&lock). */
 #define REDLOCK_AUTO __attribute__((unused, cleanup(redlock_auto_release)))
 
-/* redlock_release(*lock), and *lock becomes NULL, but for _ERR_IN_CALLBACK: then nothing was done. */
+/* redlock_release(*lock), and *lock becomes NULL; but after _ERR_IN_CALLBACK nothing was done. */
 REDLOCK_API redlock_status redlock_release_and_clear(redlock_lock **lock);
 REDLOCK_API void redlock_auto_release(redlock_lock **lock);
 
@@ -498,10 +500,11 @@ typedef struct redlock_name_bytes {
 
 typedef struct redlock_set redlock_set;
 
-/* Acquires all of the names or none, within one wait_ms (of one timeout_ms are the first answers of all).
- * They are taken in an order of their own (by their bytes), the
- * same everywhere, so that two sets never wait for each other. While some wait, those that are held already are renewed. `options` are those of each lock.
- * The call is back within the longer of wait_ms and timeout_ms, however many there are.
+/* Acquires all of the names or none, within one wait_ms (of one timeout_ms are the first answers of
+ * all). They are taken in an order of their own (by their bytes), the same everywhere, so that two
+ * sets never wait for each other. While some wait, those that are held already are renewed.
+ * `options` are those of each lock. The call is back within the longer of wait_ms and timeout_ms,
+ * however many there are.
  * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is
  * held: what was taken is being given back in the background (REDLOCK_HOST_MANUAL: before the call
  * returns, in what is left of its time, and in redlock_process what that did not suffice for).
