@@ -34,10 +34,10 @@ struct completion {
 static void free_half(completion *self, bool *half)
 {
     redlock_client *client = self->client;
-    pthread_mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->completions_mutex);
     *half = true;
     bool is_whole = self->is_dropped && self->is_delivered;
-    pthread_mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->completions_mutex);
     if (is_whole) memory_free(&client->memory, self);
 }
 
@@ -63,11 +63,11 @@ static void deliver(completion *self)
 static void post(redlock_client *client, completion *self)
 {
     uint64_t one = 1;
-    pthread_mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->completions_mutex);
     bool is_first = client->completions == NULL;
     *client->completions_end = self;
     client->completions_end = &self->next;
-    pthread_mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->completions_mutex);
     while (is_first && write(client->completions_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
 }
 
@@ -372,11 +372,11 @@ void async_deliver_all(redlock_client *client)
     uint64_t count;
     atomic_store(&client->delivering, thread_number());
     while (read(client->completions_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
-    pthread_mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->completions_mutex);
     completion *first = client->completions;
     client->completions = NULL;
     client->completions_end = &client->completions;
-    pthread_mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->completions_mutex);
     while (first != NULL) {
         completion *self = first;
         first = self->next;

@@ -39,18 +39,18 @@ void client_begin_call(redlock_client *client) { atomic_fetch_add(&client->calls
 void client_end_call(redlock_client *client)
 {
     if (atomic_fetch_sub(&client->calls, 1) != CLIENT_IS_CLOSING + 1) return;
-    pthread_mutex_lock(&client->calls_mutex);
+    mutex_lock(&client->calls_mutex);
     client->has_no_calls = true;
     pthread_cond_signal(&client->calls_ended);
-    pthread_mutex_unlock(&client->calls_mutex);
+    mutex_unlock(&client->calls_mutex);
 }
 
 static void await_end_of_calls(redlock_client *client)
 {
     bool has_calls = atomic_fetch_or(&client->calls, CLIENT_IS_CLOSING) > 0;
-    pthread_mutex_lock(&client->calls_mutex);
-    while (has_calls && !client->has_no_calls) pthread_cond_wait(&client->calls_ended, &client->calls_mutex);
-    pthread_mutex_unlock(&client->calls_mutex);
+    mutex_lock(&client->calls_mutex);
+    while (has_calls && !client->has_no_calls) mutex_wait(&client->calls_mutex, &client->calls_ended);
+    mutex_unlock(&client->calls_mutex);
 }
 
 /* ---- Memory ---- */
@@ -62,9 +62,9 @@ static void free_client(redlock_client *self)
     tls_context_free(self->tls);
     if (self->closing_fd >= 0) close(self->closing_fd);
     if (self->completions_fd >= 0) close(self->completions_fd);
-    pthread_mutex_destroy(&self->completions_mutex);
+    mutex_destroy(&self->completions_mutex);
     pthread_cond_destroy(&self->calls_ended);
-    pthread_mutex_destroy(&self->calls_mutex);
+    mutex_destroy(&self->calls_mutex);
     memory_free(&from, self->name);
     memory_free(&from, self->key_prefix);
     memory_free(&from, self->tls_server_name);
@@ -245,8 +245,8 @@ static redlock_status make(redlock_client *self, const char *uri, const redlock_
     self->closing_fd = self->completions_fd = -1;
     self->host = o->host;
     self->completions_end = &self->completions;
-    pthread_mutex_init(&self->completions_mutex, NULL);
-    pthread_mutex_init(&self->calls_mutex, NULL);
+    mutex_init(&self->completions_mutex);
+    mutex_init(&self->calls_mutex);
     pthread_cond_init(&self->calls_ended, NULL);
     atomic_store(&self->references, 1);
     self->log = event_log_from(o->log, o->log_arg, o->log_level);

@@ -10,6 +10,7 @@
 
 #include "api/holds.h"
 #include "host/fork.h"
+#include "host/mutex.h"
 #include "keeper/keeper.h"
 #include "lane/pool.h"
 #include "topology/endpoint.h"
@@ -35,10 +36,10 @@ struct redlock_client {
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
     redlock_host host;
-    pthread_mutex_t calls_mutex;
+    mutex calls_mutex;
     pthread_cond_t calls_ended;
     bool has_no_calls; /* after the last call of a client that is being closed */
-    pthread_mutex_t completions_mutex;
+    mutex completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
     int completions_fd;                                /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
     _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client, redlock_process does it */

@@ -20,13 +20,13 @@ void holds_init(holds *self, const memory *from)
 {
     *self = (holds){.memory = from, .buckets = HOLDS_FIRST_BUCKETS};
     self->bucket = self->first;
-    pthread_mutex_init(&self->mutex, NULL);
+    mutex_init(&self->mutex);
 }
 
 void holds_destroy(holds *self)
 {
     if (self->bucket != self->first) memory_free(self->memory, self->bucket);
-    pthread_mutex_destroy(&self->mutex);
+    mutex_destroy(&self->mutex);
 }
 
 static redlock_lock **bucket_of(holds *self, uint32_t h) { return &self->bucket[h & (self->buckets - 1)]; }
@@ -60,10 +60,10 @@ void holds_add(holds *self, redlock_lock *lock)
 {
     lock->name_hash = hash(lock_name(lock), lock->name_length);
     lock->depth = 1;
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     if (++self->count > 2 * self->buckets) grow(self);
     chain(self, lock);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 static void unchain(holds *self, redlock_lock *lock)
@@ -76,10 +76,10 @@ static void unchain(holds *self, redlock_lock *lock)
 
 bool holds_leave(holds *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool is_last = --lock->depth == 0;
     if (is_last) unchain(self, lock);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return is_last;
 }
 
@@ -98,11 +98,11 @@ static bool belongs_to(const redlock_lock *lock, const claimant *who)
 redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, const claimant *who)
 {
     uint32_t h = hash(name, name_length);
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     redlock_lock *lock = *bucket_of(self, h);
     while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who))) lock = lock->same_bucket;
     if (lock != NULL) lock->depth++;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return lock;
 }
 
@@ -116,19 +116,19 @@ bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t 
     uint32_t h = hash(name, name_length);
     uint32_t shared = 0;
     bool does = false;
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does; lock = lock->same_bucket) {
         if (!is_named(lock, h, name, name_length) || !is_valid_hold_of(lock, thread, now_us)) continue;
         does = lock_kind(lock) == KIND_EXCLUSIVE || as->kind == KIND_EXCLUSIVE;
         shared++;
     }
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return does || (as->permits > 0 && shared >= as->permits);
 }
 
 void holds_adopt(holds *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock->thread = thread_number();
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }

@@ -8,15 +8,14 @@
 #ifndef REDLOCK_API_HOLDS_H
 #define REDLOCK_API_HOLDS_H
 
-#include <pthread.h>
-
 #include "keeper/keeper.h"
+#include "host/mutex.h"
 #include "wire/mode.h"
 
 enum { HOLDS_FIRST_BUCKETS = 64 };
 
 typedef struct holds {
-    pthread_mutex_t mutex; /* guards the table and every lock's depth, thread and chain */
+    mutex mutex; /* guards the table and every lock's depth, thread and chain */
     const memory *memory;
     redlock_lock **bucket; /* chained by lock->same_bucket */
     size_t buckets;        /* a power of two */

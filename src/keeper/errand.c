@@ -147,7 +147,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     redlock_lock *lock = (redlock_lock *)back;
     keeper *self = lock->keeper;
     answer read;
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     judge(&read, lock, from);
     look_at_clock(self, lock, &read, now_us);
     lock->errand_is_out = false;
@@ -155,6 +155,6 @@ static void answered(call *back, const reply *from, int64_t now_us)
     else if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) undo_answered(self, lock, &read, now_us);
     bool is_free = lock_unpin(lock);
     if (!is_free) keeper_plan(self, lock, now_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     if (is_free) self->terms.free_lock(lock);
 }

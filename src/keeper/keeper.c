@@ -155,7 +155,7 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
         close(self->wake_fd);
         return REDLOCK_ERR_SYSTEM;
     }
-    pthread_mutex_init(&self->mutex, NULL);
+    mutex_init(&self->mutex);
     pthread_cond_init(&self->called_back, NULL);
     lane_init(&self->lane, terms->config, KEEPER_LANE, terms->key_prefix, terms->who);
     self->lane.listener = &operations_listener;
@@ -174,43 +174,43 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
 
 redlock_status keeper_reserve(keeper *self, bool needs_thread)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     redlock_status status = REDLOCK_OK;
     if (!schedule_reserve(&self->timers, self->terms.config->memory, self->lock_count + 1)) status = REDLOCK_ERR_MEMORY;
     else if (needs_thread) status = keeper_start(self);
     if (status == REDLOCK_OK) self->lock_count++;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return status;
 }
 
 void keeper_unreserve(keeper *self)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     self->lock_count--;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock_move(lock, TENURE_GRANTED);
     tenure_granted(&lock->tenure, fence, kind);
     atomic_store(&lock->kind, tenure_kind(&lock->tenure));
     list(self, lock);
     if (is_watched(lock)) (void)keeper_start(self);
     keeper_plan(self, lock, lock->acquired_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost)
 {
     int64_t now_us = clock_now_us();
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool is_held = tenure_is_held(&lock->tenure) && now_us < atomic_load(&lock->hold.valid_until_us);
     if (is_held) lock->on_lost = on_lost;
     if (is_held && is_watched(lock)) (void)keeper_start(self);
     if (is_held) keeper_plan(self, lock, now_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return is_held || lock_is_closed(lock);
 }
 
@@ -220,22 +220,22 @@ static void settle(keeper *self, redlock_lock *lock, enum tenure_state before, i
     if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING) begin_undo(self, lock, now_us);
     bool is_free = tenure_is_freeable(&lock->tenure);
     if (!is_free) keeper_plan(self, lock, now_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     if (is_free) self->terms.free_lock(lock);
 }
 
 void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock_move(lock, is_owed ? TENURE_GIVEN_UP_OWED : TENURE_GIVEN_UP);
     settle(self, lock, TENURE_SOUGHT, now_us);
 }
 
 redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     /* Inside on_lost itself there is nothing to wait for: the lock outlives the callback. */
-    while (lock->is_calling_back && !keeper_is_calling(self)) pthread_cond_wait(&self->called_back, &self->mutex);
+    while (lock->is_calling_back && !keeper_is_calling(self)) mutex_wait(&self->mutex, &self->called_back);
     if (now_us >= atomic_load(&lock->hold.valid_until_us)) lock_move(lock, TENURE_LAPSES);
     lock->loss_is_untold = false;
     enum tenure_state before = lock->tenure.state;
@@ -243,7 +243,7 @@ redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us)
     lock_move(lock, lock_burial_ms(lock, now_us) > 0 ? TENURE_LET_GO_OWED : TENURE_LET_GO);
     if (lock->tenure.state == TENURE_LEAVING) {
         schedule_remove(&self->timers, &lock->timer);
-        pthread_mutex_unlock(&self->mutex);
+        mutex_unlock(&self->mutex);
         return REDLOCK_OK;
     }
     settle(self, lock, before, now_us); /* the last handle of a closed client takes that with it */
@@ -252,51 +252,51 @@ redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us)
 
 void keeper_released(keeper *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock_move(lock, TENURE_RELEASED);
     settle(self, lock, TENURE_LEAVING, 0);
 }
 
 void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock_move(lock, TENURE_UNANSWERED);
     settle(self, lock, TENURE_LEAVING, now_us);
 }
 
 void keeper_use(keeper *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock->tenure.pins++;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 void keeper_unuse(keeper *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool ends = lock_unpin(lock);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     if (ends) self->terms.free_lock(lock);
 }
 
 redlock_status keeper_submit(keeper *self, operation *op)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     redlock_status status = self->is_closing ? REDLOCK_ERR_CLOSED : keeper_start(self);
     if (status == REDLOCK_OK) {
         operation_submit(self, op);
         if (self->armed_us != awake) keeper_wake(self);
     }
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return status;
 }
 
 void keeper_cancel(keeper *self, uint64_t id)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     operation_cancel(self, id);
     if (self->armed_us != awake) keeper_wake(self);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence)
@@ -310,37 +310,37 @@ bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence)
 /* What is answered after the belief ended brings nothing back. */
 void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool is_held = tenure_is_held(&lock->tenure) && lock_told(lock, held, own_fence);
     if (is_held && clock_now_us() < atomic_load(&lock->hold.valid_until_us))
         hold_extended(&lock->hold, sent_us, held->lease_ms);
     keeper_plan(self, lock, sent_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 tenure keeper_known(keeper *self, const redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     tenure known = lock->tenure;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return known;
 }
 
 void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     tenure_doubted(&lock->tenure, fence);
     atomic_store(&lock->kind, tenure_kind(&lock->tenure));
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 void keeper_converted(keeper *self, redlock_lock *lock, uint64_t fence)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     tenure_converted(&lock->tenure, fence);
     lock->errand_is_older = true;
     atomic_store(&lock->fence, lock->tenure.own_fence);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us)
@@ -351,18 +351,18 @@ int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us)
 
 void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     hold_end_renewal(&lock->hold);
     keeper_plan(self, lock, now_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 void keeper_lost(keeper *self, redlock_lock *lock)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock_move(lock, TENURE_ABSENT);
     keeper_plan(self, lock, 0);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) == thread_number(); }
@@ -370,9 +370,9 @@ bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) 
 /* From here on an undo has nobody to see to it. */
 static void end(keeper *self)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     self->has_ended = true;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 /* Without a thread, the one that closes does the rest; the completions run on it. */
@@ -385,11 +385,11 @@ static void turn_until_complete(keeper *self)
 
 void keeper_close(keeper *self, int64_t until_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     self->is_closing = true;
     self->closing_until_us = until_us;
     keeper_wake(self);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     if (atomic_load(&self->has_thread)) pthread_join(self->thread, NULL);
     else turn_until_complete(self);
     atomic_store(&self->has_thread, false);
@@ -409,5 +409,5 @@ void keeper_destroy(keeper *self)
     alarm_close(&self->alarm);
     close(self->wake_fd);
     pthread_cond_destroy(&self->called_back);
-    pthread_mutex_destroy(&self->mutex);
+    mutex_destroy(&self->mutex);
 }

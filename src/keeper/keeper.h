@@ -21,6 +21,7 @@
 #include "engine/hold.h"
 #include "engine/server_clock.h"
 #include "engine/tenure.h"
+#include "host/mutex.h"
 #include "keeper/alarm.h"
 #include "keeper/operation.h"
 #include "keeper/poller.h"
@@ -110,7 +111,7 @@ typedef struct keeper_terms {
 } keeper_terms;
 
 struct keeper {
-    pthread_mutex_t mutex;
+    mutex mutex;
     pthread_cond_t called_back;
     keeper_terms terms;
     schedule timers;

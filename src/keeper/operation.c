@@ -135,13 +135,13 @@ static void tell(keeper *keeps, operation *op, redlock_status status, int64_t no
     unready(self, op); /* what happened while it was advanced may have listed it again */
     self->untold--;
     schedule_remove(&self->timers, &op->timer);
-    pthread_mutex_lock(&keeps->mutex);
+    mutex_lock(&keeps->mutex);
     directory_remove(&self->by_id, &op->entry);
     /* A cancel that came too late must not find it any more. */
     operation **at = &self->cancelled;
     while (op->is_cancelled && *at != NULL && *at != op) at = &(*at)->next_cancelled;
     if (op->is_cancelled && *at == op) *at = op->next_cancelled;
-    pthread_mutex_unlock(&keeps->mutex);
+    mutex_unlock(&keeps->mutex);
     bool stays = is_in_flight(op);
     op->finished(op, now_us);
     if (!stays) drop(self, op);
@@ -246,10 +246,10 @@ static void stop_cancelled(keeper *keeps, operation *cancelled, int64_t now_us)
     for (operation *op = cancelled, *next; op != NULL; op = next) {
         next = op->next_cancelled;
         if (op->asks.owner == NULL) {
-            pthread_mutex_lock(&keeps->mutex);
+            mutex_lock(&keeps->mutex);
             op->next_cancelled = self->cancelled;
             self->cancelled = op;
-            pthread_mutex_unlock(&keeps->mutex);
+            mutex_unlock(&keeps->mutex);
             continue;
         }
         if (!op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_CANCELLED, now_us);
@@ -260,10 +260,10 @@ static void stop_cancelled(keeper *keeps, operation *cancelled, int64_t now_us)
 static void take_in(keeper *keeps, int64_t now_us)
 {
     operations *self = &keeps->operations;
-    pthread_mutex_lock(&keeps->mutex);
+    mutex_lock(&keeps->mutex);
     operation *submitted = cut_submitted(self), *cancelled = self->cancelled;
     self->cancelled = NULL;
-    pthread_mutex_unlock(&keeps->mutex);
+    mutex_unlock(&keeps->mutex);
     while (submitted != NULL) {
         operation *op = submitted;
         submitted = op->after;
@@ -274,9 +274,9 @@ static void take_in(keeper *keeps, int64_t now_us)
 
 static bool has_submitted(keeper *keeps)
 {
-    pthread_mutex_lock(&keeps->mutex);
+    mutex_lock(&keeps->mutex);
     bool has = keeps->operations.submitted != NULL;
-    pthread_mutex_unlock(&keeps->mutex);
+    mutex_unlock(&keeps->mutex);
     return has;
 }
 
@@ -375,9 +375,9 @@ static uint64_t number_of(const char *hold_id, size_t length)
 static void granted(void *arg, const grant *message, int64_t now_us)
 {
     keeper *keeps = arg;
-    pthread_mutex_lock(&keeps->mutex);
+    mutex_lock(&keeps->mutex);
     operation *op = find(&keeps->operations, number_of(message->hold_id, message->hold_id_length));
-    pthread_mutex_unlock(&keeps->mutex);
+    mutex_unlock(&keeps->mutex);
     if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL) return;
     catch_up(keeps, op, now_us);
     acquire_granted(&op->acquisition, message, now_us);

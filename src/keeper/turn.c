@@ -21,9 +21,9 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void free_here(keeper *self, redlock_lock *lock)
 {
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     self->terms.free_lock(lock);
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
 }
 
 /* The callback pins the lock: what it lets go of is freed behind it. */
@@ -35,9 +35,9 @@ static void tell_lost(keeper *self, redlock_lock *lock)
     if (lock->on_lost == NULL) return;
     lock->is_calling_back = true;
     lock->tenure.pins++;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     lock->on_lost(lock->on_lost_arg, lock);
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lock->is_calling_back = false;
     pthread_cond_broadcast(&self->called_back);
     if (lock_unpin(lock)) free_here(self, lock);
@@ -53,13 +53,13 @@ static void give_up_undo(keeper *self, redlock_lock *lock)
 
 void keeper_let_go_of_all(keeper *self)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     while (self->locks != NULL) {
         redlock_lock *lock = self->locks;
         if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) give_up_undo(self, lock);
         else keeper_unlist(self, lock);
     }
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
@@ -120,17 +120,17 @@ static void undo_the_held(keeper *self, int64_t now_us)
 
 static bool has_due(keeper *self, int64_t now_us)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool has = next_due(self, now_us) != NULL;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return has;
 }
 
 static bool is_closing(keeper *self)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool is = self->is_closing;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return is;
 }
 
@@ -155,14 +155,14 @@ static bool work(keeper *self, int64_t *until_us)
     if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us)) conn_open(on, now_us);
     if (closes) operations_stop_all(self, false, now_us);
     int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     if (closes) undo_the_held(self, now_us);
     hasten_all(self, now_us);
     attend_all(self, now_us);
     *until_us = arm(self, operations_until_us);
     bool is_done = self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;
     bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return !is_complete;
 }
 
@@ -189,9 +189,9 @@ bool keeper_turn(keeper *self)
     int64_t now_us = clock_now_us();
     if (due_us > now_us) alarm_advance(&self->alarm, due_us, now_us);
     pump(self, due_us);
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     self->armed_us = INT64_MIN;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return true;
 }
 
@@ -258,9 +258,9 @@ void keeper_process(keeper *self)
 
 int64_t keeper_wake_us(keeper *self)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     int64_t wake_us = self->alarm.at_us;
     if (self->armed_us < wake_us) wake_us = self->armed_us;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return wake_us;
 }

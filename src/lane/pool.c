@@ -8,13 +8,13 @@ static const int64_t rest_us = 1000000;
 void pool_init(pool *self, const conn_config *config, const char *key_prefix, const identity *who)
 {
     *self = (pool){.config = config, .key_prefix = key_prefix, .who = who};
-    pthread_mutex_init(&self->mutex, NULL);
+    mutex_init(&self->mutex);
     pthread_cond_init(&self->all_back, NULL);
 }
 
 static lane *take_idle(pool *self, unsigned *number)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     lane *found = NULL;
     *number = 0;
     if (!self->is_closed) {
@@ -23,19 +23,19 @@ static lane *take_idle(pool *self, unsigned *number)
         if (found != NULL) self->idle = found->next;
         else *number = ++self->made + 1; /* 1 is the keeper's lane */
     }
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return found;
 }
 
 static void count_back(pool *self, lane *back)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     if (back != NULL) {
         back->next = self->idle;
         self->idle = back;
     }
     if (--self->lent == 0 && self->is_closed) pthread_cond_signal(&self->all_back);
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
 }
 
 redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
@@ -64,10 +64,10 @@ void pool_return(pool *self, lane *back, int64_t now_us)
 
 void pool_close(pool *self)
 {
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     self->is_closed = true;
-    while (self->lent > 0) pthread_cond_wait(&self->all_back, &self->mutex);
-    pthread_mutex_unlock(&self->mutex);
+    while (self->lent > 0) mutex_wait(&self->mutex, &self->all_back);
+    mutex_unlock(&self->mutex);
 }
 
 void pool_destroy(pool *self)
@@ -79,5 +79,5 @@ void pool_destroy(pool *self)
         memory_free(self->config->memory, gone);
     }
     pthread_cond_destroy(&self->all_back);
-    pthread_mutex_destroy(&self->mutex);
+    mutex_destroy(&self->mutex);
 }

@@ -3,12 +3,11 @@
 #ifndef REDLOCK_LANE_POOL_H
 #define REDLOCK_LANE_POOL_H
 
-#include <pthread.h>
-
+#include "host/mutex.h"
 #include "lane/lane.h"
 
 typedef struct pool {
-    pthread_mutex_t mutex;
+    mutex mutex;
     pthread_cond_t all_back;
     lane *idle; /* the last one given back first: it is the warmest */
     unsigned made;

@@ -261,9 +261,9 @@ static void a_call_that_has_only_just_begun_is_waited_for(void **state)
 static bool is_closing(void *of)
 {
     keeper *self = of;
-    pthread_mutex_lock(&self->mutex);
+    mutex_lock(&self->mutex);
     bool is = self->is_closing;
-    pthread_mutex_unlock(&self->mutex);
+    mutex_unlock(&self->mutex);
     return is;
 }
 
