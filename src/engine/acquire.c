@@ -272,7 +272,7 @@ void acquire_asked(acquire *self, int64_t now_us)
 {
     if (self->state != ACQUIRE_TRYING && self->state != ACQUIRE_ASKING) return;
     switch (self->asks.state) {
-    case REQUEST_READY: /* after NOSCRIPT, too, no answer is on its way that a grant has to wait for */
+    case REQUEST_READY: /* after an unknown script, too, no answer is on its way that a grant has to wait for */
         (void)take_early_grant(self, now_us);
         break;
     case REQUEST_SENT:

@@ -106,7 +106,7 @@ static redlock_status status_of(enum answer_kind kind)
 {
     switch (kind) {
     case ANSWER_CODE: return REDLOCK_OK;
-    case ANSWER_NOSCRIPT:
+    case ANSWER_UNKNOWN_SCRIPT:
     case ANSWER_TRANSIENT: return REDLOCK_ERR_UNAVAILABLE;
     case ANSWER_DENIED: return REDLOCK_ERR_DENIED;
     case ANSWER_WRONG_TYPE: return REDLOCK_ERR_WRONG_TYPE;
@@ -116,6 +116,13 @@ static redlock_status status_of(enum answer_kind kind)
     case ANSWER_ERROR: break;
     }
     return REDLOCK_ERR_SERVER;
+}
+
+enum verdict request_verdict(const answer *from, bool by_source)
+{
+    if (from->kind == ANSWER_CODE) return from->code == CODE_MORE ? VERDICT_MORE : VERDICT_DONE;
+    if (from->kind == ANSWER_UNKNOWN_SCRIPT && !by_source) return VERDICT_BY_SOURCE;
+    return status_is_hopeless(status_of(from->kind)) ? VERDICT_HOPELESS : VERDICT_LATER;
 }
 
 static void finish_with_code(request *self, const answer *from)
@@ -137,19 +144,13 @@ static void finish_with_code(request *self, const answer *from)
 
 void request_answered(request *self, const answer *from, int64_t now_us)
 {
-    if (from->kind == ANSWER_CODE && from->code == CODE_MORE) {
-        self->is_partial = true;
-        request_again(self);
-    } else if (from->kind == ANSWER_CODE) {
-        finish_with_code(self, from);
-    } else if (from->kind == ANSWER_CUT) {
-        request_cut(self, REDLOCK_ERR_CONNECT, from->text, now_us);
-    } else if (from->kind == ANSWER_NOSCRIPT && !self->by_source) {
-        self->by_source = true;
-        move(self, REQUEST_READY, self->deadline_us);
-    } else {
-        retry_later(self, status_of(from->kind), from->text, now_us);
-    }
+    enum verdict verdict = request_verdict(from, self->by_source);
+    self->is_partial |= verdict == VERDICT_MORE;
+    self->by_source |= verdict == VERDICT_BY_SOURCE;
+    if (verdict == VERDICT_MORE || verdict == VERDICT_BY_SOURCE) request_again(self);
+    else if (verdict == VERDICT_DONE) finish_with_code(self, from);
+    else if (from->kind == ANSWER_CUT) request_cut(self, REDLOCK_ERR_CONNECT, from->text, now_us);
+    else retry_later(self, status_of(from->kind), from->text, now_us);
 }
 
 void request_again(request *self) { move(self, REQUEST_READY, self->deadline_us); }
@@ -173,4 +174,10 @@ void request_tick(request *self, int64_t now_us)
         finish(self, self->status);
     else if (self->state == REQUEST_BACKOFF)
         move(self, REQUEST_READY, self->deadline_us);
+}
+
+bool request_is_unanswered(const request *self)
+{
+    bool was_cut = self->is_ambiguous && self->status != REDLOCK_OK;
+    return was_cut || self->state == REQUEST_SENT;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * One question to a server, asked until it is answered: retries, NOSCRIPT, and what an unanswered
+ * One question to a server, asked until it is answered: retries, unknown scripts, and what an unanswered
  * attempt means. Pure: no clock, no socket; the driver sends, and tells what happened.
  *
  *              request_sent              a script's code, or a hopeless error
  *   READY -----------------------> SENT -----------------------------------------> DONE
  *     ^ ^                           | |                                             ^
- *     | +-- NOSCRIPT, more are left --+ | transient error, connection cut             |
+ *     | +-- unknown script, more ---+ | transient error, connection cut             |
  *     |                               v                                             |
  *     +---------- wake_us -------- BACKOFF ------------ deadline_us ----------------+
  *
@@ -32,7 +32,7 @@ typedef struct request {
     enum request_state state;
     bool by_source;      /* READY: the script is unknown there, and its source is wanted; whoever
                             sends clears it unless the question itself carries the source (EVAL):
-                            another NOSCRIPT is then a failure */
+                            another such answer is then a failure */
     bool is_ambiguous;   /* an attempt was cut: it may have taken effect */
     bool is_partial;     /* an answer said that more are left: what was asked is done, but for those */
     unsigned failures;   /* attempts that came to nothing, in a row */
@@ -67,6 +67,20 @@ void request_cut(request *self, redlock_status why, const char *text, int64_t no
 void request_refused(request *self, redlock_status why, const char *text, int64_t now_us);
 
 void request_tick(request *self, int64_t now_us);
+
+/* May an attempt of it have been carried out of which no answer tells? */
+bool request_is_unanswered(const request *self);
+
+/* What an answer means for whoever asked, whatever the question. */
+enum verdict {
+    VERDICT_DONE,      /* the script's code is the answer */
+    VERDICT_MORE,      /* done, but for others that are left: the same is to be asked again at once */
+    VERDICT_BY_SOURCE, /* the server does not know the script: it is to be asked again with its source */
+    VERDICT_LATER,     /* it is worth another try */
+    VERDICT_HOPELESS   /* it is not */
+};
+/* by_source: it was asked so that the server cannot have missed the script. */
+enum verdict request_verdict(const answer *from, bool by_source);
 
 /* Does a failure of this kind end a request at once, whatever time is left? */
 bool status_is_hopeless(redlock_status status);

@@ -98,7 +98,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
     if (!tenure_is_held(&lock->tenure)) return;
     if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && standing_read(&held, read->value)) {
         renewed(self, lock, &held, now_us);
-    } else if (read->kind == ANSWER_NOSCRIPT && !lock->by_source) {
+    } else if (read->kind == ANSWER_UNKNOWN_SCRIPT && !lock->by_source) {
         lock->by_source = true;
         lock->hold.renew_at_us = now_us;
     } else {
@@ -127,19 +127,12 @@ static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, 
     if (!has_more && undo_is_over(lock, read, now_us)) {
         count_undone(self, lock, read);
         lock_move(lock, TENURE_UNDONE);
-    } else if (has_more || read->kind == ANSWER_NOSCRIPT) {
+    } else if (has_more || read->kind == ANSWER_UNKNOWN_SCRIPT) {
         lock->by_source |= !has_more;
         lock->hold.renew_at_us = now_us;
     } else {
         hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
     }
-}
-
-static void judge(answer *read, const redlock_lock *lock, const reply *from)
-{
-    *read = (answer){.kind = ANSWER_CUT};
-    if (from != NULL) answer_read(read, from);
-    if (read->kind == ANSWER_CODE && read->nonce != lock->nonce) read->kind = ANSWER_MALFORMED;
 }
 
 static void answered(call *back, const reply *from, int64_t now_us)
@@ -148,7 +141,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     keeper *self = lock->keeper;
     answer read;
     mutex_lock(&self->mutex);
-    judge(&read, lock, from);
+    answer_to(&read, from, lock->nonce);
     look_at_clock(self, lock, &read, now_us);
     lock->errand_is_out = false;
     if (!lock->errand_is_undo) renewal_answered(self, lock, &read, now_us);

@@ -26,8 +26,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
         return;
     }
     answer read;
-    answer_read(&read, from);
-    if (read.kind == ANSWER_CODE && read.nonce != self->question.nonce) read.kind = ANSWER_MALFORMED;
+    answer_to(&read, from, self->question.nonce);
     if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
     if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
     bool asks_again = read.kind == ANSWER_CODE && self->asks_again != NULL && self->asks_again(self, &read);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * NOSCRIPT, and SCRIPT LOAD in front of the question that is asked again. */
+ * A server that does not know a script, and SCRIPT LOAD in front of the question that is asked again. */
 #include "lane/loading.h"
 
 #include <stdatomic.h>

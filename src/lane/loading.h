@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A script's command on a connection, and what is done about a server that does not know the script.
- * After EVALSHA was answered NOSCRIPT, there goes
+ * After EVALSHA was answered that the script is unknown, there goes
  *
  *   SCRIPT LOAD, EVALSHA    in one write; but
  *   EVALSHA alone           where a source went on this connection since the question was asked, and
@@ -17,13 +17,13 @@
 /* What whoever asks remembers of a question and its repetitions. All zero: it was not asked yet. */
 typedef struct loading {
     uint32_t behind;  /* so many sources had the connection taken when it was last asked */
-    unsigned in_vain; /* answers NOSCRIPT in a row that a source was to prevent */
+    unsigned in_vain; /* such answers in a row that a source was to prevent */
 } loading;
 
 /* Submits the question as `asks`, whose callback and deadline are set, and a SCRIPT LOAD before it if
- * need be, whose answer goes to the connection. `*by_source` says whether the last answer was
- * NOSCRIPT, and is told whether the source goes with the question itself, so that NOSCRIPT would be
- * no answer to it. False as from conn_submit. */
+ * need be, whose answer goes to the connection. `*by_source` says whether the last answer was that
+ * the script is unknown, and is told whether the source goes with the question itself, so that this
+ * would be no answer to it. False as from conn_submit. */
 bool loading_submit(loading *self, conn *on, call *asks, const question *about, bool *by_source, int64_t now_us);
 
 #endif

@@ -37,7 +37,7 @@ static const error_code codes[] = {
 
 /* What is said to a request as a whole, never by a command inside a script. */
 static const error_code outer_codes[] = {
-    {"NOSCRIPT", ANSWER_NOSCRIPT},
+    {"NOSCRIPT", ANSWER_UNKNOWN_SCRIPT},
     {"MOVED", ANSWER_REDIRECT},
     {"ASK", ANSWER_REDIRECT},
     {"ERR invalid password", ANSWER_DENIED},
@@ -123,6 +123,13 @@ void answer_read(answer *out, const reply *from)
         out->kind = answer_error_kind(from->text, from->length);
         text_escape(out->text, sizeof out->text, from->text, from->length);
     }
+}
+
+void answer_to(answer *out, const reply *from, int64_t nonce)
+{
+    *out = (answer){.kind = ANSWER_CUT};
+    if (from != NULL) answer_read(out, from);
+    if (out->kind == ANSWER_CODE && out->nonce != nonce) out->kind = ANSWER_MALFORMED;
 }
 
 _Bool standing_read(standing *out, const int64_t value[ANSWER_VALUES])

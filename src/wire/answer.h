@@ -8,7 +8,7 @@
 
 enum answer_kind {
     ANSWER_CODE,       /* a script's integers: code, nonce, now us, value[] */
-    ANSWER_NOSCRIPT,   /* send the source once */
+    ANSWER_UNKNOWN_SCRIPT, /* send the source once */
     ANSWER_TRANSIENT,  /* LOADING, BUSY, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, OOM, NOREPLICAS: retry */
     ANSWER_REDIRECT,   /* MOVED or ASK: the text has it */
     ANSWER_DENIED,     /* NOAUTH, WRONGPASS, NOPERM */
@@ -31,6 +31,9 @@ typedef struct answer {
 
 /* Judges a script's reply. A reply whose first three elements are not integers is MALFORMED. */
 void answer_read(answer *out, const reply *from);
+
+/* The same for the answer to a question with this nonce: another one's is MALFORMED. NULL is ANSWER_CUT. */
+void answer_to(answer *out, const reply *from, int64_t nonce);
 
 /* Judges the error text of a reply of kind REPLY_ERROR; used by answer_read and for AUTH, SELECT.
  * Errors raised inside a script may carry the inner code after "-ERR ": both places are looked at. */

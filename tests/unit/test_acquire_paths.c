@@ -195,7 +195,7 @@ static void explore_reply(world next, int depth)
 
 static void explore_errors(world next, int depth)
 {
-    static const enum answer_kind kinds[] = {ANSWER_NOSCRIPT, ANSWER_TRANSIENT};
+    static const enum answer_kind kinds[] = {ANSWER_UNKNOWN_SCRIPT, ANSWER_TRANSIENT};
 
     next.sent.exists = false;
     next.errors--;

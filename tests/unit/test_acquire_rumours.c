@@ -66,7 +66,7 @@ static void explore_codes(const rumour *at, int depth)
 
 static void explore_errors_of_any_kind(const rumour *at, int depth)
 {
-    for (int kind = ANSWER_NOSCRIPT; kind <= ANSWER_CUT; kind++) {
+    for (int kind = ANSWER_UNKNOWN_SCRIPT; kind <= ANSWER_CUT; kind++) {
         rumour next = *at;
         answer from = {.kind = (enum answer_kind)kind, .text = "words"};
 

@@ -186,7 +186,7 @@ static void assert_kinds(const example *examples, size_t count)
 static void errors_are_told_by_their_first_word(void **state)
 {
     const example examples[] = {
-        {ANSWER_NOSCRIPT, "NOSCRIPT No matching script. Please use EVAL."},
+        {ANSWER_UNKNOWN_SCRIPT, "NOSCRIPT No matching script. Please use EVAL."},
         {ANSWER_TRANSIENT, "LOADING Redis is loading the dataset in memory"},
         {ANSWER_TRANSIENT, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."},
         {ANSWER_TRANSIENT, "READONLY You can't write against a read only replica."},

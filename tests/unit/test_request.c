@@ -181,7 +181,7 @@ static void an_unknown_script_is_sent_by_source_at_once(void **state)
     request self = sent_at(begin_us);
 
     (void)state;
-    give(&self, ANSWER_NOSCRIPT, 0, begin_us + 500);
+    give(&self, ANSWER_UNKNOWN_SCRIPT, 0, begin_us + 500);
     assert_int_equal(self.state, REQUEST_READY);
     assert_true(self.by_source);
     assert_int_equal(self.failures, 0);
@@ -193,9 +193,9 @@ static void a_source_that_is_unknown_too_is_tried_again_later(void **state)
     request self = sent_at(begin_us);
 
     (void)state;
-    give(&self, ANSWER_NOSCRIPT, 0, begin_us);
+    give(&self, ANSWER_UNKNOWN_SCRIPT, 0, begin_us);
     request_sent(&self, begin_us);
-    give(&self, ANSWER_NOSCRIPT, 0, begin_us);
+    give(&self, ANSWER_UNKNOWN_SCRIPT, 0, begin_us);
     assert_int_equal(self.state, REQUEST_BACKOFF);
     assert_int_equal(self.status, REDLOCK_ERR_UNAVAILABLE);
 }
