@@ -18,15 +18,21 @@ static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redloc
     return inbox_write(out, lock->claim_ms, channel);
 }
 
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static void answered(call *back, const reply *from, int64_t now_us);
 
-/* How long to wait for an answer: a renewal leaves time for another one, on a new connection. */
+enum { USUAL_ANSWERS = 4 };
+
+/* For how long a silent server is borne: a renewal leaves time for another one, on a new connection; but a server that
+ * is as slow as it usually is has done nothing wrong, however short the lease. */
 static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
 {
     int64_t timeout_us = self->terms.timeout_us;
     if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return timeout_us;
     int64_t half_us = (atomic_load(&lock->hold.valid_until_us) - now_us) / 2;
-    return half_us < timeout_us ? half_us : timeout_us;
+    int64_t usual_us = USUAL_ANSWERS * self->lane.command.answer_us;
+    return earliest(timeout_us, usual_us > half_us ? usual_us : half_us);
 }
 
 static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)

@@ -235,6 +235,8 @@ bool conn_submit(conn *self, call *submitted, const command *cmd, int64_t now_us
     self->tls_wants_write = self->tls != NULL;
     submitted->next = NULL;
     submitted->sent_us = now_us;
+    bool is_soonest = self->first == NULL || submitted->deadline_us < self->silent_us;
+    if (is_soonest) self->silent_us = submitted->deadline_us;
     if (self->last == NULL) self->first = submitted;
     else self->last->next = submitted;
     self->last = submitted;
@@ -276,6 +278,7 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
         return;
     }
     self->has_answered = true;
+    self->answer_us += (now_us - head->sent_us - self->answer_us) / 8; /* over about eight answers */
     if (from->kind != REPLY_ERROR) {
         self->has_served = true;
         self->failures = 0;
@@ -317,7 +320,7 @@ int64_t conn_wake_us(const conn *self)
     if (self->state == CONN_CLOSED) return wake;
     if (self->state != CONN_OPEN) wake = self->state_deadline_us;
     if (self->state == CONN_CONNECTING && self->address_deadline_us < wake) wake = self->address_deadline_us;
-    if (self->first != NULL && self->first->deadline_us < wake) wake = self->first->deadline_us;
+    if (self->first != NULL && self->silent_us < wake) wake = self->silent_us;
     return wake;
 }
 
@@ -360,10 +363,35 @@ static void close_for_lateness(conn *self, int64_t now_us)
     }
 }
 
+/* Until when the owner of the call bears the silence. */
+static int64_t patience_ends_us(const conn *self, const call *which)
+{
+    int64_t came_us = self->received_us;
+    bool has_come = came_us > which->sent_us && which->deadline_us != INT64_MAX;
+    return has_come ? came_us + (which->deadline_us - which->sent_us) : which->deadline_us;
+}
+
+static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static bool has_been_silent(conn *self, int64_t now_us)
+{
+    if (self->first == NULL || now_us < self->silent_us) return false;
+    self->silent_us = INT64_MAX;
+    for (const call *each = self->first; each != NULL; each = each->next) {
+        int64_t ends_us = patience_ends_us(self, each);
+        if (ends_us < self->silent_us) self->silent_us = ends_us;
+    }
+    return now_us >= self->silent_us;
+}
+
 void conn_tick(conn *self, int64_t now_us)
 {
     bool is_late = self->state != CONN_OPEN && now_us >= self->state_deadline_us;
-    if (self->first != NULL && now_us >= self->first->deadline_us) is_late = true;
+    if (has_been_silent(self, now_us)) {
+        is_late = true;
+        /* It would have taken longer, at the least. */
+        self->answer_us = greater(self->answer_us, now_us - self->first->sent_us);
+    }
     if (is_late) close_for_lateness(self, now_us);
     else if (self->state == CONN_CONNECTING) conn_connect_tick(self, now_us);
 }

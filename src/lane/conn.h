@@ -44,7 +44,7 @@
 typedef struct call call;
 struct call {
     call *next;
-    int64_t deadline_us; /* absolute; the answer is not waited for after this */
+    int64_t deadline_us; /* so long its owner is patient; see conn_tick */
     int64_t sent_us;     /* set by conn_submit: a clock reading from before the bytes can leave */
     /* `from` is NULL when the connection ended: the outcome is unknown. It is valid during the call
      * only. May submit, and may close the connection. */
@@ -107,7 +107,9 @@ struct conn {
     bool has_answered;   /* a call was answered on it ... */
     bool has_served;     /* ... and not with an error: whoever listens there serves us */
     bool may_spin;       /* the owner's word: this answer is worth spinning for */
-    int64_t answer_us;   /* how long answers took lately: a moving average, for the spinning */
+    int64_t answer_us;   /* how long answers took lately: a moving average */
+    int64_t received_us; /* when bytes last came */
+    int64_t silent_us;   /* before this nobody's patience with a silent server ends */
     unsigned generation; /* counts the closings: who calls out compares it afterwards */
     sent_source sources[SCRIPT_COUNT];
     uint64_t sources_sent; /* of all scripts, in all generations */
@@ -159,7 +161,9 @@ int64_t conn_wake_us(const conn *self);
 
 /* Reads and writes what it can after poll said `revents`; answers calls; moves the state. */
 void conn_ready(conn *self, short revents, int64_t now_us);
-/* Enforces the deadlines of the state and of the oldest call. */
+/* Enforces the deadline of the state; and closes when the server was silent for as long as the owner of any call is
+ * patient: since that call was sent, or since anything came. Others share the connection, and while answers come it
+ * serves them, however late each is. */
 void conn_tick(conn *self, int64_t now_us);
 
 /* The short cut of a blocking caller that waits for this connection alone: one blocking recv of at most about

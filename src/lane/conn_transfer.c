@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "host/clock.h"
+
 #include "lane/conn_internal.h"
 
 enum {
@@ -140,6 +141,7 @@ static bool take_bytes(conn *self, const char *bytes, size_t count, int64_t now_
         return false;
     }
     self->has_received = true;
+    self->received_us = now_us;
     (void)codec_feed(self->reader, bytes, count); /* a refusal shows in codec_next */
     return accept_replies(self, now_us);
 }
@@ -226,13 +228,6 @@ static ssize_t receive_waiting(conn *self, char *bytes)
     return recv(self->fd, bytes, RECEIVE_SIZE, 0);
 }
 
-/* A moving average over about eight answers. */
-static void note_answer_time(conn *self, int64_t now_us)
-{
-    if (self->first == NULL) return;
-    self->answer_us += (now_us - self->first->sent_us - self->answer_us) / 8;
-}
-
 bool conn_receive_soon(conn *self)
 {
     if (self->state != CONN_OPEN || self->tls != NULL || conn_has_unsent(self)) return false;
@@ -242,7 +237,6 @@ bool conn_receive_soon(conn *self)
     if (received < 0 && (is_blocked(error) || error == EINTR)) return false;
 
     int64_t now_us = clock_now_us();
-    note_answer_time(self, now_us);
     if (received < 0) end_by_error(self, error, now_us);
     else if (received == 0) end_by_peer(self, now_us);
     else if (take_bytes(self, bytes, (size_t)received, now_us)) conn_flush(self, now_us);

@@ -133,14 +133,16 @@ static void open_and_accept(void)
     assert_true(it.peer >= 0);
 }
 
-static inline void submit(probe *self, const char *verb)
+static inline void submit_for(probe *self, const char *verb, int64_t patience_us)
 {
     command cmd;
     command_begin(&cmd, verb);
     self->call.answered = remember;
-    self->call.deadline_us = it.now_us + TIMEOUT_US;
+    self->call.deadline_us = it.now_us + patience_us;
     assert_true(conn_submit(&it.conn, &self->call, &cmd, it.now_us));
 }
+
+static inline void submit(probe *self, const char *verb) { submit_for(self, verb, TIMEOUT_US); }
 
 /* What the server got since it was last asked. */
 static inline const char *hear(void)

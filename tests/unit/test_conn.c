@@ -182,6 +182,35 @@ static void a_late_answer_closes_the_connection(void **state)
     assert_int_equal(calls[0].answers + calls[1].answers, 2);
 }
 
+static void a_server_that_answers_others_is_not_silent(void **state)
+{
+    (void)state;
+    static probe calls[2];
+    open_and_accept();
+    for (int i = 0; i < 2; i++) submit(&calls[i], "PING");
+    conn_flush(&it.conn, it.now_us);
+    it.now_us = START_US + TIMEOUT_US / 2;
+    answer_with("+PONG\r\n");
+    conn_tick(&it.conn, START_US + TIMEOUT_US);
+    assert_int_equal(it.conn.state, CONN_OPEN);
+    assert_true(conn_wake_us(&it.conn) == it.now_us + TIMEOUT_US);
+    conn_tick(&it.conn, it.now_us + TIMEOUT_US);
+    assert_closed(REDLOCK_ERR_TIMEOUT);
+    assert_true(!calls[0].was_cut && calls[1].was_cut);
+}
+
+static void the_impatient_call_behind_a_patient_one_is_noticed(void **state)
+{
+    (void)state;
+    static probe patient, impatient;
+    open_and_accept();
+    submit_for(&patient, "PING", 10 * TIMEOUT_US);
+    submit(&impatient, "PING");
+    assert_true(conn_wake_us(&it.conn) == START_US + TIMEOUT_US);
+    conn_tick(&it.conn, START_US + TIMEOUT_US);
+    assert_closed(REDLOCK_ERR_TIMEOUT);
+}
+
 static void the_owner_may_close_and_open_again(void **state)
 {
     (void)state;
@@ -559,6 +588,8 @@ int main(void)
         TEST(a_reply_that_came_before_the_cut_counts),
         TEST(a_peer_that_is_gone_raises_no_signal),
         TEST(a_late_answer_closes_the_connection),
+        TEST(a_server_that_answers_others_is_not_silent),
+        TEST(the_impatient_call_behind_a_patient_one_is_noticed),
         TEST(the_owner_may_close_and_open_again),
         TEST(what_had_not_left_does_not_leave_on_the_next_connection),
         TEST(a_closed_connection_takes_no_command),
