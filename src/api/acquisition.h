@@ -3,7 +3,7 @@
 #ifndef REDLOCK_API_ACQUISITION_H
 #define REDLOCK_API_ACQUISITION_H
 
-#include "api/limits.h"
+#include "api/act.h"
 #include "engine/acquire.h"
 #include "lane/lane.h"
 
@@ -24,9 +24,10 @@ question acquisition_question(redlock_client *client, redlock_lock *lock, const 
 
 void acquisition_count(redlock_client *client, const acquire *op, int64_t waited_us);
 
-/* What the acquisition came to: a held lock, or one that is undone, or nothing. */
+/* What the acquisition came to: a held lock, or one that is undone, or nothing. undo_is_behind: it was undone behind
+ * its question, and counted. */
 redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
-                                  const redlock_options *o, int64_t now_us);
+                                  const redlock_options *o, bool undo_is_behind, int64_t now_us);
 
 /* The blocking acquire, on a thread that may block. `within` NULL: by its own wait_ms; a set has one
  * for all. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Opening and closing a client. */
 #include "api/client.h"
+#include "api/delivery.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -96,30 +97,6 @@ redlock_status client_enter(const redlock_client *client)
 {
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     return is_in_callback(client) ? REDLOCK_ERR_IN_CALLBACK : REDLOCK_OK;
-}
-
-void client_ask(redlock_client *client, exchange *asks, request *state, lane *on, question *about, int64_t now_us)
-{
-    about->nonce = atomic_fetch_add_explicit(&client->nonces, 1, memory_order_relaxed);
-    about->grace_ms = client->grace_ms;
-    request_begin(state, now_us + client->timeout_us, client->timeout_us, (uint32_t)about->nonce);
-    asks->round_trip = &client->stats.round_trip;
-    exchange_begin(asks, state, &on->command, about);
-}
-
-redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about,
-                                   bool may_spin)
-{
-    lane *on;
-    int64_t now_us = clock_now_us();
-    redlock_status status = pool_borrow(&client->lanes, &on, now_us);
-    if (status != REDLOCK_OK) return status;
-    client_ask(client, asks, state, on, about, now_us);
-    lane_stops none = {.fd = {-1, -1}};
-    on->command.may_spin = may_spin;
-    drive_request(on, asks, &none);
-    pool_return(&client->lanes, on, clock_now_us());
-    return REDLOCK_OK;
 }
 
 /* ---- Opening ---- */
@@ -301,7 +278,7 @@ redlock_status client_close(redlock_client *client)
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
     await_end_of_calls(client);
-    if (client->completions_fd >= 0) async_deliver_all(client);
+    if (client->completions_fd >= 0) completions_tell_all(client);
     client_unref(client);
     return REDLOCK_OK;
 }

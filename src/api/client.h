@@ -41,6 +41,7 @@ struct redlock_client {
     bool has_no_calls; /* after the last call of a client that is being closed */
     mutex completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
+    struct gathering *gatherings; /* acquisitions of sets; with the same mutex */
     int completions_fd;                                /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
     _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client, redlock_process does it */
     _Atomic uint64_t delivering;       /* the number of the thread that runs them; 0: none */
@@ -50,9 +51,7 @@ struct redlock_client {
 };
 
 typedef struct completion completion;
-
-/* Runs the completions that wait. */
-void async_deliver_all(redlock_client *client);
+typedef struct gathering gathering;
 
 /* Closes, outside of callbacks. */
 redlock_status client_close(redlock_client *client);
@@ -67,13 +66,5 @@ void client_end_call(redlock_client *client);
 
 /* May a blocking call begin on this thread? REDLOCK_OK, _ERR_FORKED or _ERR_IN_CALLBACK. */
 redlock_status client_enter(const redlock_client *client);
-
-/* Starts a request of this client on a lane: within timeout_ms from now. */
-void client_ask(redlock_client *client, exchange *asks, request *state, lane *on, question *about, int64_t now_us);
-
-/* The same, and waits for its end on a lane of the pool. The result is in `state`; or why no lane was to be had.
- * may_spin: nobody is known to need the processor more, as the next holder of a contended lock does. */
-redlock_status client_ask_and_wait(redlock_client *client, exchange *asks, request *state, question *about,
-                                   bool may_spin);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "engine/lease.h"
 #include "host/clock.h"
+#include "host/histogram.h"
 #include "host/thread.h"
 #include "wire/key.h"
 
@@ -58,7 +59,7 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     redlock_lock *lock = allocate(client, &made, name_length);
     if (lock == NULL) return NULL;
     copy_texts(lock, client->key_prefix, name, &made);
-    atomic_store(&lock->kind, what->as.kind);
+    atomic_store(&lock->standing, standing_word(0, what->as.kind));
     lock->keeper = &client->keeper;
     lock->is_reentrant = options->reentrant;
     lock->thread = thread_number();
@@ -89,6 +90,28 @@ bool handle_is_valid(const redlock_lock *lock, int64_t now_us)
     return now_us < atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed);
 }
 
+redlock_status handle_status(const redlock_lock *lock)
+{
+    if (lock_is_closed(lock)) return REDLOCK_ERR_CLOSED;
+    return handle_is_valid(lock, clock_now_us()) ? REDLOCK_OK : REDLOCK_LOST;
+}
+
+/* ---- Letting go ---- */
+
+redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, bool waits, int64_t now_us)
+{
+    histogram_add(&client->stats.hold, now_us - lock->acquired_us);
+    counter_add(&client->stats.release_failed, !handle_is_valid(lock, now_us) && !lock_is_closed(lock));
+    return keeper_let_go(&client->keeper, lock, waits, now_us); /* which may take the client with it */
+}
+
+void handle_leave(redlock_client *client, redlock_lock *lock)
+{
+    int64_t now_us = clock_now_us();
+    if (!holds_leave(&client->holds, lock)) return;
+    if (keeper_let_go(&client->keeper, lock, true, now_us) == REDLOCK_OK) keeper_unanswered(&client->keeper, lock, now_us);
+}
+
 /* ---- What it tells ---- */
 
 bool redlock_is_held(const redlock_lock *lock) { return lock != NULL && handle_is_valid(lock, clock_now_us()); }
@@ -102,7 +125,7 @@ int64_t redlock_remaining_ms(const redlock_lock *lock)
 
 uint64_t redlock_fence(const redlock_lock *lock)
 {
-    return lock == NULL ? 0 : atomic_load_explicit(&lock->fence, memory_order_relaxed);
+    return lock == NULL ? 0 : lock_fence(lock);
 }
 
 redlock_mode redlock_lock_mode(const redlock_lock *lock)

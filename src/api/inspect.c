@@ -2,10 +2,8 @@
  * Who holds a lock, and who waits: the members of its key, made readable. */
 #include <stddef.h>
 
-#include "api/client.h"
+#include "api/act.h"
 #include "api/options.h"
-#include "host/clock.h"
-#include "wire/key.h"
 
 enum { LISTED_PARTIES = 1000 };
 /* Where an answer has what: { code, nonce, now us, fence, holders, waiters, [member, score, ...] }. */
@@ -17,13 +15,6 @@ typedef struct listing {
     redlock_inspection shown;
     redlock_party parties[];
 } listing;
-
-typedef struct inquiry {
-    exchange asks;
-    const memory *from;
-    listing *made;
-    redlock_status status;
-} inquiry;
 
 /* Printable: another program may have put there what it liked, and it goes to a terminal. */
 static char *put_text(char **at, const char *bytes, size_t length)
@@ -96,54 +87,62 @@ static listing *allocate(const memory *from, const reply *members)
     return self;
 }
 
-static void read_reply(exchange *asks, const reply *from)
+static void read_reply(act *self, const reply *from)
 {
-    inquiry *self = asks->owner;
     self->status = REDLOCK_ERR_PROTOCOL;
     if (self->made != NULL || !is_list(from)) return;
     const reply *members = &from->items[AT_LIST];
-    self->status = REDLOCK_ERR_MEMORY;
-    self->made = allocate(self->from, members);
-    if (self->made == NULL) return;
-    self->status = REDLOCK_OK;
-    self->made->shown.fence = (uint64_t)from->items[AT_FENCE].integer;
-    self->made->shown.holders = (size_t)from->items[AT_HOLDERS].integer;
-    self->made->shown.waiters = (size_t)from->items[AT_WAITERS].integer;
-    self->made->shown.parties = self->made->parties;
-    char *texts = (char *)(self->made->parties + members->count / 2);
+    listing *made = allocate(&self->client->memory, members);
+    self->status = made == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
+    if (made == NULL) return;
+    self->made = made;
+    made->shown.fence = (uint64_t)from->items[AT_FENCE].integer;
+    made->shown.holders = (size_t)from->items[AT_HOLDERS].integer;
+    made->shown.waiters = (size_t)from->items[AT_WAITERS].integer;
+    made->shown.parties = made->parties;
+    char *texts = (char *)(made->parties + members->count / 2);
     for (size_t i = 0; i < members->count; i += 2)
-        add_member(self->made, &members->items[i], members->items[i + 1].integer, from->items[AT_NOW].integer,
-                   &texts);
+        add_member(made, &members->items[i], members->items[i + 1].integer, from->items[AT_NOW].integer, &texts);
 }
 
-static redlock_status inquire(redlock_client *client, inquiry *self, const void *name, size_t name_length,
-                              redlock_detail *detail)
+static bool is_asked(act *self, question *about)
 {
-    size_t key_length = key_write(NULL, 0, client->key_prefix, name, name_length);
-    char *key = memory_new(&client->memory, key_length);
-    if (key == NULL) return REDLOCK_ERR_MEMORY;
-    key_write(key, key_length, client->key_prefix, name, name_length);
-    question about = {.script = SCRIPT_INSPECT, .key = key, .key_length = key_length, .first_ms = LISTED_PARTIES};
-    request asked;
-    self->asks.on_reply = read_reply;
-    self->asks.owner = self;
-    redlock_status status = client_ask_and_wait(client, &self->asks, &asked, &about, true);
-    memory_free(&client->memory, key);
-    if (status != REDLOCK_OK) return status;
-    if (asked.status != REDLOCK_OK) detail_write(detail, asked.text);
-    return asked.status != REDLOCK_OK ? asked.status : self->status;
+    *about = (question){
+        .script = SCRIPT_INSPECT, .key = self->key, .key_length = self->key_length, .first_ms = LISTED_PARTIES};
+    return true;
 }
+
+/* Its reply was read already. */
+static bool is_judged(act *self, const answer *from)
+{
+    (void)self;
+    (void)from;
+    return false;
+}
+
+static redlock_status end(act *self, redlock_status status)
+{
+    if (status != REDLOCK_OK && self->made != NULL) redlock_inspection_free(&self->made->shown);
+    if (status != REDLOCK_OK) self->made = NULL;
+    return status;
+}
+
+const act_kind act_inspect = {.begin = is_asked, .judge = is_judged, .end = end, .read = read_reply};
+
+redlock_inspection *act_inspection(const act *self) { return self->made == NULL ? NULL : &self->made->shown; }
 
 static redlock_status inspect(redlock_client *client, const void *name, size_t name_length,
                               redlock_inspection **inspection, redlock_detail *detail)
 {
+    act self;
     redlock_status status = client_enter(client);
+    if (status == REDLOCK_OK) status = act_about_name(&self, &act_inspect, client, name, name_length);
     if (status != REDLOCK_OK) return status;
-    if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
-    inquiry self = {.from = &client->memory, .status = REDLOCK_ERR_PROTOCOL};
-    status = inquire(client, &self, name, name_length, detail);
-    if (status == REDLOCK_OK) *inspection = &self.made->shown;
-    else if (self.made != NULL) redlock_inspection_free(&self.made->shown);
+    limits within = limits_of_one(client);
+    self.detail = detail;
+    status = act_wait(&self, &within);
+    act_forget_name(&self);
+    *inspection = act_inspection(&self);
     return status;
 }
 

@@ -15,6 +15,8 @@
 
 enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000, NEAR_US = 1000 };
 
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* ---- What the caller asked for ---- */
 
 redlock_status acquisition_check(redlock_options *o)
@@ -71,7 +73,8 @@ static question undoes(const redlock_client *client, const question *asked)
     return undo;
 }
 
-static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o,
+/* True when what it is given up with was undone behind its question. */
+static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o,
                 const limits *within)
 {
     char inbox[INBOX_SIZE];
@@ -85,9 +88,10 @@ static void run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     acquire_begin(op, &terms, on->inbox_is_subscribed, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     question undo = undoes(client, &asked);
-    lock->undo_is_behind = drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
-    counter_add(&client->stats.undone, lock->undo_is_behind);
+    bool undo_is_behind = drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
+    counter_add(&client->stats.undone, undo_is_behind);
     on->was_contended = op->was_handed_over || op->is_queued;
+    return undo_is_behind;
 }
 
 void acquisition_count(redlock_client *client, const acquire *op, int64_t waited_us)
@@ -110,7 +114,6 @@ void acquisition_count(redlock_client *client, const acquire *op, int64_t waited
 static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
                   int64_t now_us)
 {
-    atomic_store(&lock->fence, op->held.fence);
     lock->was_handed_over = op->was_handed_over;
     lock->acquired_us = now_us;
     hold_begin(&lock->hold, o->ttl_ms, op->held.lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
@@ -120,7 +123,7 @@ static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
 }
 
 redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, const acquire *op,
-                                  const redlock_options *o, int64_t now_us)
+                                  const redlock_options *o, bool undo_is_behind, int64_t now_us)
 {
     lock->unanswered_us = acquire_unanswered_us(op);
     if (op->status == REDLOCK_OK) {
@@ -128,7 +131,7 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
         return REDLOCK_OK;
     }
     detail_write(o->detail, op->status < 0 ? op->text : "");
-    lock->is_unanswered = lock->unanswered_us > 0;
+    lock->undo_counts = lock->unanswered_us > 0 && !undo_is_behind;
     keeper_give_up(&client->keeper, lock, op->is_owed, now_us);
     return op->status;
 }
@@ -144,34 +147,58 @@ static bool is_to_leave(const redlock_client *client, const lane *on, const acqu
     return is_over && is_near && op->is_queued;
 }
 
+static bool undo_is_asked(act *self, question *about)
+{
+    *about = *self->undo;
+    return true;
+}
+
+static bool undo_is_judged(act *self, const answer *from)
+{
+    (void)from;
+    self->status = REDLOCK_OK;
+    return false;
+}
+
+static const act_kind act_undo = {.begin = undo_is_asked, .judge = undo_is_judged, .outlasts_close = true};
+
 /* True when nothing is owed any more: a question that was cut, and arrives behind this one, is refused. */
 static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op, const redlock_options *o,
                   const limits *within)
 {
     char inbox[INBOX_SIZE];
-    request asked;
-    exchange asks = {0};
     question about = acquisition_question(client, lock, o, on, inbox);
     about = undoes(client, &about);
     int64_t now_us = clock_now_us();
     lock->unanswered_us = acquire_unanswered_us(op);
     about.burial_ms = lock_burial_ms(lock, now_us);
-    client_ask(client, &asks, &asked, on, &about, now_us);
-    bool is_manual = client->host == REDLOCK_HOST_MANUAL;
-    int64_t until_us = is_manual ? limits_to_part(within, client, now_us).deadline_us : now_us + PART_WITHIN_US;
-    asked.deadline_us = asked.wake_us = until_us;
-    lane_stops none = {.fd = {-1, -1}};
-    drive_request(on, &asks, &none);
-    return asked.status == REDLOCK_OK;
+    act self = act_about(&act_undo, lock);
+    self.undo = &about;
+    limits part = limits_to_part(within, client, now_us);
+    if (client->host != REDLOCK_HOST_MANUAL) part.deadline_us = now_us + PART_WITHIN_US;
+    return act_wait_on(&self, on, &part) == REDLOCK_OK;
 }
 
-/* Nobody else does: the claim is all that a program has which calls redlock_process later, or never.
- * REDLOCK_LOST when it was taken away meanwhile: then it is given back, and no on_lost tells of what nobody had. */
+/* A lease that is a claim is made what the ttl would have given, where no keeper does it later: the claim is all that
+ * a program has which calls redlock_process later, or never. Tried for half of the claim: without an answer the lock
+ * goes on with what is left. Not beyond what a whole lease would have been, so that a maximum hold is not moved. */
+static void make_whole(redlock_lock *lock, const limits *within)
+{
+    int64_t now_us = clock_now_us();
+    int64_t until_us = atomic_load(&lock->hold.valid_until_us);
+    act self = act_about(&act_extend, lock);
+    self.ttl_ms = (lock->acquired_us - now_us) / US_PER_MS + lock->hold.ttl_ms;
+    limits half = *within;
+    half.deadline_us = earliest(half.deadline_us, now_us + (until_us - now_us) / 2);
+    if (self.ttl_ms > 0) (void)act_wait(&self, &half);
+}
+
+/* REDLOCK_LOST when it was taken away meanwhile: then it is given back, and no on_lost tells of what nobody had. */
 static redlock_status stretch(redlock_client *client, redlock_lock *lock, const redlock_options *o,
                               const limits *within)
 {
     limits part = limits_to_part(within, client, clock_now_us());
-    limits_stretch(lock, &part);
+    make_whole(lock, &part);
     if (keeper_watch(&client->keeper, lock, o->on_lost)) return REDLOCK_OK;
     handle_leave(client, lock);
     return REDLOCK_LOST;
@@ -187,13 +214,13 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
         return status;
     }
     acquire op;
-    run(client, lock, on, &op, o, within);
+    bool undo_is_behind = run(client, lock, on, &op, o, within);
     int64_t now_us = clock_now_us();
     if (is_to_leave(client, on, &op) && leave(client, lock, on, &op, o, within)) op.is_owed = false;
     acquisition_count(client, &op, now_us - began_us);
     bool is_a_claim = op.status == REDLOCK_OK && op.was_handed_over && client->host == REDLOCK_HOST_MANUAL;
     if (is_a_claim) lock->on_lost = NULL; /* until it is more */
-    status = acquisition_settle(client, lock, &op, o, now_us);
+    status = acquisition_settle(client, lock, &op, o, undo_is_behind, now_us);
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
     pool_return(&client->lanes, on, now_us);
     return is_a_claim ? stretch(client, lock, o, within) : status;
@@ -222,19 +249,6 @@ redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, 
         who.owner = field + 1;
     }
     return holds_enter(&client->holds, name, name_length, &who);
-}
-
-/* Is the hold good for what is asked now? Otherwise it is made so, or the new entry is taken back. */
-static redlock_status suit(redlock_client *client, redlock_lock *held, const wanted *what, int64_t wanted_ttl_ms,
-                           const limits *within)
-{
-    redlock_status status = redlock_is_held(held) ? REDLOCK_OK : REDLOCK_LOST;
-    if (status == REDLOCK_OK && what->as.kind == KIND_EXCLUSIVE && lock_kind(held) == KIND_SHARED)
-        status = limits_upgrade(held, within);
-    bool is_short = !held->hold.auto_renew && redlock_remaining_ms(held) < wanted_ttl_ms * 2 / 3;
-    if (status == REDLOCK_OK && is_short) status = limits_extend(held, wanted_ttl_ms, within);
-    if (status != REDLOCK_OK) handle_leave(client, held);
-    return status;
 }
 
 static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const wanted *what,
@@ -273,7 +287,8 @@ redlock_status acquisition_take(redlock_client *client, const void *name, size_t
     wanted what = acquisition_wanted(o);
     redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &what) : NULL;
     if (held != NULL) {
-        status = suit(client, held, &what, wanted_ttl_ms, &own);
+        act enters = act_reentry(held, &what, wanted_ttl_ms);
+        status = act_wait(&enters, &own);
         if (status == REDLOCK_OK) *lock = held;
         return status;
     }

@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * Many locks at once: taken in the order of their bytes, which is the same for everyone, so that no two sets can each
  * hold what the other waits for (Havender 1968). */
+#include "api/set.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/acquisition.h"
 #include "api/options.h"
 #include "host/clock.h"
 
-typedef struct entry {
-    redlock_name_bytes name;
-    size_t index; /* in the caller's order */
-    redlock_lock *lock;
-} entry;
-
-struct redlock_set {
-    memory from;
-    size_t count;
-    entry entries[]; /* in the order of acquisition */
-};
+/* ---- How it is made ---- */
 
 static int compare(const void *left, const void *right)
 {
-    const redlock_name_bytes *a = &((const entry *)left)->name, *b = &((const entry *)right)->name;
+    const redlock_name_bytes *a = &((const set_entry *)left)->name, *b = &((const set_entry *)right)->name;
     size_t shorter = a->length < b->length ? a->length : b->length;
     int order = memcmp(a->bytes, b->bytes, shorter);
     if (order != 0) return order;
@@ -33,7 +24,7 @@ static redlock_status fill(redlock_set *self, const redlock_name_bytes *names)
 {
     for (size_t i = 0; i < self->count; i++) {
         if (names[i].bytes == NULL || names[i].length == 0) return REDLOCK_ERR_NAME;
-        self->entries[i] = (entry){.name = names[i], .index = i};
+        self->entries[i] = (set_entry){.name = names[i], .index = i};
     }
     qsort(self->entries, self->count, sizeof *self->entries, compare);
     for (size_t i = 1; i < self->count; i++)
@@ -41,73 +32,130 @@ static redlock_status fill(redlock_set *self, const redlock_name_bytes *names)
     return REDLOCK_OK;
 }
 
-static redlock_status release_all(redlock_set *self)
+redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, size_t count, redlock_set **out)
 {
-    redlock_status first = REDLOCK_OK;
-    for (size_t i = self->count; i-- > 0;) {
-        redlock_status status = redlock_release(self->entries[i].lock);
-        if (first == REDLOCK_OK) first = status;
-    }
-    memory from = self->from;
-    memory_free(&from, self);
-    return first;
-}
-
-/* Each has what is left of the limits of all. */
-static redlock_status acquire_all(redlock_client *client, redlock_set *self, redlock_options o, const limits *within)
-{
-    redlock_status status = REDLOCK_OK;
-    o.auto_renew = true; /* until all are there: what was taken first must not run out meanwhile */
-    for (size_t i = 0; i < self->count && status == REDLOCK_OK; i++) {
-        entry *next = &self->entries[i];
-        status = acquisition_take(client, next->name.bytes, next->name.length, &o, within, &next->lock);
-    }
+    redlock_set *self = memory_new(&client->memory, sizeof *self + count * (sizeof(set_entry) + sizeof(act)));
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->from = client->memory;
+    self->count = count;
+    self->acts = (act *)(self->entries + count);
+    redlock_status status = fill(self, names);
+    if (status == REDLOCK_OK) *out = self;
+    else set_free(self);
     return status;
 }
 
-/* All are held: from here on each lives by the caller's own terms, with a whole lease. */
-static redlock_status settle(redlock_set *self, const redlock_options *o, const limits *within)
+void set_free(redlock_set *self)
 {
-    for (size_t i = 0; i < self->count && !o->auto_renew; i++) {
+    memory from = self->from;
+    memory_free(&from, self);
+}
+
+redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names, size_t count,
+                         const redlock_options *options, redlock_options *o)
+{
+    bool has_room = count <= SIZE_MAX / (sizeof(set_entry) + sizeof(act)) / 2;
+    if (client == NULL || names == NULL || count == 0 || !has_room) return REDLOCK_ERR_ARGUMENT;
+    return options_copy(o, sizeof *o, options) && !o->reentrant ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
+}
+
+/* ---- What is done with all of them ---- */
+
+redlock_options set_terms(const redlock_options *o)
+{
+    redlock_options terms = *o;
+    terms.auto_renew = true;
+    terms.on_lost = NULL;
+    return terms;
+}
+
+size_t set_prepare_extensions(redlock_set *self)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        bool is_short = redlock_remaining_ms(lock) < lock->hold.ttl_ms * 2 / 3;
-        redlock_status status = is_short ? limits_extend(lock, lock->hold.ttl_ms, within) : REDLOCK_OK;
-        if (status != REDLOCK_OK) return status;
-        keeper_end_renewal(lock->keeper, lock, clock_now_us());
+        if (redlock_remaining_ms(lock) >= lock->hold.ttl_ms * 2 / 3) continue;
+        self->acts[count] = act_about(&act_extend, lock);
+        self->acts[count++].ttl_ms = lock->hold.ttl_ms;
     }
-    int64_t now_us = clock_now_us();
-    for (size_t i = 0; i < self->count; i++)
-        if (!handle_is_valid(self->entries[i].lock, now_us)) return REDLOCK_LOST;
+    return count;
+}
+
+size_t set_prepare_releases(redlock_set *self)
+{
+    size_t count = 0;
+    for (size_t i = self->count; i-- > 0;)
+        if (self->entries[i].lock != NULL) self->acts[count++] = act_about(&act_release, self->entries[i].lock);
+    return count;
+}
+
+redlock_status set_first_failure(const redlock_set *self, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (self->acts[i].status != REDLOCK_OK) return self->acts[i].status;
     return REDLOCK_OK;
 }
 
-/* Nobody waits for that: with one that cannot be had, none is wanted. */
+redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        redlock_lock *lock = self->entries[i].lock;
+        if (!o->auto_renew) keeper_end_renewal(lock->keeper, lock);
+        redlock_status status = handle_status(lock);
+        if (status != REDLOCK_OK) return status;
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        redlock_lock *lock = self->entries[i].lock;
+        if (!keeper_watch(lock->keeper, lock, o->on_lost)) return REDLOCK_LOST;
+    }
+    return REDLOCK_OK;
+}
+
+void set_leave(redlock_client *client, redlock_set *self)
+{
+    for (size_t i = self->count; i-- > 0;)
+        if (self->entries[i].lock != NULL) handle_leave(client, self->entries[i].lock);
+}
+
+/* ---- Acquiring, blocking ---- */
+
+/* Each has what is left of the limits of all. */
+static redlock_status acquire_all(redlock_client *client, redlock_set *self, const redlock_options *o,
+                                  const limits *within)
+{
+    redlock_status status = REDLOCK_OK;
+    redlock_options terms = set_terms(o);
+    for (size_t i = 0; i < self->count && status == REDLOCK_OK; i++) {
+        set_entry *next = &self->entries[i];
+        status = acquisition_take(client, next->name.bytes, next->name.length, &terms, within, &next->lock);
+    }
+    if (status != REDLOCK_OK || o->auto_renew) return status;
+    size_t extended = set_prepare_extensions(self);
+    act_wait_each(self->acts, extended, within);
+    return set_first_failure(self, extended);
+}
+
+/* With one that cannot be had, none is wanted. Nobody waits for that, where there is a keeper that does it. */
 static void give_all_back(redlock_client *client, redlock_set *self, const limits *within)
 {
     limits part = limits_to_part(within, client, clock_now_us());
-    for (size_t i = self->count; i-- > 0;)
-        if (self->entries[i].lock != NULL) limits_give_back(self->entries[i].lock, &part);
-    memory_free(&client->memory, self);
+    if (client->host == REDLOCK_HOST_MANUAL) act_wait_each(self->acts, set_prepare_releases(self), &part);
+    else set_leave(client, self);
+    set_free(self);
 }
 
 static redlock_status acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
                                   redlock_options *o, redlock_set **set)
 {
     int64_t began_us = clock_now_us();
+    redlock_set *self;
     redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
-    redlock_set *self = memory_new(&client->memory, sizeof *self + count * sizeof(entry));
-    if (self == NULL) return REDLOCK_ERR_MEMORY;
-    self->from = client->memory;
-    self->count = count;
-    status = fill(self, names);
     if (status == REDLOCK_OK) status = acquisition_check(o);
-    limits within = {0};
-    if (status == REDLOCK_OK) {
-        within = limits_of(client, o, began_us);
-        status = acquire_all(client, self, *o, &within);
-    }
-    if (status == REDLOCK_OK) status = settle(self, o, &within);
+    if (status == REDLOCK_OK) status = set_new(client, names, count, &self);
+    if (status != REDLOCK_OK) return status;
+    limits within = limits_of(client, o, began_us);
+    status = acquire_all(client, self, o, &within);
+    if (status == REDLOCK_OK) status = set_hand_out(self, o);
     if (status == REDLOCK_OK) *set = self;
     else give_all_back(client, self, &within);
     return status;
@@ -119,11 +167,10 @@ redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_by
     redlock_options o;
     if (set == NULL) return REDLOCK_ERR_ARGUMENT;
     *set = NULL;
-    if (client == NULL || names == NULL || count == 0 || count > SIZE_MAX / sizeof(entry) / 2)
-        return REDLOCK_ERR_ARGUMENT;
-    if (!options_copy(&o, sizeof o, options) || o.reentrant) return REDLOCK_ERR_ARGUMENT;
+    redlock_status status = set_check(client, names, count, options, &o);
+    if (status != REDLOCK_OK) return status;
     client_begin_call(client);
-    redlock_status status = acquire_set(client, names, count, &o, set);
+    status = acquire_set(client, names, count, &o, set);
     client_end_call(client);
     return status;
 }
@@ -138,6 +185,13 @@ redlock_lock *redlock_set_lock(const redlock_set *set, size_t index)
 redlock_status redlock_release_set(redlock_set *set)
 {
     if (set == NULL) return REDLOCK_OK;
-    redlock_status status = client_enter(client_of(set->entries[0].lock));
-    return status == REDLOCK_OK ? release_all(set) : status;
+    redlock_client *client = client_of(set->entries[0].lock);
+    redlock_status status = client_enter(client);
+    if (status != REDLOCK_OK) return status;
+    limits within = limits_of_one(client);
+    size_t count = set_prepare_releases(set);
+    act_wait_each(set->acts, count, &within);
+    status = set_first_failure(set, count);
+    set_free(set);
+    return status;
 }

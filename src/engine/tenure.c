@@ -58,6 +58,24 @@ void tenure_converted(tenure *self, uint64_t fence)
     if (fence > self->own_fence) self->own_fence = fence;
 }
 
+bool tenure_has_kind(const tenure *self, char kind)
+{
+    return version_is_settled(&self->version) && self->version.kind == kind;
+}
+
+/* Something newer is known than what was done, and no conversion of ours made it: what was done is gone. */
+static bool is_overtaken(const tenure *self, uint64_t fence, char kind)
+{
+    uint64_t newest = self->version.fence;
+    return newest > fence && newest > self->own_fence && self->version.kind != kind;
+}
+
+bool tenure_voids(const tenure *self, const conversion *asked, uint64_t fence)
+{
+    bool is_gone = asked->is_stale || is_overtaken(self, fence, asked->kind);
+    return is_gone && tenure_is_held(self) && !tenure_has_kind(self, asked->kind);
+}
+
 /* ---- What follows from it ---- */
 
 bool tenure_is_held(const tenure *self) { return self->state == TENURE_HELD; }

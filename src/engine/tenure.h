@@ -89,6 +89,19 @@ bool tenure_told(tenure *self, uint64_t fence, char kind, uint64_t own_fence);
 /* A conversion that names this fence is written to a socket: from now on it may be carried out. */
 void tenure_doubted(tenure *self, uint64_t fence);
 
+/* A conversion that is answered, and has told its version. */
+typedef struct conversion {
+    uint64_t own_fence; /* what it was when the question left */
+    char kind;          /* that is asked for */
+    bool is_stale;      /* another fence was the last one: it is made by an earlier attempt, or not at all */
+} conversion;
+
+/* Is it made for nothing, as far as is known now, so that it is to be asked for the newest fence? */
+bool tenure_voids(const tenure *self, const conversion *asked, uint64_t fence);
+
+/* Is it of that kind already, with nothing on its way that may still change it? */
+bool tenure_has_kind(const tenure *self, char kind);
+
 /* ... and was carried out: the version that its answer told is the hold's own. */
 void tenure_converted(tenure *self, uint64_t fence);
 

@@ -37,6 +37,7 @@ static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t
 
 static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
 {
+    errand *out = &lock->errand;
     char inbox[INBOX_SIZE];
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     question ask = {.script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
@@ -54,15 +55,14 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
         ask.inbox_length = write_inbox(inbox, self, lock);
         ask.burial_ms = lock_burial_ms(lock, now_us);
     }
-    lock->nonce = ask.nonce;
-    lock->errand_is_older = false;
-    lock->call.answered = answered;
-    lock->call.deadline_us = now_us + patience_us(self, lock, now_us);
-    lock->errand_is_undo = undoes;
+    out->nonce = ask.nonce;
+    out->call.answered = answered;
+    out->call.deadline_us = now_us + patience_us(self, lock, now_us);
     conn *on = &self->lane.command;
-    lock->errand_is_out = loading_submit(&lock->loading, on, &lock->call, &ask, &lock->by_source, now_us);
-    lock->tenure.pins += lock->errand_is_out;
-    return lock->errand_is_out;
+    if (!loading_submit(&out->loading, on, &out->call, &ask, &out->by_source, now_us)) return false;
+    out->state = undoes ? ERRAND_UNDO : ERRAND_RENEWAL;
+    lock->tenure.pins++;
+    return true;
 }
 
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
@@ -70,75 +70,72 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     bool renews = tenure_is_held(&lock->tenure);
     int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum hold. */
-    if (!lock->errand_is_out && !(renews && first_ms <= 0)) {
+    if (lock->errand.state == ERRAND_NONE && !(renews && first_ms <= 0)) {
         bool was_sent = self->lane.command.state != CONN_CLOSED && submit(self, lock, first_ms, now_us);
         if (!was_sent) hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
-    keeper_plan(self, lock, now_us);
+    keeper_plan(self, lock);
 }
 
 /* Every lock is seen to, in the rounds that follow, also one whose errand is out: its answer may be older. */
 static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *read, int64_t now_us)
 {
     if (read->kind != ANSWER_CODE || read->server_us == 0) return;
-    int64_t step_us = server_clock_read(&self->server_clock, read->server_us, lock->call.sent_us, now_us);
+    int64_t step_us = server_clock_read(&self->server_clock, read->server_us, lock->errand.call.sent_us, now_us);
     if (step_us == 0) return;
     self->to_hasten = self->locks;
     self->step_us = step_us;
 }
 
 /* What is answered after the lease ended brings nothing back. */
-static void renewed(keeper *self, redlock_lock *lock, const standing *held, int64_t now_us)
+static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool is_old, int64_t now_us)
 {
     counter_add(&self->terms.stats->renewed, 1);
-    lock->by_source = false;
-    if (!lock_told(lock, held, lock->errand_is_older ? 0 : lock->tenure.own_fence)) return;
-    if (now_us < atomic_load(&lock->hold.valid_until_us)) hold_renewed(&lock->hold, lock->call.sent_us, held->lease_ms);
+    if (!lock_told(lock, held, is_old ? 0 : lock->tenure.own_fence)) return;
+    if (now_us < atomic_load(&lock->hold.valid_until_us))
+        hold_renewed(&lock->hold, lock->errand.call.sent_us, held->lease_ms);
 }
 
-static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
+/* A renewal is tried for as long as the lease lasts, whatever the server says. */
+static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, bool is_old, int64_t now_us)
 {
     standing held;
-    if (read->kind == ANSWER_CODE && read->code == RENEW_ABSENT) lock_move(lock, TENURE_ABSENT);
+    enum verdict verdict = request_verdict(read, lock->errand.by_source);
+    if (verdict == VERDICT_DONE && read->code == RENEW_ABSENT) lock_move(lock, TENURE_ABSENT);
     if (!tenure_is_held(&lock->tenure)) return;
-    if (read->kind == ANSWER_CODE && read->code == RENEW_DONE && standing_read(&held, read->value)) {
-        renewed(self, lock, &held, now_us);
-    } else if (read->kind == ANSWER_UNKNOWN_SCRIPT && !lock->by_source) {
-        lock->by_source = true;
+    if (verdict == VERDICT_DONE && read->code == RENEW_DONE && standing_read(&held, read->value)) {
+        renewed(self, lock, &held, is_old, now_us);
+    } else if (verdict == VERDICT_BY_SOURCE) {
         lock->hold.renew_at_us = now_us;
     } else {
         counter_add(&self->terms.stats->renewal_retried, 1);
         hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
     }
-}
-
-static bool undo_is_over(const redlock_lock *lock, const answer *read, int64_t now_us)
-{
-    bool is_hopeless = read->kind == ANSWER_WRONG_TYPE || read->kind == ANSWER_ERROR || read->kind == ANSWER_DENIED;
-    return read->kind == ANSWER_CODE || is_hopeless || now_us >= lock->until_us;
+    lock->errand.by_source = verdict == VERDICT_BY_SOURCE;
 }
 
 /* Once for each request: if it was done behind the request, it was counted then. */
-static void count_undone(keeper *self, const redlock_lock *lock, const answer *read)
+static void end_undo(keeper *self, redlock_lock *lock, enum verdict verdict)
 {
-    bool counts = lock->is_unanswered && !lock->undo_is_behind && read->kind == ANSWER_CODE;
-    counter_add(&self->terms.stats->undone, counts);
+    counter_add(&self->terms.stats->undone, lock->undo_counts && verdict == VERDICT_DONE);
+    lock_move(lock, TENURE_UNDONE);
 }
 
-/* With the mutex. */
 static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    bool has_more = read->kind == ANSWER_CODE && read->code == CODE_MORE;
-    if (!has_more && undo_is_over(lock, read, now_us)) {
-        count_undone(self, lock, read);
-        lock_move(lock, TENURE_UNDONE);
-    } else if (has_more || read->kind == ANSWER_UNKNOWN_SCRIPT) {
-        lock->by_source |= !has_more;
-        lock->hold.renew_at_us = now_us;
-    } else {
-        hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
+    enum verdict verdict = request_verdict(read, lock->errand.by_source);
+    switch (verdict) {
+    case VERDICT_DONE:
+    case VERDICT_HOPELESS: end_undo(self, lock, verdict); break;
+    case VERDICT_MORE:
+    case VERDICT_BY_SOURCE: lock->hold.renew_at_us = now_us; break;
+    case VERDICT_LATER:
+        if (now_us >= lock->until_us) end_undo(self, lock, verdict);
+        else hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
+        break;
     }
+    lock->errand.by_source = verdict == VERDICT_BY_SOURCE;
 }
 
 static void answered(call *back, const reply *from, int64_t now_us)
@@ -147,13 +144,14 @@ static void answered(call *back, const reply *from, int64_t now_us)
     keeper *self = lock->keeper;
     answer read;
     mutex_lock(&self->mutex);
-    answer_to(&read, from, lock->nonce);
+    answer_to(&read, from, lock->errand.nonce);
     look_at_clock(self, lock, &read, now_us);
-    lock->errand_is_out = false;
-    if (!lock->errand_is_undo) renewal_answered(self, lock, &read, now_us);
+    enum errand_state state = lock->errand.state;
+    lock->errand.state = ERRAND_NONE;
+    if (state != ERRAND_UNDO) renewal_answered(self, lock, &read, state == ERRAND_OLD_RENEWAL, now_us);
     else if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) undo_answered(self, lock, &read, now_us);
     bool is_free = lock_unpin(lock);
-    if (!is_free) keeper_plan(self, lock, now_us);
+    if (!is_free) keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
     if (is_free) self->terms.free_lock(lock);
 }

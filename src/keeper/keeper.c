@@ -25,23 +25,22 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void list(keeper *self, redlock_lock *lock)
 {
-    if (lock->is_listed) return;
-    lock->previous = NULL;
+    if (lock->listed_at != NULL) return;
     lock->next = self->locks;
-    if (self->locks != NULL) self->locks->previous = lock;
+    if (lock->next != NULL) lock->next->listed_at = &lock->next;
+    lock->listed_at = &self->locks;
     self->locks = lock;
-    lock->is_listed = true;
 }
 
 void keeper_unlist(keeper *self, redlock_lock *lock)
 {
     schedule_remove(&self->timers, &lock->timer);
-    if (!lock->is_listed) return;
+    if (lock->listed_at == NULL) return;
     if (self->to_hasten == lock) self->to_hasten = lock->next;
-    if (lock->previous != NULL) lock->previous->next = lock->next;
-    else self->locks = lock->next;
-    if (lock->next != NULL) lock->next->previous = lock->previous;
-    lock->is_listed = false;
+    if (self->to_take == lock) self->to_take = lock->next;
+    *lock->listed_at = lock->next;
+    if (lock->next != NULL) lock->next->listed_at = lock->listed_at;
+    lock->listed_at = NULL;
 }
 
 void keeper_wake(keeper *self)
@@ -58,17 +57,17 @@ static bool is_watched(const redlock_lock *lock)
 
 static int64_t plan_us(const redlock_lock *lock)
 {
-    if (lock->loss_is_untold) return INT64_MIN;
+    bool is_out = lock->errand.state != ERRAND_NONE;
+    if (lock->loss == LOSS_UNTOLD) return INT64_MIN;
     switch (tenure_wants(&lock->tenure)) {
-    case TENURE_WANTS_UNDO: return lock->errand_is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
-    case TENURE_WANTS_RENEWAL: return is_watched(lock) || lock->errand_is_out ? hold_wake_us(&lock->hold) : NEVER;
+    case TENURE_WANTS_UNDO: return is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
+    case TENURE_WANTS_RENEWAL: return is_watched(lock) || is_out ? hold_wake_us(&lock->hold) : NEVER;
     default: return NEVER;
     }
 }
 
-void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us)
+void keeper_plan(keeper *self, redlock_lock *lock)
 {
-    (void)now_us;
     int64_t at_us = plan_us(lock);
     if (at_us == NEVER) schedule_remove(&self->timers, &lock->timer);
     else schedule_set(&self->timers, &lock->timer, at_us);
@@ -88,7 +87,12 @@ static void leave_held(redlock_lock *lock)
 {
     lock->until_us = atomic_exchange(&lock->hold.valid_until_us, 0);
     bool is_lost = lock->tenure.state == TENURE_LAPSED || lock->tenure.state == TENURE_GONE;
-    lock->loss_is_untold = is_lost;
+    if (is_lost) lock->loss = LOSS_UNTOLD;
+}
+
+static void publish(redlock_lock *lock)
+{
+    atomic_store(&lock->standing, standing_word(lock->tenure.own_fence, tenure_kind(&lock->tenure)));
 }
 
 bool lock_move(redlock_lock *lock, enum tenure_event what)
@@ -114,14 +118,9 @@ bool lock_unpin(redlock_lock *lock)
     return tenure_is_freeable(&lock->tenure);
 }
 
-/* An undo began to be wanted: where nobody can see to it, it is given up. */
+/* An undo is wanted from now on. */
 static void begin_undo(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    bool can_run = !self->has_ended && (self->is_closing || keeper_start(self) == REDLOCK_OK);
-    if (!can_run) {
-        lock_move(lock, TENURE_UNDONE);
-        return;
-    }
     int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
     lock->until_us = now_us + (span_us > undo_least_us ? span_us : undo_least_us);
     if (lock->unanswered_us > 0) lock->until_us += LATE_MOST_US;
@@ -129,6 +128,13 @@ static void begin_undo(keeper *self, redlock_lock *lock, int64_t now_us)
     lock->hold.renew_at_us = now_us;
     lock->hold.failures = 0;
     list(self, lock);
+}
+
+void keeper_take(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    if (!tenure_is_held(&lock->tenure) || !lock_move(lock, TENURE_CLOSED)) return;
+    begin_undo(self, lock, now_us);
+    keeper_plan(self, lock);
 }
 
 /* ---- The doors ---- */
@@ -195,10 +201,11 @@ void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind)
     mutex_lock(&self->mutex);
     lock_move(lock, TENURE_GRANTED);
     tenure_granted(&lock->tenure, fence, kind);
-    atomic_store(&lock->kind, tenure_kind(&lock->tenure));
+    publish(lock);
     list(self, lock);
     if (is_watched(lock)) (void)keeper_start(self);
-    keeper_plan(self, lock, lock->acquired_us);
+    if (self->is_closing) keeper_take(self, lock, lock->acquired_us);
+    else keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
 }
 
@@ -209,17 +216,25 @@ bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost)
     bool is_held = tenure_is_held(&lock->tenure) && now_us < atomic_load(&lock->hold.valid_until_us);
     if (is_held) lock->on_lost = on_lost;
     if (is_held && is_watched(lock)) (void)keeper_start(self);
-    if (is_held) keeper_plan(self, lock, now_us);
+    if (is_held) keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
     return is_held || lock_is_closed(lock);
+}
+
+/* Where nobody can see to an undo, it is given up. */
+static void undo_or_give_up(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    bool can_run = !self->has_ended && (self->is_closing || keeper_start(self) == REDLOCK_OK);
+    if (can_run) begin_undo(self, lock, now_us);
+    else lock_move(lock, TENURE_UNDONE);
 }
 
 /* With the mutex, which is given back: what is wanted of the lock changed. */
 static void settle(keeper *self, redlock_lock *lock, enum tenure_state before, int64_t now_us)
 {
-    if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING) begin_undo(self, lock, now_us);
+    if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING) undo_or_give_up(self, lock, now_us);
     bool is_free = tenure_is_freeable(&lock->tenure);
-    if (!is_free) keeper_plan(self, lock, now_us);
+    if (!is_free) keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
     if (is_free) self->terms.free_lock(lock);
 }
@@ -231,13 +246,14 @@ void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_
     settle(self, lock, TENURE_SOUGHT, now_us);
 }
 
-redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us)
+redlock_status keeper_let_go(keeper *self, redlock_lock *lock, bool waits, int64_t now_us)
 {
     mutex_lock(&self->mutex);
     /* Inside on_lost itself there is nothing to wait for: the lock outlives the callback. */
-    while (lock->is_calling_back && !keeper_is_calling(self)) mutex_wait(&self->mutex, &self->called_back);
+    waits = waits && !keeper_is_calling(self);
+    while (waits && lock->loss == LOSS_BEING_TOLD) mutex_wait(&self->mutex, &self->called_back);
     if (now_us >= atomic_load(&lock->hold.valid_until_us)) lock_move(lock, TENURE_LAPSES);
-    lock->loss_is_untold = false;
+    if (lock->loss == LOSS_UNTOLD) lock->loss = LOSS_NONE; /* whoever lets go is told by that */
     enum tenure_state before = lock->tenure.state;
     redlock_status status = lock_is_closed(lock) ? REDLOCK_ERR_CLOSED : REDLOCK_LOST;
     lock_move(lock, lock_burial_ms(lock, now_us) > 0 ? TENURE_LET_GO_OWED : TENURE_LET_GO);
@@ -279,14 +295,15 @@ void keeper_unuse(keeper *self, redlock_lock *lock)
     if (ends) self->terms.free_lock(lock);
 }
 
-redlock_status keeper_submit(keeper *self, operation *op)
+redlock_status keeper_submit(keeper *self, operation *first)
 {
     mutex_lock(&self->mutex);
     redlock_status status = self->is_closing ? REDLOCK_ERR_CLOSED : keeper_start(self);
-    if (status == REDLOCK_OK) {
+    for (operation *op = first, *next; status == REDLOCK_OK && op != NULL; op = next) {
+        next = op->after;
         operation_submit(self, op);
-        if (self->armed_us != awake) keeper_wake(self);
     }
+    if (status == REDLOCK_OK && self->armed_us != awake) keeper_wake(self);
     mutex_unlock(&self->mutex);
     return status;
 }
@@ -303,19 +320,40 @@ bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence)
 {
     bool is_newer = tenure_told(&lock->tenure, held->fence, held->kind, own_fence);
     if (!is_newer) lock_move(lock, TENURE_LAPSES);
-    atomic_store(&lock->kind, tenure_kind(&lock->tenure));
+    publish(lock);
     return is_newer;
 }
 
-/* What is answered after the belief ended brings nothing back. */
-void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
+/* With the mutex. What is answered after the belief ended brings nothing back. */
+static void told(redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
 {
-    mutex_lock(&self->mutex);
     bool is_held = tenure_is_held(&lock->tenure) && lock_told(lock, held, own_fence);
     if (is_held && clock_now_us() < atomic_load(&lock->hold.valid_until_us))
         hold_extended(&lock->hold, sent_us, held->lease_ms);
-    keeper_plan(self, lock, sent_us);
+}
+
+void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
+{
+    mutex_lock(&self->mutex);
+    told(lock, held, own_fence, sent_us);
+    keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
+}
+
+tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held, const conversion *asked,
+                              int64_t sent_us)
+{
+    mutex_lock(&self->mutex);
+    told(lock, held, asked->own_fence, sent_us);
+    if (held->kind == asked->kind && !tenure_voids(&lock->tenure, asked, held->fence)) {
+        tenure_converted(&lock->tenure, held->fence);
+        if (lock->errand.state == ERRAND_RENEWAL) lock->errand.state = ERRAND_OLD_RENEWAL;
+        publish(lock);
+    }
+    keeper_plan(self, lock);
+    tenure known = lock->tenure;
+    mutex_unlock(&self->mutex);
+    return known;
 }
 
 tenure keeper_known(keeper *self, const redlock_lock *lock)
@@ -330,16 +368,7 @@ void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence)
 {
     mutex_lock(&self->mutex);
     tenure_doubted(&lock->tenure, fence);
-    atomic_store(&lock->kind, tenure_kind(&lock->tenure));
-    mutex_unlock(&self->mutex);
-}
-
-void keeper_converted(keeper *self, redlock_lock *lock, uint64_t fence)
-{
-    mutex_lock(&self->mutex);
-    tenure_converted(&lock->tenure, fence);
-    lock->errand_is_older = true;
-    atomic_store(&lock->fence, lock->tenure.own_fence);
+    publish(lock);
     mutex_unlock(&self->mutex);
 }
 
@@ -349,11 +378,11 @@ int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us)
     return lock->unanswered_us > 0 && left_us > 0 ? left_us / US_PER_MS + 1 : 0;
 }
 
-void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us)
+void keeper_end_renewal(keeper *self, redlock_lock *lock)
 {
     mutex_lock(&self->mutex);
     hold_end_renewal(&lock->hold);
-    keeper_plan(self, lock, now_us);
+    keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
 }
 
@@ -361,7 +390,7 @@ void keeper_lost(keeper *self, redlock_lock *lock)
 {
     mutex_lock(&self->mutex);
     lock_move(lock, TENURE_ABSENT);
-    keeper_plan(self, lock, 0);
+    keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
 }
 

@@ -7,8 +7,7 @@
  * A lock's life is its tenure (engine/tenure.h), and lock_move alone moves it. Here it is listed and scheduled while
  * something may be due for it: its renewal and its end while it is held, the news of its loss, its undo.
  *
- * An errand is a command that the keeper sends for a lock, at most one at a time: a renewal, or an undo.
- * It pins the lock, as calls and callbacks do: whoever takes the last pin off a tenure that is over frees the lock.
+ * An errand pins the lock, as calls and callbacks do: whoever takes the last pin off a tenure that is over frees the lock.
  *
  * Threads: `mutex` guards the schedule, the list and every lock's fields but those said to be atomic. No callback of
  * the user runs under it. The connection belongs to the keeper's thread alone. */
@@ -34,16 +33,29 @@ typedef struct keeper keeper;
 /* The number of the keeper's own lane; the pool's come after it. */
 enum { KEEPER_LANE = 1 };
 
+/* What the keeper asks about a lock: a renewal or an undo, one at a time. With the mutex. */
+enum errand_state { ERRAND_NONE, ERRAND_RENEWAL, ERRAND_OLD_RENEWAL, ERRAND_UNDO };
+typedef struct errand {
+    call call; /* first */
+    int64_t nonce;
+    loading loading; /* with by_source */
+    bool by_source;
+    unsigned char state; /* OLD_RENEWAL: it left before a conversion that was carried out since */
+} errand;
+
+/* What the user heard of a lock that was lost. With the mutex. */
+enum loss { LOSS_NONE, LOSS_UNTOLD, LOSS_BEING_TOLD, LOSS_TOLD };
+
 struct redlock_lock {
-    call call; /* first: of the errand */
+    errand errand; /* first */
     timer timer;
     hold hold;
     keeper *keeper;
-    redlock_lock *previous, *next; /* in the keeper's list, while held or undone */
+    redlock_lock *next, **listed_at; /* in the keeper's list, while held or undone; listed_at NULL: it is not there */
     redlock_lock *same_bucket;     /* in the client's table of holds */
     redlock_lost_fn *on_lost;
     void *on_lost_arg;
-    _Atomic uint64_t fence; /* the tenure's own, for who has not the mutex */
+    _Atomic uint64_t standing; /* the tenure's own fence and the kind that is believed, for who has not the mutex */
     uint64_t number;        /* of the hold; its hold id ends in it */
     uint64_t thread;        /* that holds it, for re-entry; guarded by the table's mutex, as is ... */
     unsigned depth;         /* ... how often a reentrant hold was entered */
@@ -54,21 +66,11 @@ struct redlock_lock {
     int64_t until_us;      /* in LEAVING: the end of the lease that was let go of. Undone: when that is given up */
     int64_t unanswered_us; /* when an acquire of this hold was sent that may still be carried out; 0: none */
     tenure tenure;         /* with the mutex, and moved by lock_move alone */
-    int64_t nonce;         /* of the errand under way */
-    loading loading;       /* with by_source */
     _Atomic unsigned char state; /* of the tenure, for who has not the mutex */
-    _Atomic char kind;           /* that is believed: see engine/version.h */
+    unsigned char loss;          /* enum loss */
     bool is_reentrant;
-    bool is_listed;
-    bool is_calling_back; /* on_lost is running */
-    bool loss_is_untold;  /* it lapsed or is gone, and on_lost is to be called */
-    bool errand_is_out;   /* the connection has `call` */
-    bool errand_is_undo;
-    bool errand_is_older; /* than a conversion that was carried out meanwhile */
-    bool by_source;
     bool was_handed_over; /* others want this lock */
-    bool is_unanswered;   /* a question about it never was answered: undoing it counts as such ... */
-    bool undo_is_behind;  /* ... and did already, when it was sent behind that question */
+    bool undo_counts;     /* in `undone`: a question about it was never answered, nor undone behind that */
     uint32_t key_length, name_length, holder_length;
     uint16_t owner_length;                /* without its mark; 0: none. It begins the holder ... */
     uint16_t hold_id_length, mode_length; /* ... and this follows */
@@ -91,9 +93,16 @@ static inline bool lock_is_closed(const redlock_lock *lock)
     enum tenure_state state = lock_state(lock);
     return state == TENURE_TAKING || state == TENURE_TAKEN;
 }
+/* Fence and kind are one word, so that nobody sees one of them without the other. */
+static inline uint64_t standing_word(uint64_t fence, char kind) { return fence << 1 | (kind == KIND_EXCLUSIVE); }
+static inline uint64_t lock_fence(const redlock_lock *lock)
+{
+    return atomic_load_explicit(&lock->standing, memory_order_relaxed) >> 1;
+}
 static inline char lock_kind(const redlock_lock *lock)
 {
-    return atomic_load_explicit(&lock->kind, memory_order_relaxed);
+    bool is_exclusive = atomic_load_explicit(&lock->standing, memory_order_relaxed) & 1;
+    return is_exclusive ? KIND_EXCLUSIVE : KIND_SHARED;
 }
 
 /* What the keeper takes from its client; all of it outlives the keeper. */
@@ -122,6 +131,7 @@ struct keeper {
     server_clock server_clock; /* as the keeper's own answers tell it */
     redlock_lock *to_hasten;   /* after a step of it: the next to be renewed sooner, and those behind it */
     int64_t step_us;           /* ... of so much */
+    redlock_lock *to_take;     /* closing: the next to be taken away, and those behind it */
     lane lane;
     operations operations;
     poller poller; /* of a client without a thread */
@@ -133,6 +143,7 @@ struct keeper {
     _Atomic uint64_t turning;     /* the number of the thread that is in a turn; 0: none */
     _Atomic bool close_requested; /* by a callback: closing begins when the turn is over */
     bool is_closing;
+    bool is_taking; /* closing began to take locks away */
     bool has_ended; /* nobody turns it any more */
     int64_t closing_until_us;
 };
@@ -155,10 +166,10 @@ bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost);
  * The handle is the keeper's. */
 void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_us);
 
-/* The user lets go of it: from now on it is not held, no renewal starts, and no on_lost runs after this returns.
- * REDLOCK_OK: whoever calls asks for the release, and tells of its end with one of the two below. Otherwise the handle
+/* The user lets go of it: from now on it is not held, no renewal and no on_lost starts. One that another thread is in
+ * has returned, too, if this waits for it; otherwise before the keeper's next turn. REDLOCK_OK: whoever calls asks for the release, and tells of its end with one of the two below. Otherwise the handle
  * is the keeper's: REDLOCK_LOST, it was not held any more; REDLOCK_ERR_CLOSED, the client's close took it. */
-redlock_status keeper_let_go(keeper *self, redlock_lock *lock, int64_t now_us);
+redlock_status keeper_let_go(keeper *self, redlock_lock *lock, bool waits, int64_t now_us);
 void keeper_released(keeper *self, redlock_lock *lock);
 void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us); /* it is undone in the background */
 
@@ -166,19 +177,21 @@ void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us); /* it 
 void keeper_use(keeper *self, redlock_lock *lock);
 void keeper_unuse(keeper *self, redlock_lock *lock);
 
-/* An answer to an extension or a conversion tells how the hold stands. The question left at sent_us, when the tenure's
+/* An answer to an extension tells how the hold stands. The question left at sent_us, when the tenure's
  * own fence was own_fence: an older answer means that the server has lost data, and the hold lapses. */
 void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us);
 
 /* What is known of it: among it the fence that a conversion is to be made for. A conversion for a fence is about to be
- * sent: from now on no more is believed than what holds whether it is carried out or not. It was carried out, and
- * minted a fence. */
+ * sent: from now on no more is believed than what holds whether it is carried out or not. */
 tenure keeper_known(keeper *self, const redlock_lock *lock);
 void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence);
-void keeper_converted(keeper *self, redlock_lock *lock, uint64_t fence);
+
+/* The same as keeper_told for an answer to a conversion to that kind. What is known from then on is returned. */
+tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held, const conversion *asked,
+                              int64_t sent_us);
 
 /* From now on the lock is no longer renewed: it lasts for the lease that it has. */
-void keeper_end_renewal(keeper *self, redlock_lock *lock, int64_t now_us);
+void keeper_end_renewal(keeper *self, redlock_lock *lock);
 
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);
@@ -187,8 +200,9 @@ void keeper_lost(keeper *self, redlock_lock *lock);
  * arrive. 0: none can. */
 int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us);
 
-/* Hands an asynchronous operation in, and cancels one, from any thread. */
-redlock_status keeper_submit(keeper *self, operation *op);
+/* Hands asynchronous operations in, this one and those that `after` leads to, all or none; and cancels one. From any
+ * thread. */
+redlock_status keeper_submit(keeper *self, operation *first);
 void keeper_cancel(keeper *self, uint64_t id);
 
 /* One turn without waiting, on the calling thread (a client without a thread). */

@@ -11,7 +11,10 @@
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us);
 
 /* Schedules the lock's next instant, or takes it off the schedule. With the mutex. */
-void keeper_plan(keeper *self, redlock_lock *lock, int64_t now_us);
+void keeper_plan(keeper *self, redlock_lock *lock);
+
+/* The client is closed: what is held is taken away, and undone. With the mutex. */
+void keeper_take(keeper *self, redlock_lock *lock, int64_t now_us);
 
 /* Takes the lock out of the keeper's list. With the mutex. */
 void keeper_unlist(keeper *self, redlock_lock *lock);

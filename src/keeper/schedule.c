@@ -2,6 +2,7 @@
  * A binary heap (Williams 1964) with places kept in its elements. Pure. */
 #include "keeper/schedule.h"
 
+
 bool schedule_reserve(schedule *self, const memory *from, size_t count)
 {
     if (count < self->size) return true;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "host/clock.h"
+
 #include "host/histogram.h"
 #include "host/portion.h"
 #include "host/thread.h"
@@ -29,16 +30,16 @@ static void free_here(keeper *self, redlock_lock *lock)
 /* The callback pins the lock: what it lets go of is freed behind it. */
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
-    lock->loss_is_untold = false;
+    lock->loss = LOSS_TOLD;
     schedule_remove(&self->timers, &lock->timer);
     counter_add(&self->terms.stats->lost, 1);
     if (lock->on_lost == NULL) return;
-    lock->is_calling_back = true;
+    lock->loss = LOSS_BEING_TOLD;
     lock->tenure.pins++;
     mutex_unlock(&self->mutex);
     lock->on_lost(lock->on_lost_arg, lock);
     mutex_lock(&self->mutex);
-    lock->is_calling_back = false;
+    lock->loss = LOSS_TOLD;
     pthread_cond_broadcast(&self->called_back);
     if (lock_unpin(lock)) free_here(self, lock);
 }
@@ -65,13 +66,13 @@ void keeper_let_go_of_all(keeper *self)
 static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
-    bool is_hopeless = undoes && !lock->errand_is_out && now_us >= lock->until_us;
+    bool is_hopeless = undoes && lock->errand.state == ERRAND_NONE && now_us >= lock->until_us;
     enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
     if (due == HOLD_IS_OVER) lock_move(lock, TENURE_LAPSES);
-    if (lock->loss_is_untold) tell_lost(self, lock);
+    if (lock->loss == LOSS_UNTOLD) tell_lost(self, lock);
     else if (is_hopeless) give_up_undo(self, lock);
     else if (undoes || due == HOLD_RENEWS) errand_send(self, lock, now_us);
-    else keeper_plan(self, lock, now_us);
+    else keeper_plan(self, lock);
 }
 
 static bool is_due(const redlock_lock *lock, int64_t now_us)
@@ -101,18 +102,19 @@ static void hasten_all(keeper *self, int64_t now_us)
         self->to_hasten = lock->next;
         if (!tenure_is_held(&lock->tenure) || !server_clock_step_matters(self->step_us, lock->hold.ttl_ms)) continue;
         hold_hasten(&lock->hold, now_us);
-        keeper_plan(self, lock, now_us);
+        keeper_plan(self, lock);
     }
 }
 
-/* Begins to undo what is still held, once closing began. What lapsed before is told to be lost when it is let go of. */
-static void undo_the_held(keeper *self, int64_t now_us)
+/* Takes away what is still held, once closing began. What lapsed before is told to be lost when it is let go of. */
+static void take_all(keeper *self, int64_t now_us)
 {
-    for (redlock_lock *lock = self->locks; lock != NULL; lock = lock->next) {
-        if (!tenure_is_held(&lock->tenure) || !lock_move(lock, TENURE_CLOSED)) continue;
-        lock->until_us = self->closing_until_us;
-        lock->hold.renew_at_us = now_us;
-        keeper_plan(self, lock, now_us);
+    if (!self->is_taking) self->to_take = self->locks;
+    self->is_taking = true;
+    for (int n = 0; n < ATTENDED_MOST && self->to_take != NULL; n++) {
+        redlock_lock *lock = self->to_take;
+        self->to_take = lock->next;
+        keeper_take(self, lock, now_us);
     }
 }
 
@@ -139,7 +141,7 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
 {
     timer *first = schedule_first(&self->timers);
     int64_t until_us = earliest(operations_until_us, first != NULL ? first->at_us : NEVER);
-    bool has_more = self->to_hasten != NULL || self->operations.submitted != NULL || self->operations.cancelled != NULL;
+    bool has_more = self->to_hasten != NULL || self->to_take != NULL || self->operations.submitted != NULL || self->operations.cancelled != NULL;
     if (has_more) until_us = INT64_MIN;
     if (self->is_closing) until_us = earliest(until_us, self->closing_until_us);
     self->armed_us = until_us;
@@ -153,14 +155,14 @@ static bool work(keeper *self, int64_t *until_us)
     conn *on = &self->lane.command;
     bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
     if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us)) conn_open(on, now_us);
-    if (closes) operations_stop_all(self, false, now_us);
+    if (closes && !self->is_taking) operations_stop_all(self, false, now_us);
     int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
     mutex_lock(&self->mutex);
-    if (closes) undo_the_held(self, now_us);
+    if (closes) take_all(self, now_us);
     hasten_all(self, now_us);
     attend_all(self, now_us);
     *until_us = arm(self, operations_until_us);
-    bool is_done = self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;
+    bool is_done = self->to_take == NULL && self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;
     bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
     mutex_unlock(&self->mutex);
     return !is_complete;

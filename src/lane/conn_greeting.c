@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lane/conn_internal.h"
+
 #include "wire/answer.h"
 #include "wire/text.h"
 

@@ -76,16 +76,12 @@ static bool send_behind(conn *on, const question *undo, _Atomic int64_t *nonces,
     return conn_close_behind(on, &cmd, now_us);
 }
 
-/* Done with a question under way: its answer must never meet a later question, nor may it be carried out after its
- * undo. One that a message has granted meanwhile is not to be undone. */
+/* Done with a question under way: it may not be carried out after its undo. One that a message has granted meanwhile is not to be undone. */
 static bool part(lane *on, const acquire *op, const question *undo, _Atomic int64_t *nonces, int64_t now_us)
 {
-    bool has_left = false, is_in_flight = on->command.first != NULL;
-    if (is_in_flight && op->is_owed) has_left = send_behind(&on->command, undo, nonces, now_us);
-    else if (is_in_flight)
-        conn_close(&on->command, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
-    /* Whoever was cut, and not told yet, is told now: the question goes with the caller's stack. */
-    if (on->command.state == CONN_CLOSED) conn_close(&on->command, REDLOCK_OK, NULL, now_us);
+    bool has_left = false;
+    if (on->command.first != NULL && op->is_owed) has_left = send_behind(&on->command, undo, nonces, now_us);
+    lane_abandon(on);
     return has_left;
 }
 
@@ -109,15 +105,6 @@ bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, 
     on->listener = NULL;
     on->awaits_message = false;
     return part(on, op, undo, nonces, clock_now_us());
-}
-
-void drive_request(lane *on, exchange *asks, lane_stops *stops)
-{
-    for (;;) {
-        exchange_advance(asks, clock_now_us());
-        if (asks->request->state == REQUEST_DONE) return;
-        lane_pump(on, exchange_wake_us(asks), stops);
-    }
 }
 
 redlock_status lane_connect(lane *on)

@@ -22,9 +22,6 @@ int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
 bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
                    lane_stops *stops);
 
-/* Asks until the request is done. */
-void drive_request(lane *on, exchange *asks, lane_stops *stops);
-
 /* Connects the lane's command connection, one attempt; on failure its failure_detail says more. */
 redlock_status lane_connect(lane *on);
 

@@ -19,8 +19,7 @@ struct exchange {
     void (*before_sending)(exchange *self);
     /* Sees a good answer before the request does, and may ask something else at once (true); may be NULL. */
     bool (*asks_again)(exchange *self, const answer *from);
-    void *about;        /* for these two */
-    uint64_t own_fence; /* of the hold that is asked about, when it was asked */
+    void *about; /* for these three */
     /* Something came back, and the request moved; may be NULL. May not end the exchange. */
     void (*on_moved)(exchange *self);
     void *owner;

@@ -180,6 +180,16 @@ static bool flush(lane *self, int64_t now_us)
     return false;
 }
 
+void lane_abandon(lane *self)
+{
+    conn *on = &self->command;
+    if (on->first == NULL && on->state != CONN_CLOSED) return;
+    int64_t now_us = clock_now_us();
+    if (on->first != NULL) conn_close(on, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+    /* Also those who were cut before, and were not told yet. */
+    if (on->state == CONN_CLOSED) conn_close(on, REDLOCK_OK, NULL, now_us);
+}
+
 void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
 {
     int64_t now_us = clock_now_us();

@@ -67,6 +67,10 @@ typedef struct lane_stops {
     bool is_set[LANE_STOPS]; /* by lane_pump */
 } lane_stops;
 
+/* Nobody waits any more for what is under way: the connection ends, so that an answer never meets a later question, and
+ * whoever asked is told before this returns. */
+void lane_abandon(lane *self);
+
 /* Sends what is ready, waits until something happens or `until_us`, and deals with it. */
 void lane_pump(lane *self, int64_t until_us, lane_stops *stops);
 

@@ -111,20 +111,18 @@ static void doubt(world *w, const asker *self)
     if (keeps(RULE_WHAT_IS_SENT_IS_IN_DOUBT)) tenure_doubted(&w->hold, self->asks.fence);
 }
 
-/* Something newer is known than what it did, and no conversion of ours made it: what it did is
- * gone. */
-static bool is_overtaken(const world *w, const asker *self)
+/* What it did is gone, or it did nothing. */
+static bool is_void(const world *w, const asker *self)
 {
-    uint64_t known = w->hold.version.fence;
-    bool is_other_kind = w->hold.version.kind != letter(wanted_place(self));
-    return known > self->told_fence && known > w->hold.own_fence && is_other_kind;
+    conversion asked = {.own_fence = self->own_fence, .kind = letter(wanted_place(self)), .is_stale = self->code == STALE};
+    bool is_of_a_conversion = self->code == STALE || self->code == DONE;
+    return is_of_a_conversion && tenure_voids(&w->hold, &asked, self->told_fence);
 }
 
 /* True: it is asked again, for the fence that is known. */
 static bool asks_again(world *w, asker *self)
 {
-    bool is_void = self->code == STALE || (self->code == DONE && is_overtaken(w, self));
-    if (!is_void || has_kind(w, wanted_place(self)) || self->attempts >= 2) return false;
+    if (!is_void(w, self) || has_kind(w, wanted_place(self)) || self->attempts >= 2) return false;
     if (!is_believed(w)) return false;
     self->asks.fence = (uint8_t)w->hold.version.fence;
     self->asks.is_old = false;
@@ -163,8 +161,8 @@ static void judge_conversion(world *w, asker *self, bool is_answered)
     if (is_answered && self->code == ABSENT) told_absent(w);
     if (is_told) told(w, self);
     if (is_told && asks_again(w, self)) return;
-    bool is_done = is_told && self->code == DONE && !is_overtaken(w, self);
-    is_done |= is_told && self->code == STALE && has_kind(w, wanted_place(self));
+    bool is_answer = is_told && (self->code == DONE || self->code == STALE);
+    bool is_done = is_answer && self->told_kind == wanted_place(self) && !is_void(w, self);
     if (is_done) tenure_converted(&w->hold, self->told_fence);
     if (is_done && self->code == DONE && self->asks.act == UPGRADE) lengthen(w, self);
     end_conversion(w, self, is_answered, is_done);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Holds that change: downgrade, upgrade, conversions whose outcome is unknown, and release by force. */
-#include "api/handle.h"
+#include "api/act.h"
 #include "live/modes_stage.h"
 
 /* ---- Downgrade and upgrade --------------------------------------------------------------------*/
@@ -239,6 +239,18 @@ static void an_owner_with_a_slash_is_converted_like_any_other(void **state)
     expect_free(the->other, name);
 }
 
+static redlock_status judge_upgrade(redlock_lock *lock, int64_t fence, int64_t lease_ms)
+{
+    request state = {.state = REQUEST_SENT};
+    exchange asks = {.question = {.script = SCRIPT_UPGRADE}};
+    act self = act_about(&act_upgrade, lock);
+    self.asks = &asks;
+    self.state = &state;
+    answer lie = {.kind = ANSWER_CODE, .code = CONVERT_DONE, .value = {fence, 1, lease_ms}};
+    assert_false(conversion_is_judged(&self, &lie));
+    return self.status;
+}
+
 static void an_upgrade_with_absurd_numbers_is_not_believed(void **state)
 {
     stage *the = *state;
@@ -246,8 +258,7 @@ static void an_upgrade_with_absurd_numbers_is_not_believed(void **state)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         redlock_lock *lock = take(the->client, name, SHARED());
         uint64_t before = redlock_fence(lock);
-        request lie = {.state = REQUEST_DONE, .code = CONVERT_DONE, .value = {numbers[i][0], 1, numbers[i][1]}};
-        EXPECT(handle_judge_conversion(lock, SCRIPT_UPGRADE, &lie), REDLOCK_ERR_PROTOCOL);
+        EXPECT(judge_upgrade(lock, numbers[i][0], numbers[i][1]), REDLOCK_ERR_PROTOCOL);
         assert_int_equal(redlock_lock_mode(lock), REDLOCK_SHARED);
         assert_int_equal(redlock_fence(lock), before);
         assert_in_range(redlock_remaining_ms(lock), 1, LONG_MS);

@@ -277,7 +277,7 @@ static void a_release_that_has_only_just_begun_is_waited_for(void **state)
     redlock_lock *lock = take(before.client, "r", REDLOCK_OPTIONS(.ttl_ms = 60000));
     keeper *keeps = lock->keeper;
     assert_true(holds_leave(&before.client->holds, lock));
-    assert_int_equal(keeper_let_go(keeps, lock, clock_now_us()), REDLOCK_OK);
+    assert_int_equal(keeper_let_go(keeps, lock, true, clock_now_us()), REDLOCK_OK);
     assert_int_equal(pthread_create(&closer, NULL, close_behind, &before), 0);
     eventually(is_closing, keeps);
     for (int i = 0; i < 20; i++) {

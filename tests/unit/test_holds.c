@@ -53,7 +53,7 @@ static redlock_lock *hold_bytes(const char *name, size_t name_length, const char
     self->owner_length = (uint16_t)(is_owned ? strlen(owner) : 0);
     self->is_reentrant = owner != NULL;
     self->thread = thread_number();
-    atomic_store(&self->kind, kind);
+    atomic_store(&self->standing, standing_word(1, kind));
     atomic_store(&self->hold.valid_until_us, VALID_UNTIL_US);
     memcpy(self->bytes + 1, name, name_length);
     memcpy(self->bytes + 1 + name_length + 1, holder, holder_length);
@@ -303,7 +303,7 @@ static void a_converted_hold_is_judged_by_what_it_is_now(void **state)
 
     (void)state;
     assert_true(excludes(held->thread, KIND_SHARED, 0));
-    atomic_store(&held->kind, KIND_SHARED);
+    atomic_store(&held->standing, standing_word(1, KIND_SHARED));
     assert_false(excludes(held->thread, KIND_SHARED, 0));
     drop(held);
 }

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ * Asynchronous acquisition: what the blocking one does, handed to the keeper, with a completion at the end. */
+#include "api/async.h"
+
+#include <string.h>
+
+#include "api/options.h"
+#include "engine/lease.h"
+#include "host/clock.h"
+#include "wire/key.h"
+
+/* ---- The end ---- */
+
+/* With on_lost, if there is to be one: only from now on, since nobody hears of a loss before they hear of the lock. */
+static redlock_status hand_out(acquiring *self)
+{
+    redlock_client *client = self->base.client;
+    redlock_status status = REDLOCK_OK;
+    if (!keeper_watch(&client->keeper, self->lock, self->options.on_lost)) status = REDLOCK_LOST;
+    /* It was acquired, and the client's close took it away before anybody was told. */
+    else if (lock_is_closed(self->lock)) status = REDLOCK_ERR_CLOSED;
+    if (status != REDLOCK_OK) handle_leave(client, self->lock);
+    return status;
+}
+
+static void tell(completion *base)
+{
+    acquiring *self = (acquiring *)base;
+    redlock_status status = base->op.status;
+    if (status == REDLOCK_OK) status = hand_out(self);
+    self->acquired(self->arg, status, status == REDLOCK_OK ? self->lock : NULL);
+}
+
+static void finished(operation *op, int64_t now_us)
+{
+    acquiring *self = (acquiring *)op;
+    redlock_client *client = self->base.client;
+    acquire *engine = &op->acquisition;
+    if (op->is_at_once) { /* it never began */
+        keeper_give_up(&client->keeper, self->lock, false, now_us);
+    } else {
+        acquisition_count(client, engine, now_us - self->began_us);
+        op->status = acquisition_settle(client, self->lock, engine, &self->options, false, now_us);
+    }
+    completion_conclude(&self->base);
+}
+
+/* ---- The beginning ---- */
+
+static redlock_status prepare(acquiring *self, const void *name, size_t name_length, const wanted *what,
+                              const limits *within)
+{
+    redlock_client *client = self->base.client;
+    operation *op = &self->base.op;
+    lane *on = &client->keeper.lane;
+    self->lock = handle_new(client, name, name_length, what, &self->options);
+    if (self->lock == NULL) return REDLOCK_ERR_MEMORY;
+    self->lock->on_lost = NULL; /* until it is handed out */
+    question asked = acquisition_question(client, self->lock, &self->options, on, self->inbox);
+    op->entry.number = self->lock->number; /* so that the message of a grant leads here */
+    op->acquires = true;
+    op->inbox_length = asked.inbox_length;
+    op->terms = acquisition_terms(client, self->lock, &self->options, within);
+    op->terms.queues_first = true;
+    exchange_begin(&op->asks, NULL, &on->command, &asked);
+    return REDLOCK_OK;
+}
+
+redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length, const limits *within,
+                               redlock_operation *id)
+{
+    keeper *keeps = &self->base.client->keeper;
+    wanted what = acquisition_wanted(&self->options);
+    redlock_status status = keeper_reserve(keeps, true);
+    if (status == REDLOCK_OK) {
+        status = prepare(self, name, name_length, &what, within);
+        if (status != REDLOCK_OK) keeper_unreserve(keeps);
+    }
+    if (status != REDLOCK_OK) {
+        completion_free(&self->base);
+        return status;
+    }
+    self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
+    if (id != NULL) *id = self->base.op.entry.number;
+    redlock_lock *lock = self->lock;
+    status = completion_submit(&self->base); /* after which it may be complete, and gone */
+    if (status == REDLOCK_OK) return REDLOCK_OK;
+    keeper_give_up(keeps, lock, false, clock_now_us());
+    completion_free(&self->base);
+    return status;
+}
+
+acquiring *acquiring_new(redlock_client *client, const redlock_options *o, redlock_acquired_fn *acquired, void *arg)
+{
+    size_t inbox = o->wait_ms != 0 ? INBOX_SIZE : 0;
+    acquiring *self = completion_new(client, sizeof *self + inbox, finished, tell);
+    if (self == NULL) return NULL;
+    self->options = *o;
+    self->acquired = acquired;
+    self->arg = arg;
+    self->began_us = clock_now_us();
+    return self;
+}
+
+redlock_status acquiring_check(redlock_client *client, const redlock_options *options, redlock_options *o)
+{
+    if (!options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
+    if (o->canceller != NULL || o->detail != NULL) return REDLOCK_ERR_ARGUMENT;
+    return fork_guard_is_child(&client->fork) ? REDLOCK_ERR_FORKED : REDLOCK_OK;
+}
+
+static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length,
+                                  const redlock_options *o, redlock_acquired_fn *acquired, void *arg,
+                                  redlock_operation *id)
+{
+    acquiring *self = acquiring_new(client, o, acquired, arg);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    limits within = limits_of(client, o, self->began_us);
+    return acquiring_start(self, name, name_length, &within, id);
+}
+
+static redlock_status acquire_async(redlock_client *client, const void *name, size_t name_length,
+                                    const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
+                                    redlock_operation *id)
+{
+    redlock_options o = {0};
+    redlock_status status = acquiring_check(client, options, &o);
+    if (status != REDLOCK_OK) return status;
+    if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
+    int64_t wanted_ttl_ms = o.ttl_ms;
+    status = acquisition_check(&o);
+    if (status != REDLOCK_OK) return status;
+    wanted what = acquisition_wanted(&o);
+    redlock_lock *held = o.reentrant ? acquisition_enter_again(client, name, name_length, &what) : NULL;
+    if (held == NULL) return acquire_new(client, name, name_length, &o, acquired, arg, id);
+    return reenter_async(held, &what, wanted_ttl_ms, acquired, arg);
+}
+
+redlock_status redlock_acquire_async(redlock_client *client, const void *name, size_t name_length,
+                                     const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
+                                     redlock_operation *id)
+{
+    if (id != NULL) *id = 0;
+    if (client == NULL || acquired == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = acquire_async(client, name, name_length, options, acquired, arg, id);
+    client_end_call(client);
+    return status;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ * The path of an act; and how it is driven by a thread that waits. */
+#include "api/act.h"
+
+#include "api/canceller.h"
+#include "api/options.h"
+#include "host/clock.h"
+#include "lane/drive.h"
+#include "wire/key.h"
+
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* ---- What it is about ---- */
+
+act act_about(const act_kind *kind, redlock_lock *lock)
+{
+    return (act){.kind = kind, .client = client_of(lock), .lock = lock, .may_spin = true};
+}
+
+redlock_status act_about_name(act *self, const act_kind *kind, redlock_client *client, const void *name,
+                              size_t name_length)
+{
+    *self = (act){.kind = kind, .client = client, .may_spin = true};
+    self->key_length = name == NULL ? 0 : key_write(NULL, 0, client->key_prefix, name, name_length);
+    if (self->key_length == 0) return REDLOCK_ERR_NAME;
+    self->key = memory_new(&client->memory, self->key_length);
+    if (self->key == NULL) return REDLOCK_ERR_MEMORY;
+    key_write(self->key, self->key_length, client->key_prefix, name, name_length);
+    return REDLOCK_OK;
+}
+
+void act_forget_name(act *self)
+{
+    if (self->key != NULL) memory_free(&self->client->memory, self->key);
+    self->key = NULL;
+}
+
+/* ---- The path ---- */
+
+static void is_about_to_be_sent(exchange *asks)
+{
+    act *self = asks->about;
+    if (!self->is_over) self->kind->before_sending(self);
+}
+
+static void read(exchange *asks, const reply *from)
+{
+    act *self = asks->about;
+    if (!self->is_over) self->kind->read(self, from);
+}
+
+/* What comes after its end concerns nobody: the lock may be gone. */
+static bool judge(exchange *asks, const answer *from)
+{
+    act *self = asks->about;
+    return !self->is_over && self->kind->judge(self, from);
+}
+
+bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
+{
+    question about;
+    if (!self->kind->begin(self, &about)) return false;
+    redlock_client *client = self->client;
+    about.nonce = atomic_fetch_add_explicit(&client->nonces, 1, memory_order_relaxed);
+    about.grace_ms = client->grace_ms;
+    request_begin(state, deadline_us, client->timeout_us, (uint32_t)about.nonce);
+    exchange_begin(asks, state, NULL, &about);
+    asks->round_trip = &client->stats.round_trip;
+    asks->before_sending = self->kind->before_sending == NULL ? NULL : is_about_to_be_sent;
+    asks->on_reply = self->kind->read == NULL ? NULL : read;
+    asks->asks_again = judge;
+    asks->about = self;
+    self->asks = asks;
+    self->state = state;
+    return true;
+}
+
+void act_end(act *self, redlock_status why)
+{
+    redlock_status status = why == REDLOCK_OK ? self->status : why;
+    self->is_over = true;
+    if (why != REDLOCK_OK && self->state != NULL) detail_write(self->detail, self->state->text);
+    self->status = self->kind->end == NULL ? status : self->kind->end(self, status);
+}
+
+/* ---- Waiting for it ---- */
+
+static int64_t needed_until_us(const act *self)
+{
+    if (!self->kind->needs_the_lease) return NEVER;
+    return atomic_load_explicit(&self->lock->hold.valid_until_us, memory_order_relaxed);
+}
+
+/* Why it is given up, though its request is not done; REDLOCK_OK: it is not. */
+static redlock_status why_stop(const act *self, const lane_stops *stops, int64_t now_us)
+{
+    if (stops->is_set[0]) return REDLOCK_ERR_CLOSED;
+    if (stops->is_set[1]) return REDLOCK_CANCELLED;
+    return now_us < needed_until_us(self) ? REDLOCK_OK : REDLOCK_LOST;
+}
+
+/* Here ends that of the caller. Who shares the connection with it has another. */
+static void end_patience(request *asked, int64_t now_us)
+{
+    if (asked->state == REQUEST_SENT && now_us >= asked->deadline_us)
+        request_cut(asked, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+}
+
+/* Moves all that are under way as far as that goes. True: some are still, and are waited for until then. */
+static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *until_us)
+{
+    int64_t now_us = clock_now_us();
+    bool is_under_way = false;
+    *until_us = NEVER;
+    for (size_t i = 0; i < count; i++) {
+        act *self = &all[i];
+        if (self->is_over) continue;
+        exchange_advance(self->asks, now_us);
+        end_patience(self->state, now_us);
+        bool is_done = self->state->state == REQUEST_DONE;
+        redlock_status why = is_done ? self->state->status : why_stop(self, stops, now_us);
+        if (is_done || why != REDLOCK_OK) {
+            act_end(self, why);
+            continue;
+        }
+        is_under_way = true;
+        *until_us = earliest(*until_us, earliest(exchange_wake_us(self->asks), needed_until_us(self)));
+    }
+    return is_under_way;
+}
+
+static void drive(act *all, size_t count, lane *on, const limits *within)
+{
+    int64_t until_us;
+    int closing_fd = all[0].kind->outlasts_close ? -1 : all[0].client->closing_fd;
+    lane_stops stops = {.fd = {closing_fd, canceller_fd(within->canceller)}};
+    for (size_t i = 0; i < count; i++)
+        if (all[i].asks != NULL) all[i].asks->on = &on->command;
+    on->command.may_spin = all[0].may_spin;
+    while (advance(all, count, &stops, &until_us)) lane_pump(on, until_us, &stops);
+    lane_abandon(on);
+}
+
+/* All that were begun are ended, also where no lane is to be had. */
+static void wait_for_all(redlock_client *client, act *all, size_t count, const limits *within)
+{
+    lane *on;
+    redlock_status status = pool_borrow(&client->lanes, &on, clock_now_us());
+    if (status != REDLOCK_OK) {
+        for (size_t i = 0; i < count; i++)
+            if (!all[i].is_over) act_end(&all[i], status);
+        return;
+    }
+    drive(all, count, on, within);
+    pool_return(&client->lanes, on, clock_now_us());
+}
+
+redlock_status act_wait(act *self, const limits *within)
+{
+    exchange asks = {0};
+    request state;
+    if (act_begin(self, &asks, &state, within->deadline_us)) wait_for_all(self->client, self, 1, within);
+    else act_end(self, REDLOCK_OK);
+    return self->status;
+}
+
+redlock_status act_wait_on(act *self, lane *on, const limits *within)
+{
+    exchange asks = {0};
+    request state;
+    if (act_begin(self, &asks, &state, within->deadline_us)) drive(self, 1, on, within);
+    else act_end(self, REDLOCK_OK);
+    return self->status;
+}
+
+/* So many are under way at once: what they need is on the stack. */
+enum { AT_ONCE = 16 };
+
+static void wait_for_some(act *all, size_t count, const limits *within)
+{
+    exchange asks[AT_ONCE] = {0};
+    request states[AT_ONCE];
+    redlock_client *client = all[0].client;
+    bool are_asked = false;
+    for (size_t i = 0; i < count; i++) {
+        if (act_begin(&all[i], &asks[i], &states[i], within->deadline_us)) are_asked = true;
+        else act_end(&all[i], REDLOCK_OK);
+    }
+    if (are_asked) wait_for_all(client, all, count, within);
+}
+
+void act_wait_each(act *all, size_t count, const limits *within)
+{
+    for (size_t done = 0; done < count; done += AT_ONCE)
+        wait_for_some(all + done, count - done < AT_ONCE ? count - done : AT_ONCE, within);
+}
