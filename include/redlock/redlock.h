@@ -457,7 +457,8 @@ static inline bool redlock_scope_enter(redlock_scope *scope)
  * complete with REDLOCK_ERR_CLOSED before it returns. All of a client share one connection for commands and one for messages;
  * what is submitted together leaves together. */
 
-/* On REDLOCK_OK, `lock` is held, to be given back with redlock_release or redlock_release_async; otherwise it is NULL. */
+/* On REDLOCK_OK, `lock` is held, to be given back with redlock_release or redlock_release_async;
+ * otherwise it is NULL. REDLOCK_LOST: it was acquired, and lost before the completion could run. */
 typedef void redlock_acquired_fn(void *arg, redlock_status status, redlock_lock *lock);
 typedef void redlock_done_fn(void *arg, redlock_status status);
 
@@ -475,6 +476,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(redlock_clie
  * background if that is still possible. `done` may be NULL. */
 REDLOCK_API redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
 REDLOCK_API redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg);
+REDLOCK_API redlock_status redlock_upgrade_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
+REDLOCK_API redlock_status redlock_downgrade_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
 
 /* An acquisition that is not complete yet completes with REDLOCK_CANCELLED, unless it is being granted just now. */
 REDLOCK_API void redlock_cancel_async(redlock_client *client, redlock_operation id);
@@ -522,6 +525,18 @@ REDLOCK_API redlock_lock *redlock_set_lock(const redlock_set *set, size_t index)
  * _ERR_FORKED and _ERR_IN_CALLBACK nothing was done. NULL is allowed. */
 REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
 
+/* The asynchronous twins. On REDLOCK_OK, `set` is to be given back with either release; otherwise it
+ * is NULL, and what was taken is being given back. The names need to live no longer than the call;
+ * `id` (may be NULL) is for redlock_cancel_async. redlock_release_set_async takes the set and asks
+ * about all of its locks at once; after _ERR_FORKED and _ERR_MEMORY nothing was done. */
+typedef void redlock_set_acquired_fn(void *arg, redlock_status status, redlock_set *set);
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set_async(
+    redlock_client *client, const redlock_name_bytes *names, size_t count,
+    const redlock_options *options, redlock_set_acquired_fn *acquired, void *arg,
+    redlock_operation *id);
+REDLOCK_API redlock_status redlock_release_set_async(redlock_set *set, redlock_done_fn *done,
+                                                     void *arg);
+
 /* ---- Looking ----------------------------------------------------------------------------------*/
 
 /* A holder or a waiter, as the server has it now. */
@@ -552,6 +567,13 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_inspect(redlock_client *cl
                                                               redlock_detail *detail);
 REDLOCK_API void redlock_inspection_free(redlock_inspection *inspection);
 
+/* The asynchronous twin. On REDLOCK_OK, `inspection` is to be given back with
+ * redlock_inspection_free; otherwise it is NULL. */
+typedef void redlock_inspected_fn(void *arg, redlock_status status, redlock_inspection *inspection);
+REDLOCK_API redlock_status redlock_inspect_async(redlock_client *client, const void *name,
+                                                 size_t name_length,
+                                                 redlock_inspected_fn *inspected, void *arg);
+
 /* Takes the lock from everyone who holds it, and gives it to the next waiter. For operators: those
  * who held it learn of it from their next renewal or release, and only fences keep them from the
  * resource until then. It is made for those that it found, and takes nothing from who comes later,
@@ -560,6 +582,12 @@ REDLOCK_API void redlock_inspection_free(redlock_inspection *inspection);
  * when the lock changed hands between each look at it and its taking, for timeout_ms. */
 REDLOCK_API redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
                                                  size_t *removed, redlock_detail *detail);
+
+/* The asynchronous twin. */
+typedef void redlock_forced_fn(void *arg, redlock_status status, size_t removed);
+REDLOCK_API redlock_status redlock_force_release_async(redlock_client *client, const void *name,
+                                                       size_t name_length,
+                                                       redlock_forced_fn *forced, void *arg);
 
 /* ---- Statistics -------------------------------------------------------------------------------*/
 

@@ -33,6 +33,21 @@ static void tell_reentered(completion *base)
     self->acquired(self->arg, status, status == REDLOCK_OK ? lock : NULL);
 }
 
+static void tell_inspected(completion *base)
+{
+    acting *self = (acting *)base;
+    act_forget_name(&self->what);
+    self->inspected(self->arg, self->what.status, act_inspection(&self->what));
+}
+
+static void tell_forced(completion *base)
+{
+    acting *self = (acting *)base;
+    act_forget_name(&self->what);
+    bool is_done = self->what.status == REDLOCK_OK;
+    self->forced(self->arg, self->what.status, is_done ? (size_t)self->what.removed : 0);
+}
+
 static void finished(operation *op, int64_t now_us)
 {
     acting *self = (acting *)op;
@@ -75,6 +90,7 @@ static void end_unsubmitted(acting *self, redlock_status why)
 {
     redlock_lock *lock = self->what.lock;
     act_end(&self->what, why);
+    act_forget_name(&self->what);
     completion_free(&self->base);
     if (lock != NULL) keeper_unuse(lock->keeper, lock);
 }
@@ -132,10 +148,64 @@ redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_
     return do_async(&act_extend, lock, ttl_ms, done, arg);
 }
 
+redlock_status redlock_upgrade_async(redlock_lock *lock, redlock_done_fn *done, void *arg)
+{
+    return do_async(&act_upgrade, lock, 0, done, arg);
+}
+
+redlock_status redlock_downgrade_async(redlock_lock *lock, redlock_done_fn *done, void *arg)
+{
+    return do_async(&act_downgrade, lock, 0, done, arg);
+}
+
+/* ---- About a name ---- */
+
+static redlock_status ask_about_name(const act_kind *kind, redlock_client *client, const void *name,
+                                     size_t name_length, void (*tell)(completion *base), void *arg, acting **out)
+{
+    act what;
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    redlock_status status = act_about_name(&what, kind, client, name, name_length);
+    if (status != REDLOCK_OK) return status;
+    *out = new_acting(&what, tell, arg);
+    if (*out == NULL) act_forget_name(&what);
+    return *out == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
+}
+
+redlock_status redlock_inspect_async(redlock_client *client, const void *name, size_t name_length,
+                                     redlock_inspected_fn *inspected, void *arg)
+{
+    acting *self = NULL;
+    if (client == NULL || inspected == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = ask_about_name(&act_inspect, client, name, name_length, tell_inspected, arg, &self);
+    if (status == REDLOCK_OK) {
+        self->inspected = inspected;
+        status = submit(self);
+    }
+    client_end_call(client);
+    return status;
+}
+
+redlock_status redlock_force_release_async(redlock_client *client, const void *name, size_t name_length,
+                                           redlock_forced_fn *forced, void *arg)
+{
+    acting *self = NULL;
+    if (client == NULL || forced == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = ask_about_name(&act_force, client, name, name_length, tell_forced, arg, &self);
+    if (status == REDLOCK_OK) {
+        self->forced = forced;
+        status = submit(self);
+    }
+    client_end_call(client);
+    return status;
+}
+
 void redlock_cancel_async(redlock_client *client, redlock_operation id)
 {
     if (client == NULL || id == 0 || fork_guard_is_child(&client->fork)) return;
     client_begin_call(client);
-    keeper_cancel(&client->keeper, id);
+    if (!set_cancel_async(client, id)) keeper_cancel(&client->keeper, id);
     client_end_call(client);
 }

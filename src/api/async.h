@@ -33,6 +33,8 @@ typedef struct acting {
     union {
         redlock_done_fn *done; /* may be NULL */
         redlock_acquired_fn *acquired;
+        redlock_inspected_fn *inspected;
+        redlock_forced_fn *forced;
     };
     void *arg;
 } acting;
@@ -43,6 +45,9 @@ acting *acting_new(const act *what, redlock_done_fn *done, void *arg);
 /* Begins it, and those that its operation's `after` leads to, and hands all of them in, or none: then they are ended,
  * and freed, and why is told. */
 redlock_status acting_submit(acting *first, int64_t deadline_us);
+
+/* Cancels the acquisition of a set; false: the id is none of one. */
+bool set_cancel_async(redlock_client *client, redlock_operation id);
 
 /* A hold that was entered once more is made good for what is asked, or the entry is taken back. */
 redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl_ms, redlock_acquired_fn *acquired,

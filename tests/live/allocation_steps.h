@@ -287,6 +287,16 @@ static redlock_status extends_later(scene *the)
     return outcome(the, redlock_extend_async(the->lock, 90000, deed_done, the->what));
 }
 
+static redlock_status downgrades_later(scene *the)
+{
+    return outcome(the, redlock_downgrade_async(the->lock, deed_done, the->what));
+}
+
+static redlock_status converts_later(scene *the)
+{
+    return outcome(the, redlock_upgrade_async(the->lock, deed_done, the->what));
+}
+
 static redlock_status releases_later(scene *the)
 {
     redlock_status status = redlock_release_async(the->lock, deed_done, the->what);
@@ -331,6 +341,27 @@ static redlock_status releases_a_set(scene *the)
     return redlock_release_set(held);
 }
 
+static void set_taken(void *arg, redlock_status status, redlock_set *set)
+{
+    scene *the = arg;
+    the->set = set;
+    deed_note(the->what, status, NULL);
+}
+
+static redlock_status acquires_a_set_later(scene *the)
+{
+    return outcome(the, redlock_acquire_set_async(the->loop.client, both, 2, REDLOCK_OPTIONS(LONG_HELD), set_taken, the,
+                                                  NULL));
+}
+
+static redlock_status releases_a_set_later(scene *the)
+{
+    redlock_set *held = the->set;
+    redlock_status status = redlock_release_set_async(held, deed_done, the->what);
+    if (status != REDLOCK_ERR_MEMORY) the->set = NULL;
+    return outcome(the, status);
+}
+
 static redlock_status inspects(scene *the)
 {
     redlock_inspection *seen = NULL;
@@ -356,6 +387,31 @@ static void many_share_another(scene *the)
 }
 
 static redlock_status forces(scene *the) { return redlock_force_release(the->loop.client, "q", 1, NULL, NULL); }
+
+static void has_looked(void *arg, redlock_status status, redlock_inspection *seen)
+{
+    scene *the = arg;
+    bool is_whole = (status == REDLOCK_OK) == (seen != NULL && seen->party_count == 200);
+    redlock_inspection_free(seen);
+    deed_note(the->what, is_whole ? status : REDLOCK_ERR_ARGUMENT, NULL);
+}
+
+static redlock_status inspects_later(scene *the)
+{
+    return outcome(the, redlock_inspect_async(the->loop.client, "crowded", 7, has_looked, the));
+}
+
+static void has_forced(void *arg, redlock_status status, size_t removed)
+{
+    scene *the = arg;
+    (void)removed;
+    deed_note(the->what, status, NULL);
+}
+
+static redlock_status forces_later(scene *the)
+{
+    return outcome(the, redlock_force_release_async(the->loop.client, "q", 1, has_forced, the));
+}
 
 /* What reads, and what only marks, needs no memory. */
 static redlock_status looks(scene *the)
