@@ -13,77 +13,6 @@ static const job *job_of(const worker *self) { return &self->of->plan->jobs[numb
 
 static void pause_for(int64_t span_us) { fiber_wait(now_us() + span_us, NULL); }
 
-static void convert(worker *self, redlock_lock *lock, redlock_mode to)
-{
-    redlock_status status = to == REDLOCK_SHARED ? redlock_downgrade(lock) : redlock_upgrade(lock);
-    trace("client %d: convert -> %s", self->of->number, redlock_status_name(status));
-    if (status == REDLOCK_OK && to == REDLOCK_EXCLUSIVE) {
-        grants_check_fence(self->user, lock, REDLOCK_EXCLUSIVE);
-    }
-}
-
-static void lost(void *of, redlock_lock *lock)
-{
-    worker *self = of;
-    (void)lock;
-    referee_lost(self->user);
-    actor_close_inside(self->of);
-}
-
-/* To and fro, whatever came of the one before. */
-static void convert_in_a_row(worker *self, redlock_lock *lock, const job *what)
-{
-    redlock_mode to = what->midway == MIDWAY_DOWNGRADE ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
-    for (int i = 0; i < what->conversions && !self->of->is_closing; i++) {
-        if (i > 0) pause_for(what->hold_us / 16);
-        convert(self, lock, to);
-        to = to == REDLOCK_SHARED ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED;
-    }
-}
-
-static void set_options(redlock_options *out, worker *self, const job *what)
-{
-    static const char *const owners[OWNERS_MOST + 1] = {NULL, "one", "two", "three"};
-    *out = (redlock_options){.struct_size = sizeof *out,
-                             .mode = what->mode,
-                             .on_lost = what->is_told ? lost : NULL,
-                             .on_lost_arg = self,
-                             .policy = self->of->whole->policy[what->name],
-                             .permits = what->mode == REDLOCK_SHARED ? self->of->whole->permits[what->name] : 0,
-                             .ttl_ms = what->ttl_ms,
-                             .wait_ms = what->wait_ms,
-                             .claim_ms = what->claim_ms,
-                             .max_hold_ms = what->max_hold_ms,
-                             .auto_renew = what->auto_renew,
-                             .reentrant = what->is_reentrant,
-                             .owner = owners[what->owner],
-                             .canceller = what->is_async ? NULL : self->of->canceller};
-}
-
-static void enter_again(worker *self, redlock_lock *lock, const job *what)
-{
-    redlock_lock *inner;
-    redlock_options options;
-    set_options(&options, self, what);
-    redlock_status status = redlock_acquire(self->of->client, grants_name(what->name), &options, &inner);
-    trace("client %d: enter again -> %s", self->of->number, redlock_status_name(status));
-    if (status != REDLOCK_OK) return;
-    if (inner != lock) referee_accuse(self->user, "entered again, and got another lock");
-    pause_for(what->hold_us / 4);
-    (void)redlock_release(inner);
-}
-
-static void act_midway(worker *self, redlock_lock *lock, const job *what)
-{
-    switch (what->midway) {
-    case MIDWAY_NOTHING: return;
-    case MIDWAY_EXTEND: (void)redlock_extend(lock, what->ttl_ms); return;
-    case MIDWAY_ENTER: enter_again(self, lock, what); return;
-    case MIDWAY_DOWNGRADE:
-    case MIDWAY_UPGRADE: convert_in_a_row(self, lock, what); return;
-    }
-}
-
 /* ---- Asynchronous calls, waited for ---- */
 
 struct awaited {
@@ -109,6 +38,169 @@ static void complete(awaited *self, redlock_status status, redlock_lock *lock)
     fibers_wake(self);
 }
 
+static redlock_status wait_for(awaited *self)
+{
+    while (self->completions == 0) fiber_wait(SIM_NEVER, self);
+    return self->status;
+}
+
+static void done(void *of, redlock_status status)
+{
+    awaited *self = of;
+    complete(self, status, NULL);
+    actor_close_inside(self->of->of);
+}
+
+/* ---- In the middle of a hold ---- */
+
+static redlock_status convert_async(worker *self, redlock_lock *lock, redlock_mode to)
+{
+    awaited *completion = new_awaited(self);
+    redlock_status status = to == REDLOCK_SHARED ? redlock_downgrade_async(lock, done, completion)
+                                                 : redlock_upgrade_async(lock, done, completion);
+    return status == REDLOCK_OK ? wait_for(completion) : status;
+}
+
+static redlock_status convert_and_wait(redlock_lock *lock, redlock_mode to)
+{
+    return to == REDLOCK_SHARED ? redlock_downgrade(lock) : redlock_upgrade(lock);
+}
+
+static void convert(worker *self, redlock_lock *lock, redlock_mode to)
+{
+    bool is_async = job_of(self)->is_async;
+    redlock_status status = is_async ? convert_async(self, lock, to) : convert_and_wait(lock, to);
+    trace("client %d: convert -> %s", self->of->number, redlock_status_name(status));
+    if (status == REDLOCK_OK && to == REDLOCK_EXCLUSIVE) {
+        grants_check_fence(self->user, lock, REDLOCK_EXCLUSIVE);
+    }
+}
+
+static void lost(void *of, redlock_lock *lock)
+{
+    worker *self = of;
+    (void)lock;
+    referee_lost(self->user);
+    actor_close_inside(self->of);
+}
+
+static redlock_mode other_mode(redlock_mode mode) { return mode == REDLOCK_SHARED ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED; }
+
+/* A second thread that converts the same hold. */
+typedef struct company {
+    const worker *of;
+    redlock_lock *lock;
+    redlock_mode to;
+    int conversions;
+    bool is_over;
+} company;
+
+static void *convert_beside(void *arg)
+{
+    company *self = arg;
+    for (int i = 0; i < self->conversions && !self->of->of->is_closing; i++) {
+        redlock_status status = convert_and_wait(self->lock, self->to);
+        trace("client %d: convert beside -> %s", self->of->of->number, redlock_status_name(status));
+        self->to = other_mode(self->to);
+    }
+    self->is_over = true;
+    fibers_wake(self);
+    return NULL;
+}
+
+static company *call_company(worker *self, redlock_lock *lock, const job *what, redlock_mode to)
+{
+    company *called = arena_take(sizeof *called);
+    *called = (company){.of = self, .lock = lock, .to = to, .conversions = what->conversions};
+    called->is_over = !what->is_in_company;
+    if (what->is_in_company) fiber_start(self->of->number, convert_beside, called);
+    return called;
+}
+
+/* To and fro, whatever came of the one before. */
+static void convert_in_a_row(worker *self, redlock_lock *lock, const job *what)
+{
+    redlock_mode to = what->midway == MIDWAY_DOWNGRADE ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
+    company *beside = call_company(self, lock, what, other_mode(to));
+    for (int i = 0; i < what->conversions && !self->of->is_closing; i++) {
+        if (i > 0) pause_for(what->hold_us / 16);
+        convert(self, lock, to);
+        to = other_mode(to);
+    }
+    while (!beside->is_over) fiber_wait(SIM_NEVER, beside);
+}
+
+static void set_options(redlock_options *out, worker *self, const job *what)
+{
+    static const char *const owners[OWNERS_MOST + 1] = {NULL, "one", "two", "three"};
+    *out = (redlock_options){.struct_size = sizeof *out,
+                             .mode = what->mode,
+                             .on_lost = what->is_told ? lost : NULL,
+                             .on_lost_arg = self,
+                             .policy = self->of->whole->policy[what->name],
+                             .permits = what->mode == REDLOCK_SHARED ? self->of->whole->permits[what->name] : 0,
+                             .ttl_ms = what->ttl_ms,
+                             .wait_ms = what->wait_ms,
+                             .claim_ms = what->claim_ms,
+                             .max_hold_ms = what->max_hold_ms,
+                             .auto_renew = what->auto_renew,
+                             .reentrant = what->is_reentrant,
+                             .owner = owners[what->owner],
+                             .canceller = what->is_async ? NULL : self->of->canceller};
+}
+
+static void entered(void *of, redlock_status status, redlock_lock *lock)
+{
+    awaited *self = of;
+    complete(self, status, lock);
+    actor_close_inside(self->of->of);
+}
+
+static redlock_status enter_async(worker *self, const job *what, const redlock_options *options, redlock_lock **inner)
+{
+    awaited *completion = new_awaited(self);
+    const char *name = grants_name(what->name);
+    redlock_status status =
+        redlock_acquire_async(self->of->client, name, strlen(name), options, entered, completion, NULL);
+    if (status == REDLOCK_OK) status = wait_for(completion);
+    *inner = completion->lock;
+    return status;
+}
+
+static void enter_again(worker *self, redlock_lock *lock, const job *what)
+{
+    redlock_lock *inner;
+    redlock_options options;
+    set_options(&options, self, what);
+    redlock_status status = what->is_async
+                                ? enter_async(self, what, &options, &inner)
+                                : redlock_acquire(self->of->client, grants_name(what->name), &options, &inner);
+    trace("client %d: enter again -> %s", self->of->number, redlock_status_name(status));
+    if (status != REDLOCK_OK) return;
+    if (inner != lock) referee_accuse(self->user, "entered again, and got another lock");
+    pause_for(what->hold_us / 4);
+    if (!what->is_async) (void)redlock_release(inner);
+    else (void)redlock_release_async(inner, NULL, NULL);
+}
+
+static void extend(worker *self, redlock_lock *lock, const job *what)
+{
+    awaited *completion = new_awaited(self);
+    if (!what->is_async) (void)redlock_extend(lock, what->ttl_ms);
+    else if (redlock_extend_async(lock, what->ttl_ms, done, completion) == REDLOCK_OK) (void)wait_for(completion);
+}
+
+static void act_midway(worker *self, redlock_lock *lock, const job *what)
+{
+    switch (what->midway) {
+    case MIDWAY_NOTHING: return;
+    case MIDWAY_EXTEND: extend(self, lock, what); return;
+    case MIDWAY_ENTER: enter_again(self, lock, what); return;
+    case MIDWAY_DOWNGRADE:
+    case MIDWAY_UPGRADE: convert_in_a_row(self, lock, what); return;
+    }
+}
+
 static void released(void *of, redlock_status status)
 {
     awaited *self = of;
@@ -132,12 +224,6 @@ static void acquired(void *of, redlock_status status, redlock_lock *lock)
     if (status == REDLOCK_OK && job_of(self->of)->is_returned_inside) return_inside(self->of, lock);
     complete(self, status, lock);
     actor_close_inside(self->of->of);
-}
-
-static redlock_status wait_for(awaited *self)
-{
-    while (self->completions == 0) fiber_wait(SIM_NEVER, self);
-    return self->status;
 }
 
 static redlock_status acquire_async(worker *self, const job *what, redlock_options *options, redlock_lock **lock)

@@ -268,6 +268,15 @@ static enum load_manner load_manner(const plan *self)
     return drawn <= 2 ? LOAD_IS_REFUSED : LOAD_IS_TAKEN;
 }
 
+/* From a stream of its own, likewise. */
+static void make_company(plan *self)
+{
+    dice chance = dice_for(self->seed, 4);
+    for (int i = 0; i < self->client_count; i++)
+        for (int j = 0; j < self->clients[i].job_count; j++)
+            self->clients[i].jobs[j].is_in_company = dice_below(&chance, 3) == 0;
+}
+
 void plan_make(plan *self, uint64_t seed)
 {
     dice chance = dice_for(seed, 1);
@@ -286,6 +295,7 @@ void plan_make(plan *self, uint64_t seed)
         make_host(&self->clients[i], &own);
         stall_more(&self->clients[i], &own);
     }
+    make_company(self);
     if (!self->is_calm) make_faults(self, &chance);
 }
 
@@ -321,12 +331,12 @@ static void print_job(const plan *whole, const job *self, int number)
 {
     static const char *const between[] = {"", ", extend", ", enter again", ", downgrade", ", upgrade"};
     printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, "
-           "max hold %lld ms%s%s%s, hold %lld us%s%s, owner %d\n",
+           "max hold %lld ms%s%s%s, hold %lld us%s%s%s, owner %d\n",
            number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
            (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms,
            (long long)self->wait_ms, (long long)self->claim_ms, (long long)self->max_hold_ms,
            self->auto_renew ? ", renewed" : "", self->is_async ? ", async" : "",
-           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway],
+           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway], self->is_in_company ? " in company" : "",
            self->is_returned_inside ? ", released by the completion" : "", self->owner);
 }
 

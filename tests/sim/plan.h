@@ -28,6 +28,7 @@ typedef struct job {
     int64_t hold_us;
     enum midway midway;
     int conversions;         /* of DOWNGRADE and UPGRADE: so many in a row, to and fro */
+    bool is_in_company;      /* another thread converts the same hold at the same time, the other way about */
     int owner;               /* from 1 on: of several processes; 0: the thread */
     bool is_returned_inside; /* the completion itself submits the release */
 } job;

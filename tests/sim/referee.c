@@ -301,6 +301,7 @@ static bool is_explained(const stance *self, redlock_status status)
     case REDLOCK_BUSY: return wait_ms == 0;
     case REDLOCK_ERR_QUEUE_FULL: return limits.queue < MEMBERS_MOST && wait_ms != 0;
     case REDLOCK_DEADLOCK: return self->what->owner > 0;
+    case REDLOCK_LOST: return !is_calm && self->what->is_async; /* before anybody was told */
     case REDLOCK_TIMED_OUT: return wait_ms > 0;
     case REDLOCK_CANCELLED:
     case REDLOCK_ERR_CLOSED: return self->is_excused;
