@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The benchmark: a private server, one process per measurement, a table, and one line of JSON.
  *
- *     bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew]      default: all of them
+ *     bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew] [closing]      default: all of them
  *
  * A measurement that fails or hangs costs its own rows and figures, never the others'. */
 #include "bench.h"
@@ -38,7 +38,8 @@ static const part parts[] = {
     {"distinct", measure_distinct, 2, true},   {"distinct", measure_distinct, 8, true},
     {"async", measure_async_tcp, 10000, true}, {"async", measure_async_unix, 10000, false},
     {"renew", measure_renew, 1000, true},      {"renew", measure_renew, 10000, true},
-    {"renew", measure_renew, 100000, false},
+    {"renew", measure_renew, 100000, false},   {"closing", measure_closing, 20000, true},
+    {"closing", measure_closing, 200000, false},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
@@ -124,7 +125,7 @@ static char **names_from(char **argv, bool *is_quick, bool *is_apart)
     for (char **each = argv; *each != NULL; each++) {
         if (is_name_of_part(*each)) continue;
         fprintf(stderr,
-                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew]\n");
+                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew] [closing]\n");
         return NULL;
     }
     return argv;

@@ -43,6 +43,9 @@ bool measure_distinct(const benchmark *self, int size);
 /* What it costs to keep `size` locks renewed. */
 bool measure_renew(const benchmark *self, int size);
 
+/* Closing a client that holds `size` locks. */
+bool measure_closing(const benchmark *self, int size);
+
 /* `size` operations in flight from one thread. */
 bool measure_async_tcp(const benchmark *self, int size);
 bool measure_async_unix(const benchmark *self, int size);

@@ -31,6 +31,8 @@
     X(renew10k_bytes_per_lock)                                                                                         \
     X(renew10k_writes_per_second)                                                                                      \
     X(renew10k_ttl_ms)                                                                                                 \
+    X(close_vs_release)                                                                                                \
+    X(close_left)                                                                                                      \
     X(server_has_its_own_core)
 
 enum figure {
