@@ -2,6 +2,8 @@
  * The path of an act; and how it is driven by a thread that waits. */
 #include "api/act.h"
 
+#include <assert.h>
+
 #include "api/canceller.h"
 #include "api/options.h"
 #include "host/clock.h"
@@ -14,6 +16,7 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 act act_about(const act_kind *kind, redlock_lock *lock)
 {
+    assert(kind->begin != NULL && kind->judge != NULL);
     return (act){.kind = kind, .client = client_of(lock), .lock = lock, .may_spin = true};
 }
 
@@ -58,6 +61,8 @@ static bool judge(exchange *asks, const answer *from)
 
 bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
 {
+    assert(self->asks == NULL);
+    assert(!self->is_over);
     question about;
     if (!self->kind->begin(self, &about)) return false;
     redlock_client *client = self->client;
@@ -77,6 +82,7 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
 
 void act_end(act *self, redlock_status why)
 {
+    assert(!self->is_over);
     redlock_status status = why == REDLOCK_OK ? self->status : why;
     self->is_over = true;
     if (why != REDLOCK_OK && self->state != NULL) detail_write(self->detail, self->state->text);
@@ -131,6 +137,7 @@ static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *un
 
 static void drive(act *all, size_t count, lane *on, const limits *within)
 {
+    assert(on->command.first == NULL);
     int64_t until_us;
     int closing_fd = all[0].kind->outlasts_close ? -1 : all[0].client->closing_fd;
     lane_stops stops = {.fd = {closing_fd, canceller_fd(within->canceller)}};
@@ -178,6 +185,7 @@ enum { AT_ONCE = 16 };
 
 static void wait_for_some(act *all, size_t count, const limits *within)
 {
+    assert(count > 0 && count <= AT_ONCE);
     exchange asks[AT_ONCE] = {0};
     request states[AT_ONCE];
     redlock_client *client = all[0].client;

@@ -2,6 +2,8 @@
  * Changing the mode of a hold, and its thread. */
 #include "api/act.h"
 
+#include <assert.h>
+
 static bool has_permits(const redlock_lock *lock)
 {
     mode as;
@@ -12,6 +14,7 @@ static char kind_after(enum script_id id) { return id == SCRIPT_UPGRADE ? KIND_E
 
 bool conversion_is_asked(act *self, question *about, enum script_id id)
 {
+    assert(id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE);
     redlock_lock *lock = self->lock;
     self->status = handle_status(lock);
     if (self->status == REDLOCK_OK && has_permits(lock)) self->status = REDLOCK_ERR_ARGUMENT;

@@ -2,6 +2,7 @@
  * Completions, and the caller's event loop that runs them. */
 #include "api/delivery.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 static void end_half(completion *self, bool *half)
 {
+    assert(!*half);
     redlock_client *client = self->client;
     mutex_lock(&client->completions_mutex);
     *half = true;
@@ -47,6 +49,7 @@ void completion_free(completion *self) { memory_free(&self->client->memory, self
 
 static void tell(completion *self)
 {
+    assert(!self->is_told);
     self->tell(self);
     end_half(self, &self->is_told);
 }

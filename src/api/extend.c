@@ -2,11 +2,13 @@
  * A longer lease for a hold. */
 #include "api/act.h"
 
+#include <assert.h>
 #include "engine/lease.h"
 #include "host/clock.h"
 
 bool extension_is_asked(act *self, question *about)
 {
+    assert(self->ttl_ms > 0);
     redlock_lock *lock = self->lock;
     self->status = handle_status(lock);
     if (self->status != REDLOCK_OK) return false;

@@ -2,6 +2,7 @@
  * Lock handles: one block of memory with the key, the name and the holder's member behind it. */
 #include "api/handle.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "engine/lease.h"
@@ -52,6 +53,8 @@ static void copy_texts(redlock_lock *lock, const char *key_prefix, const void *n
 redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
                          const redlock_options *options)
 {
+    assert(name_length > 0);
+    assert(options->ttl_ms > 0);
     texts made;
     uint64_t number = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
     write_texts(&made, client, number, what);
@@ -75,6 +78,7 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
 
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms)
 {
+    assert(lock->key_length > 0);
     return (question){.script = id,
                       .key = lock_key(lock),
                       .key_length = lock->key_length,

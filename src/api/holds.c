@@ -2,6 +2,7 @@
  * The table of held locks: chained buckets that double while memory lasts. */
 #include "api/holds.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ static redlock_lock **bucket_of(holds *self, uint32_t h) { return &self->bucket[
 
 static void chain(holds *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
     redlock_lock **bucket = bucket_of(self, lock->name_hash);
     lock->same_bucket = *bucket;
     *bucket = lock;
@@ -41,6 +43,7 @@ static void chain(holds *self, redlock_lock *lock)
 /* Without memory for a larger table the chains grow longer, and that is all. */
 static void grow(holds *self)
 {
+    assert(mutex_is_mine(&self->mutex));
     redlock_lock **old = self->bucket;
     size_t old_buckets = self->buckets;
     redlock_lock **larger = memory_new(self->memory, 2 * old_buckets * sizeof *larger);
@@ -68,6 +71,8 @@ void holds_add(holds *self, redlock_lock *lock)
 
 static void unchain(holds *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(self->count > 0);
     redlock_lock **at = bucket_of(self, lock->name_hash);
     while (*at != lock) at = &(*at)->same_bucket;
     *at = lock->same_bucket;
@@ -76,6 +81,7 @@ static void unchain(holds *self, redlock_lock *lock)
 
 bool holds_leave(holds *self, redlock_lock *lock)
 {
+    assert(lock->depth > 0);
     mutex_lock(&self->mutex);
     bool is_last = --lock->depth == 0;
     if (is_last) unchain(self, lock);

@@ -3,6 +3,7 @@
  * hold what the other waits for (Havender 1968). */
 #include "api/set.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ static redlock_status fill(redlock_set *self, const redlock_name_bytes *names)
 
 redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, size_t count, redlock_set **out)
 {
+    assert(count > 0);
     redlock_set *self = memory_new(&client->memory, sizeof *self + count * (sizeof(set_entry) + sizeof(act)));
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->from = client->memory;
@@ -98,6 +100,7 @@ redlock_status set_first_failure(const redlock_set *self, size_t count)
 
 redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
 {
+    assert(self->count > 0);
     for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
         if (!o->auto_renew) keeper_end_renewal(lock->keeper, lock);

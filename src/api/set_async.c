@@ -4,6 +4,7 @@
 
 #include "api/async.h"
 
+#include <assert.h>
 #include "api/set.h"
 #include "host/clock.h"
 #include "wire/key.h"
@@ -69,6 +70,7 @@ static void conclude(gathering *self, redlock_status status)
 
 static void part_is_over(gathering *self, redlock_status status)
 {
+    assert(self->parts > 0);
     if (self->base.op.status == REDLOCK_OK) self->base.op.status = status;
     if (--self->parts == 0) conclude(self, self->base.op.status);
 }
@@ -78,6 +80,7 @@ static void extended(void *arg, redlock_status status) { part_is_over(arg, statu
 /* All are taken. */
 static void extend_all(gathering *self)
 {
+    assert(self->next == self->set->count);
     size_t count = self->options.auto_renew ? 0 : set_prepare_extensions(self->set);
     self->parts = count + 1;
     for (size_t i = 0; i < count; i++) {
@@ -97,6 +100,8 @@ static void taken(void *arg, redlock_status status, redlock_lock *lock);
 /* With the mutex, so that a cancel finds what is under way. */
 static redlock_status start_next(gathering *self)
 {
+    assert(self->next < self->set->count);
+    assert(mutex_is_mine(&self->base.client->completions_mutex));
     redlock_options terms = set_terms(&self->options);
     const redlock_name_bytes *name = &self->set->entries[self->next].name;
     if (self->is_cancelled) return REDLOCK_CANCELLED;

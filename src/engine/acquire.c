@@ -26,6 +26,7 @@ static void move(acquire *self, enum acquire_state to)
 
 static void finish(acquire *self, redlock_status status)
 {
+    assert(self->state != ACQUIRE_DONE);
     self->status = status;
     move(self, ACQUIRE_DONE);
 }
@@ -44,6 +45,7 @@ static void ask(acquire *self)
 
 static void queue_up(acquire *self)
 {
+    assert(self->terms.may_wait);
     self->must_ask_again = false;
     move(self, self->inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING);
     if (self->inbox_is_open) ask(self);
@@ -90,6 +92,7 @@ bool acquire_is_waiting(const acquire *self)
  * the server has surely forgotten the old lease. */
 static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
 {
+    assert(self->state != ACQUIRE_DONE);
     self->is_owed = true;
     if (!self->terms.may_wait) {
         finish(self, REDLOCK_ERR_TIMEOUT);
@@ -106,6 +109,8 @@ static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
 
 static void take(acquire *self, const standing *held, int64_t valid_until_us, int64_t now_us)
 {
+    assert(held->fence > 0);
+    assert(held->lease_ms > 0);
     if (valid_until_us <= now_us) {
         take_late(self, held->lease_ms, now_us);
         return;
@@ -123,6 +128,8 @@ static bool is_instant(int64_t server_us)
 
 static void take_message(acquire *self, const grant *from, int64_t received_us, int64_t now_us)
 {
+    assert(self->terms.may_wait);
+    assert(from->lease_ms > 0);
     int64_t lease_ms = from->lease_ms < self->terms.ttl_ms ? from->lease_ms : self->terms.ttl_ms;
     standing held = {.fence = from->fence, .kind = self->terms.kind, .lease_ms = lease_ms};
     bool has_known = self->known.server_us > 0;
@@ -144,6 +151,8 @@ static bool take_early_grant(acquire *self, int64_t now_us)
 
 static void take_answer(acquire *self, int64_t now_us)
 {
+    assert(self->asks.state == REQUEST_DONE);
+    assert(self->asks.code == ACQUIRE_GRANTED);
     /* A grant to one that had queued may have come by handover, with a claim for a lease. */
     self->was_handed_over = self->is_queued || self->asks.is_ambiguous;
     standing held;
@@ -166,6 +175,7 @@ static bool is_place(const request *asked)
 
 static void note_queued(acquire *self, int64_t now_us)
 {
+    assert(acquire_queues(self));
     int64_t lease_ms = self->asks.value[0], position = self->asks.value[1];
     if (!is_place(&self->asks)) {
         finish(self, REDLOCK_ERR_PROTOCOL);
@@ -197,6 +207,7 @@ static void subscribe_anew(acquire *self)
 /* Nobody hears us there: the question comes back once the inbox has been opened anew. */
 static void note_unheard(acquire *self, int64_t now_us)
 {
+    assert(acquire_queues(self));
     self->at_deadline = REDLOCK_TIMED_OUT;
     self->is_queued = false;
     if (take_early_grant(self, now_us)) return;
@@ -210,6 +221,7 @@ static void note_unheard(acquire *self, int64_t now_us)
 
 static void note_busy(acquire *self)
 {
+    assert(self->state == ACQUIRE_TRYING);
     self->is_owed = acquire_unanswered_us(self) > 0;
     if (!self->terms.may_wait) {
         finish(self, REDLOCK_BUSY);
@@ -221,6 +233,8 @@ static void note_busy(acquire *self)
 
 static void read_answer(acquire *self, int64_t now_us)
 {
+    assert(self->asks.state == REQUEST_DONE);
+    assert(self->asks.status == REDLOCK_OK);
     self->was_answered = true;
     self->text[0] = '\0'; /* whatever failed before has passed */
     if (self->asks.code != ACQUIRE_QUEUED) self->urged = 0;
@@ -263,6 +277,8 @@ static void note_failure(acquire *self, redlock_status why, const char *text)
 /* A re-check that the end cut short changes nothing: we had queued, and the wait is over. */
 static void end_by_failure(acquire *self)
 {
+    assert(self->asks.state == REQUEST_DONE);
+    assert(self->asks.status != REDLOCK_OK);
     bool was_cut_short = self->asks.status == REDLOCK_ERR_TIMEOUT && self->at_deadline == REDLOCK_TIMED_OUT;
     if (!was_cut_short) note_failure(self, self->asks.status, self->asks.text);
     finish(self, self->at_deadline);
@@ -340,6 +356,7 @@ void acquire_granted(acquire *self, const grant *from, int64_t now_us)
 
 void acquire_stop(acquire *self, redlock_status why, int64_t now_us)
 {
+    assert(why == REDLOCK_CANCELLED || why < 0 || why == REDLOCK_TIMED_OUT);
     (void)now_us;
     if (self->state != ACQUIRE_DONE) finish(self, why);
 }

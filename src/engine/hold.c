@@ -2,6 +2,8 @@
  * The schedule of one held lock. Pure: no clock, no socket. */
 #include "engine/hold.h"
 
+#include <assert.h>
+
 #include "engine/lease.h"
 
 enum { RETRY_FIRST_US = 5000, RETRY_LAST_US = 1000000, SLACK_MOST_US = 50000, HASTE_MOST_US = 1000000 };
@@ -12,6 +14,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
  * lease reaches the end already (to the millisecond that hold_renew rounds by). */
 static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
 {
+    assert(lease_ms > 0);
     if (self->end_us != NEVER && from_us + (lease_ms + 1) * US_PER_MS >= self->end_us) return NEVER;
     int64_t third = lease_ms * US_PER_MS / 3;
     int64_t most = least(third / 10, INT32_MAX);
@@ -21,6 +24,9 @@ static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
 void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us, bool auto_renew,
                 int64_t max_hold_ms, int64_t now_us, uint32_t seed)
 {
+    assert(ttl_ms > 0 && ttl_ms <= LEASE_MOST_MS);
+    assert(lease_ms > 0);
+    assert(max_hold_ms >= 0);
     *self = (hold){.ttl_ms = ttl_ms,
                    .end_us = max_hold_ms > 0 ? now_us + max_hold_ms * US_PER_MS : NEVER,
                    .renew_at_us = NEVER,
@@ -68,6 +74,7 @@ int64_t hold_renew(hold *self, int64_t now_us)
 
 void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
 {
+    assert(lease_ms > 0);
     int64_t until_us = lease_valid_until(sent_us, lease_ms);
     self->failures = 0;
     if (until_us > valid_until(self)) atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
@@ -76,6 +83,7 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
 
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms)
 {
+    assert(lease_ms > 0);
     int64_t end_us = sent_us + lease_ms * US_PER_MS;
     if (self->end_us < end_us) self->end_us = end_us;
     hold_renewed(self, sent_us, lease_ms);
@@ -83,6 +91,7 @@ void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms)
 
 void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
 {
+    assert(self->ttl_ms > 0);
     unsigned n = self->failures < 8 ? self->failures : 8;
     int64_t span = least((int64_t)RETRY_FIRST_US << n, least(RETRY_LAST_US, self->ttl_ms * US_PER_MS / 8));
     if (self->failures < UINT16_MAX) self->failures++;
@@ -92,6 +101,7 @@ void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
 
 void hold_hasten(hold *self, int64_t now_us)
 {
+    assert(self->ttl_ms > 0);
     if (self->renew_at_us == NEVER) return;
     int64_t span_us = least(HASTE_MOST_US, self->ttl_ms * US_PER_MS / 10);
     int64_t at_us = now_us + (int64_t)jitter_below(&self->jitter, (uint32_t)span_us);

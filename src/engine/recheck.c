@@ -6,6 +6,8 @@
  * behind six thousand dead acts within half a second. */
 #include "engine/recheck.h"
 
+#include <assert.h>
+
 #include "engine/lease.h"
 #include "engine/request.h"
 
@@ -38,6 +40,7 @@ static int64_t shorter_ms(int64_t claim_ms, int64_t claim_ahead_ms)
 int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms, int64_t claim_ahead_ms,
                          uint32_t *jitter)
 {
+    assert(claim_ms > 0);
     if (lease_left_ms <= 0) return 0;
     if (position > PLACES_MOST) position = PLACES_MOST;
     /* The server counts whole milliseconds: one more, and the lease has surely ended. */

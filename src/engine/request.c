@@ -50,6 +50,7 @@ static void move(request *self, enum request_state to, int64_t wake_us)
 
 static void finish(request *self, redlock_status status)
 {
+    assert(self->state != REQUEST_DONE);
     self->status = status;
     move(self, REQUEST_DONE, NEVER);
 }
@@ -72,6 +73,7 @@ static int64_t backoff_us(request *self)
 
 static void retry_later(request *self, redlock_status why, const char *text, int64_t now_us)
 {
+    assert(why != REDLOCK_OK);
     note_failure(self, why, text);
     if (status_is_hopeless(why) || now_us >= self->deadline_us) {
         finish(self, why);
@@ -82,6 +84,7 @@ static void retry_later(request *self, redlock_status why, const char *text, int
 
 void request_begin(request *self, int64_t deadline_us, int64_t timeout_us, uint32_t seed)
 {
+    assert(timeout_us > 0);
     *self = (request){.state = REQUEST_READY,
                       .deadline_us = deadline_us,
                       .timeout_us = timeout_us,
@@ -92,6 +95,7 @@ void request_begin(request *self, int64_t deadline_us, int64_t timeout_us, uint3
 
 void request_sent(request *self, int64_t now_us)
 {
+    assert(self->state == REQUEST_READY);
     self->sent_us = now_us;
     move(self, REQUEST_SENT, NEVER);
 }
@@ -127,6 +131,8 @@ enum verdict request_verdict(const answer *from, bool by_source)
 
 static void finish_with_code(request *self, const answer *from)
 {
+    assert(from->kind == ANSWER_CODE);
+    assert(from->code != CODE_MORE);
     if (from->code == CODE_BAD_ARGUMENT) {
         finish(self, REDLOCK_ERR_ARGUMENT);
         return;
@@ -144,6 +150,7 @@ static void finish_with_code(request *self, const answer *from)
 
 void request_answered(request *self, const answer *from, int64_t now_us)
 {
+    assert(self->state == REQUEST_SENT);
     enum verdict verdict = request_verdict(from, self->by_source);
     self->is_partial |= verdict == VERDICT_MORE;
     self->by_source |= verdict == VERDICT_BY_SOURCE;
@@ -157,6 +164,8 @@ void request_again(request *self) { move(self, REQUEST_READY, self->deadline_us)
 
 void request_cut(request *self, redlock_status why, const char *text, int64_t now_us)
 {
+    assert(self->state == REQUEST_SENT);
+    assert(why != REDLOCK_OK);
     self->is_ambiguous = true;
     self->unanswered_us = self->sent_us;
     retry_later(self, why, text, now_us);

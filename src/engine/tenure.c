@@ -29,6 +29,8 @@ static const unsigned char leads_to[TENURE_STATES][TENURE_EVENTS] = {
 
 bool tenure_move(tenure *self, enum tenure_event what)
 {
+    assert(self->state < TENURE_STATES);
+    assert(what < TENURE_EVENTS);
     unsigned char next = leads_to[self->state][what];
     if (next == NOT) return false;
     self->state = next;

@@ -2,10 +2,13 @@
  * Versions of a hold, in the order of their fences. Pure: no clock, no socket. */
 #include "engine/version.h"
 
+#include <assert.h>
+
 #include "wire/mode.h"
 
 void version_told(version *self, uint64_t fence, char kind)
 {
+    assert(kind == KIND_EXCLUSIVE || kind == KIND_SHARED);
     if (fence <= self->fence) return;
     self->fence = fence;
     self->kind = kind;
@@ -13,6 +16,7 @@ void version_told(version *self, uint64_t fence, char kind)
 
 void version_doubted(version *self, uint64_t fence)
 {
+    assert(fence > 0);
     if (fence > self->doubt) self->doubt = fence;
 }
 

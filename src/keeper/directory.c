@@ -2,6 +2,8 @@
  * A chained hash table, by the low bits of consecutive numbers. Pure. */
 #include "keeper/directory.h"
 
+#include <assert.h>
+
 /* How many entries a chain may have on average. */
 enum { LOAD = 2 };
 
@@ -19,6 +21,7 @@ void directory_free(directory *self, const memory *from)
 
 static directory_entry **bucket_of(const directory *self, uint64_t number)
 {
+    assert(self->buckets > 0);
     return &self->bucket[number & (self->buckets - 1)];
 }
 
@@ -48,12 +51,14 @@ static void grow(directory *self, const memory *from)
 
 void directory_add(directory *self, const memory *from, directory_entry *entry)
 {
+    assert(entry->number != 0);
     if (++self->count > LOAD * self->buckets) grow(self, from);
     chain(self, entry);
 }
 
 void directory_remove(directory *self, const directory_entry *entry)
 {
+    assert(self->count > 0);
     directory_entry **at = bucket_of(self, entry->number);
     while (*at != entry) at = &(*at)->same_bucket;
     *at = entry->same_bucket;

@@ -3,6 +3,7 @@
  * a renewal until the lock's validity ends, an undo until the server has surely forgotten the lock by itself. */
 #include "keeper/keeper_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "engine/lease.h"
@@ -28,6 +29,7 @@ enum { USUAL_ANSWERS = 4 };
  * is as slow as it usually is has done nothing wrong, however short the lease. */
 static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     int64_t timeout_us = self->terms.timeout_us;
     if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return timeout_us;
     int64_t half_us = (atomic_load(&lock->hold.valid_until_us) - now_us) / 2;
@@ -37,6 +39,8 @@ static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t
 
 static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(lock->errand.state == ERRAND_NONE);
     errand *out = &lock->errand;
     char inbox[INBOX_SIZE];
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
@@ -67,6 +71,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
 
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     bool renews = tenure_is_held(&lock->tenure);
     int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum hold. */
@@ -81,6 +86,7 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 /* Every lock is seen to, in the rounds that follow, also one whose errand is out: its answer may be older. */
 static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *read, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     if (read->kind != ANSWER_CODE || read->server_us == 0) return;
     int64_t step_us = server_clock_read(&self->server_clock, read->server_us, lock->errand.call.sent_us, now_us);
     if (step_us == 0) return;
@@ -91,6 +97,8 @@ static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *
 /* What is answered after the lease ended brings nothing back. */
 static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool is_old, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(tenure_is_held(&lock->tenure));
     counter_add(&self->terms.stats->renewed, 1);
     if (!lock_told(lock, held, is_old ? 0 : lock->tenure.own_fence)) return;
     if (now_us < atomic_load(&lock->hold.valid_until_us))
@@ -100,6 +108,7 @@ static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool
 /* A renewal is tried for as long as the lease lasts, whatever the server says. */
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, bool is_old, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     standing held;
     enum verdict verdict = request_verdict(read, lock->errand.by_source);
     if (verdict == VERDICT_DONE && read->code == RENEW_ABSENT) lock_move(lock, TENURE_ABSENT);
@@ -118,12 +127,15 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
 /* Once for each request: if it was done behind the request, it was counted then. */
 static void end_undo(keeper *self, redlock_lock *lock, enum verdict verdict)
 {
+    assert(mutex_is_mine(&self->mutex));
     counter_add(&self->terms.stats->undone, lock->undo_counts && verdict == VERDICT_DONE);
     lock_move(lock, TENURE_UNDONE);
 }
 
 static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO);
     enum verdict verdict = request_verdict(read, lock->errand.by_source);
     switch (verdict) {
     case VERDICT_DONE:

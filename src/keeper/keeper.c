@@ -2,6 +2,7 @@
  * The doors of the keeper, through which any thread comes in; its list of locks and its schedule. */
 #include "keeper/keeper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void list(keeper *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
     if (lock->listed_at != NULL) return;
     lock->next = self->locks;
     if (lock->next != NULL) lock->next->listed_at = &lock->next;
@@ -34,6 +36,7 @@ static void list(keeper *self, redlock_lock *lock)
 
 void keeper_unlist(keeper *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
     schedule_remove(&self->timers, &lock->timer);
     if (lock->listed_at == NULL) return;
     if (self->to_hasten == lock) self->to_hasten = lock->next;
@@ -45,6 +48,7 @@ void keeper_unlist(keeper *self, redlock_lock *lock)
 
 void keeper_wake(keeper *self)
 {
+    assert(mutex_is_mine(&self->mutex));
     uint64_t one = 1;
     self->armed_us = awake;
     while (write(self->wake_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
@@ -68,6 +72,8 @@ static int64_t plan_us(const redlock_lock *lock)
 
 void keeper_plan(keeper *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(lock->keeper == self);
     int64_t at_us = plan_us(lock);
     if (at_us == NEVER) schedule_remove(&self->timers, &lock->timer);
     else schedule_set(&self->timers, &lock->timer, at_us);
@@ -78,6 +84,7 @@ void keeper_plan(keeper *self, redlock_lock *lock)
 
 static void count_state(keeper *self, enum tenure_state state, size_t by)
 {
+    assert(mutex_is_mine(&self->mutex));
     if (state == TENURE_LEAVING) self->releasing += by;
     if (state == TENURE_TAKING || state == TENURE_UNDOING) self->undoing += by;
 }
@@ -85,6 +92,8 @@ static void count_state(keeper *self, enum tenure_state state, size_t by)
 /* Belief ends before anything else does. */
 static void leave_held(redlock_lock *lock)
 {
+    assert(mutex_is_mine(&lock->keeper->mutex));
+    assert(lock->tenure.state != TENURE_HELD);
     lock->until_us = atomic_exchange(&lock->hold.valid_until_us, 0);
     bool is_lost = lock->tenure.state == TENURE_LAPSED || lock->tenure.state == TENURE_GONE;
     if (is_lost) lock->loss = LOSS_UNTOLD;
@@ -92,11 +101,14 @@ static void leave_held(redlock_lock *lock)
 
 static void publish(redlock_lock *lock)
 {
+    assert(mutex_is_mine(&lock->keeper->mutex));
     atomic_store(&lock->standing, standing_word(lock->tenure.own_fence, tenure_kind(&lock->tenure)));
 }
 
 bool lock_move(redlock_lock *lock, enum tenure_event what)
 {
+    assert(mutex_is_mine(&lock->keeper->mutex));
+    assert(what < TENURE_EVENTS);
     keeper *self = lock->keeper;
     enum tenure_state before = lock->tenure.state;
     if (!tenure_move(&lock->tenure, what)) return false;
@@ -114,6 +126,8 @@ bool lock_move(redlock_lock *lock, enum tenure_event what)
 
 bool lock_unpin(redlock_lock *lock)
 {
+    assert(mutex_is_mine(&lock->keeper->mutex));
+    assert(lock->tenure.pins > 0);
     lock->tenure.pins--;
     return tenure_is_freeable(&lock->tenure);
 }
@@ -121,6 +135,8 @@ bool lock_unpin(redlock_lock *lock)
 /* An undo is wanted from now on. */
 static void begin_undo(keeper *self, redlock_lock *lock, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO);
     int64_t span_us = lock->hold.ttl_ms * US_PER_MS;
     lock->until_us = now_us + (span_us > undo_least_us ? span_us : undo_least_us);
     if (lock->unanswered_us > 0) lock->until_us += LATE_MOST_US;
@@ -132,6 +148,8 @@ static void begin_undo(keeper *self, redlock_lock *lock, int64_t now_us)
 
 void keeper_take(keeper *self, redlock_lock *lock, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(self->is_closing);
     if (!tenure_is_held(&lock->tenure) || !lock_move(lock, TENURE_CLOSED)) return;
     begin_undo(self, lock, now_us);
     keeper_plan(self, lock);
@@ -191,6 +209,7 @@ redlock_status keeper_reserve(keeper *self, bool needs_thread)
 
 void keeper_unreserve(keeper *self)
 {
+    assert(!mutex_is_mine(&self->mutex));
     mutex_lock(&self->mutex);
     self->lock_count--;
     mutex_unlock(&self->mutex);
@@ -198,6 +217,8 @@ void keeper_unreserve(keeper *self)
 
 void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind)
 {
+    assert(lock->keeper == self);
+    assert(fence > 0);
     mutex_lock(&self->mutex);
     lock_move(lock, TENURE_GRANTED);
     tenure_granted(&lock->tenure, fence, kind);
@@ -224,6 +245,7 @@ bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost)
 /* Where nobody can see to an undo, it is given up. */
 static void undo_or_give_up(keeper *self, redlock_lock *lock, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     bool can_run = !self->has_ended && (self->is_closing || keeper_start(self) == REDLOCK_OK);
     if (can_run) begin_undo(self, lock, now_us);
     else lock_move(lock, TENURE_UNDONE);
@@ -232,6 +254,7 @@ static void undo_or_give_up(keeper *self, redlock_lock *lock, int64_t now_us)
 /* With the mutex, which is given back: what is wanted of the lock changed. */
 static void settle(keeper *self, redlock_lock *lock, enum tenure_state before, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING) undo_or_give_up(self, lock, now_us);
     bool is_free = tenure_is_freeable(&lock->tenure);
     if (!is_free) keeper_plan(self, lock);
@@ -282,6 +305,7 @@ void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us)
 
 void keeper_use(keeper *self, redlock_lock *lock)
 {
+    assert(lock->keeper == self);
     mutex_lock(&self->mutex);
     lock->tenure.pins++;
     mutex_unlock(&self->mutex);
@@ -289,6 +313,7 @@ void keeper_use(keeper *self, redlock_lock *lock)
 
 void keeper_unuse(keeper *self, redlock_lock *lock)
 {
+    assert(lock->keeper == self);
     mutex_lock(&self->mutex);
     bool ends = lock_unpin(lock);
     mutex_unlock(&self->mutex);
@@ -297,6 +322,7 @@ void keeper_unuse(keeper *self, redlock_lock *lock)
 
 redlock_status keeper_submit(keeper *self, operation *first)
 {
+    assert(first != NULL);
     mutex_lock(&self->mutex);
     redlock_status status = self->is_closing ? REDLOCK_ERR_CLOSED : keeper_start(self);
     for (operation *op = first, *next; status == REDLOCK_OK && op != NULL; op = next) {
@@ -310,6 +336,7 @@ redlock_status keeper_submit(keeper *self, operation *first)
 
 void keeper_cancel(keeper *self, uint64_t id)
 {
+    assert(id != 0);
     mutex_lock(&self->mutex);
     operation_cancel(self, id);
     if (self->armed_us != awake) keeper_wake(self);
@@ -318,6 +345,8 @@ void keeper_cancel(keeper *self, uint64_t id)
 
 bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence)
 {
+    assert(mutex_is_mine(&lock->keeper->mutex));
+    assert(tenure_is_held(&lock->tenure));
     bool is_newer = tenure_told(&lock->tenure, held->fence, held->kind, own_fence);
     if (!is_newer) lock_move(lock, TENURE_LAPSES);
     publish(lock);
@@ -327,6 +356,7 @@ bool lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence)
 /* With the mutex. What is answered after the belief ended brings nothing back. */
 static void told(redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
 {
+    assert(mutex_is_mine(&lock->keeper->mutex));
     bool is_held = tenure_is_held(&lock->tenure) && lock_told(lock, held, own_fence);
     if (is_held && clock_now_us() < atomic_load(&lock->hold.valid_until_us))
         hold_extended(&lock->hold, sent_us, held->lease_ms);
@@ -343,6 +373,7 @@ void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_
 tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held, const conversion *asked,
                               int64_t sent_us)
 {
+    assert(held->fence > 0);
     mutex_lock(&self->mutex);
     told(lock, held, asked->own_fence, sent_us);
     if (held->kind == asked->kind && !tenure_voids(&lock->tenure, asked, held->fence)) {
@@ -366,6 +397,7 @@ tenure keeper_known(keeper *self, const redlock_lock *lock)
 
 void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence)
 {
+    assert(fence > 0);
     mutex_lock(&self->mutex);
     tenure_doubted(&lock->tenure, fence);
     publish(lock);

@@ -2,6 +2,7 @@
  * Asynchronous operations on the keeper's lane. */
 #include "keeper/operation.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,9 @@ static operation *find(const operations *self, uint64_t id)
 
 void operation_submit(keeper *keeps, operation *op)
 {
+    assert(mutex_is_mine(&keeps->mutex));
+    assert(op->finished != NULL);
+    assert(!op->is_told);
     operations *self = &keeps->operations;
     directory_add(&self->by_id, keeps->terms.config->memory, &op->entry);
     op->after = NULL;
@@ -49,6 +53,7 @@ void operation_submit(keeper *keeps, operation *op)
 
 void operation_cancel(keeper *keeps, uint64_t id)
 {
+    assert(mutex_is_mine(&keeps->mutex));
     operation *op = find(&keeps->operations, id);
     if (op == NULL || op->is_cancelled || !op->acquires) return;
     op->is_cancelled = true;
@@ -91,6 +96,7 @@ static operation *take_next(operations *self)
 
 static void link_in(operations *self, operation *op)
 {
+    assert(self->running < SIZE_MAX);
     op->previous = self->last;
     op->next = NULL;
     if (self->last != NULL) self->last->next = op;
@@ -102,6 +108,7 @@ static void link_in(operations *self, operation *op)
 
 static void link_out(operations *self, operation *op)
 {
+    assert(self->running > 0);
     if (self->unswept == op) self->unswept = op->next;
     if (op->previous != NULL) op->previous->next = op->next;
     else self->all = op->next;
@@ -129,6 +136,8 @@ static void drop(operations *self, operation *op)
 /* Tells its owner, once; and frees it, unless its call is still with the connection. */
 static void tell(keeper *keeps, operation *op, redlock_status status, int64_t now_us)
 {
+    assert(!op->is_told);
+    assert(keeper_is_calling(keeps) || keeps->has_ended);
     operations *self = &keeps->operations;
     op->status = status;
     op->is_told = true;
@@ -169,6 +178,7 @@ static void catch_up(keeper *keeps, operation *op, int64_t now_us)
 
 static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
 {
+    assert(op->acquires);
     acquire *engine = &op->acquisition;
     lane *on = &keeps->lane;
     acquire_asked(engine, now_us);
@@ -184,6 +194,8 @@ static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
 
 static void advance_request(keeper *keeps, operation *op, int64_t now_us)
 {
+    assert(!op->acquires);
+    assert(!op->is_at_once);
     exchange_advance(&op->asks, now_us);
     bool is_late = op->single.state == REQUEST_SENT && now_us >= op->single.deadline_us;
     if (op->single.state == REQUEST_DONE) tell(keeps, op, op->single.status, now_us);
@@ -208,6 +220,7 @@ static void advance(keeper *keeps, operation *op, int64_t now_us)
 
 static void start(keeper *keeps, operation *op, int64_t now_us)
 {
+    assert(op->asks.owner == NULL);
     operations *self = &keeps->operations;
     link_in(self, op);
     op->asks.owner = keeps;

@@ -2,6 +2,7 @@
  * A binary heap (Williams 1964) with places kept in its elements. Pure. */
 #include "keeper/schedule.h"
 
+#include <assert.h>
 
 bool schedule_reserve(schedule *self, const memory *from, size_t count)
 {
@@ -23,6 +24,7 @@ void schedule_free(schedule *self, const memory *from)
 
 static void put(schedule *self, timer *which, size_t place)
 {
+    assert(place > 0 && place <= self->count);
     self->heap[place] = which;
     which->place = place;
 }
@@ -56,6 +58,8 @@ static void sink(schedule *self, timer *which)
 
 void schedule_set(schedule *self, timer *which, int64_t at_us)
 {
+    assert(self->heap != NULL);
+    assert(which->place <= self->count);
     which->at_us = at_us;
     if (which->place == 0) put(self, which, ++self->count);
     rise(self, which);
@@ -64,6 +68,7 @@ void schedule_set(schedule *self, timer *which, int64_t at_us)
 
 void schedule_remove(schedule *self, timer *which)
 {
+    assert(which->place <= self->count);
     if (which->place == 0) return;
     timer *last = self->heap[self->count--];
     size_t place = which->place;

@@ -6,6 +6,7 @@
 
 #include "host/clock.h"
 
+#include <assert.h>
 #include "host/histogram.h"
 #include "host/portion.h"
 #include "host/thread.h"
@@ -22,6 +23,8 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void free_here(keeper *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(tenure_is_freeable(&lock->tenure));
     mutex_unlock(&self->mutex);
     self->terms.free_lock(lock);
     mutex_lock(&self->mutex);
@@ -30,6 +33,8 @@ static void free_here(keeper *self, redlock_lock *lock)
 /* The callback pins the lock: what it lets go of is freed behind it. */
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(lock->loss == LOSS_UNTOLD);
     lock->loss = LOSS_TOLD;
     schedule_remove(&self->timers, &lock->timer);
     counter_add(&self->terms.stats->lost, 1);
@@ -47,6 +52,7 @@ static void tell_lost(keeper *self, redlock_lock *lock)
 /* There is no hope of it any more. */
 static void give_up_undo(keeper *self, redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->mutex));
     lock_move(lock, TENURE_UNDONE);
     if (!tenure_is_freeable(&lock->tenure)) keeper_unlist(self, lock);
     else free_here(self, lock);
@@ -65,6 +71,8 @@ void keeper_let_go_of_all(keeper *self)
 
 static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(lock->keeper == self);
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     bool is_hopeless = undoes && lock->errand.state == ERRAND_NONE && now_us >= lock->until_us;
     enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
@@ -84,12 +92,14 @@ static bool is_due(const redlock_lock *lock, int64_t now_us)
 
 static redlock_lock *next_due(keeper *self, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     timer *first = schedule_first(&self->timers);
     return first != NULL && is_due(lock_of(first), now_us) ? lock_of(first) : NULL;
 }
 
 static void attend_all(keeper *self, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     redlock_lock *due;
     for (int n = 0; n < ATTENDED_MOST && (due = next_due(self, now_us)) != NULL; n++) attend(self, due, now_us);
 }
@@ -97,6 +107,7 @@ static void attend_all(keeper *self, int64_t now_us)
 /* The server's clock was set: leases end by it. */
 static void hasten_all(keeper *self, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     for (int n = 0; n < ATTENDED_MOST && self->to_hasten != NULL; n++) {
         redlock_lock *lock = self->to_hasten;
         self->to_hasten = lock->next;
@@ -109,6 +120,8 @@ static void hasten_all(keeper *self, int64_t now_us)
 /* Takes away what is still held, once closing began. What lapsed before is told to be lost when it is let go of. */
 static void take_all(keeper *self, int64_t now_us)
 {
+    assert(mutex_is_mine(&self->mutex));
+    assert(self->is_closing);
     if (!self->is_taking) self->to_take = self->locks;
     self->is_taking = true;
     for (int n = 0; n < ATTENDED_MOST && self->to_take != NULL; n++) {
@@ -139,6 +152,7 @@ static bool is_closing(keeper *self)
 /* Until when nothing is due; from then on, whoever makes something due earlier wakes us. With the mutex. */
 static int64_t arm(keeper *self, int64_t operations_until_us)
 {
+    assert(mutex_is_mine(&self->mutex));
     timer *first = schedule_first(&self->timers);
     int64_t until_us = earliest(operations_until_us, first != NULL ? first->at_us : NEVER);
     bool has_more = self->to_hasten != NULL || self->to_take != NULL || self->operations.submitted != NULL || self->operations.cancelled != NULL;
@@ -151,6 +165,7 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
 /* Does what is due. False when closing is complete. */
 static bool work(keeper *self, int64_t *until_us)
 {
+    assert(keeper_is_calling(self));
     int64_t now_us = clock_now_us();
     conn *on = &self->lane.command;
     bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
@@ -184,6 +199,7 @@ static void pump(keeper *self, int64_t until_us)
 
 bool keeper_turn(keeper *self)
 {
+    assert(keeper_is_calling(self));
     int64_t due_us;
     if (!work(self, &due_us)) return false;
     /* A callback closed the client: that begins now, not when something is due. Once it has begun it may wait. */
@@ -216,6 +232,7 @@ static void *run(void *arg)
 
 redlock_status keeper_start(keeper *self)
 {
+    assert(mutex_is_mine(&self->mutex));
     /* Whoever closes the client turns it: a thread that began now would turn it, too. (In this order: a thread that
      * closes it from a callback gives itself up after it was requested.) */
     bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) || self->is_closing;

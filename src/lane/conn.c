@@ -93,6 +93,7 @@ void conn_open(conn *self, int64_t now_us)
 
 void conn_opened(conn *self, int64_t now_us)
 {
+    assert(self->first == NULL || self->last != NULL);
     conn_move(self, CONN_OPEN);
     if (self->config->counters != NULL) conn_count(&self->config->counters->connections);
     conn_flush(self, now_us);
@@ -201,6 +202,7 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
  * answers with takes away what is behind. So a path that lost something takes no undo. */
 bool conn_close_behind(conn *self, const command *undo, int64_t now_us)
 {
+    assert(undo->argc > 0);
     unsigned generation = self->generation;
     bool may_write = self->state == CONN_OPEN && !conn_is_repeating(self);
     bool is_written = may_write && codec_write(&self->out, self->config->memory, undo);
@@ -263,6 +265,7 @@ static bool is_message(const reply *from)
 
 void conn_accept(conn *self, const reply *from, int64_t now_us)
 {
+    assert(self->state == CONN_GREETING || self->state == CONN_OPEN);
     if (self->state == CONN_GREETING) {
         conn_greeting_answered(self, from, now_us);
         return;

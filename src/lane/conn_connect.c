@@ -13,6 +13,8 @@
 
 #include "lane/conn_internal.h"
 
+#include <assert.h>
+
 /* A dead peer of a silent connection is noticed after 15 + 3 * 5 seconds. */
 enum { KEEPALIVE_IDLE_S = 15, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 
@@ -60,6 +62,7 @@ void conn_start_connecting(conn *self, int64_t now_us)
 
 void conn_addresses_ready(conn *self, int64_t now_us)
 {
+    assert(self->state == CONN_RESOLVING);
     const char *error = NULL;
     if (!lookup_poll(self->lookup, &self->addresses, &error)) return;
     conn_drop_descriptor(self);
@@ -128,6 +131,7 @@ static void try_next_address(conn *self, int error, int64_t now_us)
 
 void conn_connect_tick(conn *self, int64_t now_us)
 {
+    assert(self->state == CONN_CONNECTING);
     if (now_us >= self->address_deadline_us) try_next_address(self, ETIMEDOUT, now_us);
 }
 
@@ -162,6 +166,7 @@ static int let_block_briefly(int fd)
 
 void conn_connect_ready(conn *self, int64_t now_us)
 {
+    assert(self->state == CONN_CONNECTING);
     int error = connect_error(self);
     if (error != 0) {
         try_next_address(self, error, now_us);

@@ -6,6 +6,7 @@
 
 #include "lane/conn_internal.h"
 
+#include <assert.h>
 #include "wire/answer.h"
 #include "wire/text.h"
 
@@ -129,6 +130,7 @@ static bool accept_step(conn *self, unsigned step, const reply *from, int64_t no
 
 void conn_greeting_answered(conn *self, const reply *from, int64_t now_us)
 {
+    assert(self->state == CONN_GREETING);
     unsigned step = self->greeting_due & (~self->greeting_due + 1); /* the lowest bit */
     if (!accept_step(self, step, from, now_us)) return;
     self->greeting_due &= ~step;

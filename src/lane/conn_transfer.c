@@ -8,6 +8,7 @@
 
 #include "host/clock.h"
 
+#include <assert.h>
 #include "lane/conn_internal.h"
 
 enum {
@@ -84,6 +85,7 @@ static enum transfer send_some(conn *self, const outbox *from, size_t *count, in
 
 void conn_transmit(conn *self, int64_t now_us)
 {
+    assert(self->state == CONN_GREETING || self->state == CONN_OPEN);
     outbox *from = queue(self);
     for (size_t sent = 0, count = 0; !outbox_is_empty(from) && sent < TRANSMIT_SIZE; sent += count) {
         if (send_some(self, from, &count, now_us) != MOVED) return;

@@ -2,6 +2,8 @@
  * The blocking drivers: the same engine that the keeper drives, pumped by the thread that waits. */
 #include "lane/drive.h"
 
+#include <assert.h>
+
 #include "host/clock.h"
 
 static void opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
@@ -88,6 +90,8 @@ static bool part(lane *on, const acquire *op, const question *undo, _Atomic int6
 bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
                    lane_stops *stops)
 {
+    assert(on->listener == NULL);
+    assert(on->command.first == NULL);
     size_t inbox_length = asks->question.inbox_length;
     on->listener = &to_acquire;
     on->listener_arg = op;

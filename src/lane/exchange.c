@@ -2,6 +2,7 @@
  * The engine's requests on connections. */
 #include "lane/exchange.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "host/histogram.h"
@@ -37,6 +38,8 @@ static void answered(call *back, const reply *from, int64_t now_us)
 
 static void submit(exchange *self, int64_t now_us)
 {
+    assert(self->request->state == REQUEST_READY);
+    assert(self->on->state == CONN_OPEN);
     if (self->before_sending != NULL) self->before_sending(self);
     request_sent(self->request, now_us);
     self->call.answered = answered;
@@ -67,6 +70,7 @@ static void open_connection(exchange *self, int64_t now_us)
 
 void exchange_advance(exchange *self, int64_t now_us)
 {
+    assert(self->on != NULL);
     request_tick(self->request, now_us);
     if (self->request->state != REQUEST_READY) return;
     open_connection(self, now_us);

@@ -2,6 +2,7 @@
  * The pump of one lane: writes, waits, reads, and the deadlines of its connections. */
 #include "lane/lane.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -45,6 +46,7 @@ static void lose_inbox(lane *self, int64_t now_us)
 
 static void subscribed(call *back, const reply *from, int64_t now_us)
 {
+    assert(back->answered == subscribed);
     lane *self = (lane *)((char *)back - offsetof(lane, subscription));
     self->subscription_is_in_flight = false;
     if (from == NULL) {
@@ -64,6 +66,8 @@ static void subscribed(call *back, const reply *from, int64_t now_us)
 
 static void subscribe(lane *self, int64_t now_us)
 {
+    assert(!self->subscription_is_in_flight);
+    assert(self->inbox.state == CONN_OPEN);
     command cmd;
     command_begin(&cmd, "SUBSCRIBE");
     command_add(&cmd, self->channel, self->channel_length);

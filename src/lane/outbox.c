@@ -3,6 +3,7 @@
  * only one; and so is one without bytes. */
 #include "lane/outbox.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ static size_t room(const outbox_chunk *self) { return self->size - self->end; }
 
 static void move_to_front(outbox_chunk *self)
 {
+    assert(self->start <= self->end);
     memmove(self->bytes, self->bytes + self->start, self->end - self->start);
     self->end -= self->start;
     self->start = 0;
@@ -28,6 +30,7 @@ static size_t size_for(size_t needed)
 /* Makes the only chunk larger, up to the usual size. */
 static bool grow(outbox *self, const memory *from, size_t needed)
 {
+    assert(self->first == self->last);
     size_t size = size_for(needed), head = sizeof(outbox_chunk);
     outbox_chunk *grown = memory_regrow(from, self->first, head + self->first->end, head + size);
     if (grown == NULL) return false;
@@ -38,6 +41,7 @@ static bool grow(outbox *self, const memory *from, size_t needed)
 
 static void drop_first(outbox *self, const memory *from)
 {
+    assert(self->first != NULL);
     outbox_chunk *first = self->first;
     self->first = first->next;
     if (self->first == NULL) self->last = NULL;
@@ -79,12 +83,14 @@ bool outbox_add(outbox *self, const memory *from, const char *bytes, size_t leng
 
 const char *outbox_head(const outbox *self, size_t *length)
 {
+    assert(!outbox_is_empty(self));
     *length = self->first->end - self->first->start;
     return self->first->bytes + self->first->start;
 }
 
 void outbox_consume(outbox *self, const memory *from, size_t count)
 {
+    assert(count <= self->first->end - self->first->start);
     outbox_chunk *first = self->first;
     first->start += count;
     if (first->start < first->end) return;

@@ -2,6 +2,8 @@
  * The pool of lanes. Its mutex guards the lists only; nothing blocks under it. */
 #include "lane/pool.h"
 
+#include <assert.h>
+
 /* After so long without use a connection is looked at before it is used. */
 static const int64_t rest_us = 1000000;
 
@@ -58,6 +60,9 @@ redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
 
 void pool_return(pool *self, lane *back, int64_t now_us)
 {
+    assert(self->lent > 0);
+    assert(back->command.first == NULL);
+    assert(back->listener == NULL);
     back->used_us = now_us;
     count_back(self, back);
 }

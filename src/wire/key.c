@@ -9,6 +9,7 @@
  * '}' after it are those of the tag, because the prefix has none and those before it are escaped. */
 #include "wire/key.h"
 
+#include <assert.h>
 #include <string.h>
 
 typedef struct sink {
@@ -116,6 +117,7 @@ static uint16_t crc16(const unsigned char *bytes, size_t length)
 
 uint16_t key_slot(const void *key, size_t key_length)
 {
+    assert(key != NULL || key_length == 0);
     const unsigned char *bytes = key;
     span tag;
 

@@ -2,6 +2,8 @@
  * Questions to commands. Pure. */
 #include "wire/question.h"
 
+#include <assert.h>
+
 /* What follows is left out from the end where it says nothing. */
 static void add_acquire(command *out, const question *from)
 {
@@ -40,6 +42,8 @@ static void add_own(command *out, const question *from)
 
 void question_command(command *out, const question *from, bool by_source)
 {
+    assert(from->key_length > 0);
+    assert(from->script < SCRIPT_COUNT);
     command_begin_script(out, from->script, by_source, from->key, from->key_length);
     if (from->script == SCRIPT_INSPECT) {
         command_add_number(out, from->first_ms);
