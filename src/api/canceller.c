@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 struct redlock_canceller {
     int fd;
+    pid_t pid; /* that opened it: a child of fork shares the descriptor, and has no say */
     _Atomic bool is_set;
 };
 
@@ -22,6 +24,7 @@ redlock_status redlock_canceller_open(redlock_canceller **canceller)
     *canceller = NULL;
     redlock_canceller *self = calloc(1, sizeof *self);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->pid = getpid();
     self->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->fd < 0) {
         free(self);
@@ -33,7 +36,7 @@ redlock_status redlock_canceller_open(redlock_canceller **canceller)
 
 void redlock_cancel(redlock_canceller *canceller)
 {
-    if (canceller == NULL) return;
+    if (canceller == NULL || canceller->pid != getpid()) return;
     int saved = errno; /* a signal handler may be calling */
     uint64_t one = 1;
     atomic_store(&canceller->is_set, true);
@@ -43,7 +46,7 @@ void redlock_cancel(redlock_canceller *canceller)
 
 void redlock_canceller_reset(redlock_canceller *canceller)
 {
-    if (canceller == NULL) return;
+    if (canceller == NULL || canceller->pid != getpid()) return;
     uint64_t count;
     atomic_store(&canceller->is_set, false);
     while (read(canceller->fd, &count, sizeof count) < 0 && errno == EINTR) continue;

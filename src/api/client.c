@@ -205,7 +205,8 @@ static redlock_status start(redlock_client *self)
                           .stats = &self->stats,
                           .free_lock = client_free_lock,
                           .close = close_from_keeper,
-                          .host = self->host};
+                          .host = self->host,
+                          .fork = &self->fork};
     self->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->closing_fd < 0) return REDLOCK_ERR_SYSTEM;
     if (self->host == REDLOCK_HOST_DELIVER) self->completions_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -277,8 +278,10 @@ redlock_status client_close(redlock_client *client)
     if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one) return REDLOCK_ERR_SYSTEM;
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED; /* which a callback made */
     await_end_of_calls(client);
     if (client->completions_fd >= 0) completions_tell_all(client);
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     client_unref(client);
     return REDLOCK_OK;
 }

@@ -102,5 +102,6 @@ redlock_status redlock_upgrade(redlock_lock *lock) { return convert(lock, &act_u
 
 void redlock_adopt(redlock_lock *lock)
 {
-    if (lock != NULL) holds_adopt(&client_of(lock)->holds, lock);
+    redlock_client *client = lock == NULL ? NULL : client_of(lock);
+    if (client != NULL && !fork_guard_is_child(&client->fork)) holds_adopt(&client->holds, lock);
 }

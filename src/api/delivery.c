@@ -50,7 +50,9 @@ void completion_free(completion *self) { memory_free(&self->client->memory, self
 static void tell(completion *self)
 {
     assert(!self->is_told);
+    redlock_client *client = self->client;
     self->tell(self);
+    if (fork_guard_is_child(&client->fork)) return; /* which the callback made */
     end_half(self, &self->is_told);
 }
 
@@ -88,7 +90,8 @@ int redlock_fd(const redlock_client *client)
 
 int64_t redlock_timeout_ms(const redlock_client *client)
 {
-    if (client == NULL || client->host != REDLOCK_HOST_MANUAL) return -1;
+    bool has_none = client == NULL || client->host != REDLOCK_HOST_MANUAL;
+    if (has_none || fork_guard_is_child(&client->fork)) return -1;
     int64_t wake_us = keeper_wake_us((keeper *)&client->keeper);
     int64_t now_us = clock_now_us();
     if (wake_us == NEVER) return -1;
@@ -109,6 +112,7 @@ void completions_tell_all(redlock_client *client)
         completion *self = first;
         first = self->next;
         tell(self);
+        if (fork_guard_is_child(&client->fork)) return;
     }
     atomic_store(&client->delivering, 0);
 }
@@ -124,6 +128,7 @@ redlock_status redlock_process(redlock_client *client)
     } else {
         completions_tell_all(client);
     }
+    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     bool closes = client->host == REDLOCK_HOST_MANUAL ? atomic_load(&client->keeper.close_requested)
                                                       : atomic_load(&client->close_after_delivery);
     if (!closes) return REDLOCK_OK;

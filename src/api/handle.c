@@ -118,18 +118,21 @@ void handle_leave(redlock_client *client, redlock_lock *lock)
 
 /* ---- What it tells ---- */
 
-bool redlock_is_held(const redlock_lock *lock) { return lock != NULL && handle_is_valid(lock, clock_now_us()); }
+/* A child of fork has the handle, and holds nothing. */
+static bool is_ours(const redlock_lock *lock) { return lock != NULL && !fork_guard_is_child(&client_of(lock)->fork); }
+
+bool redlock_is_held(const redlock_lock *lock) { return is_ours(lock) && handle_is_valid(lock, clock_now_us()); }
 
 int64_t redlock_remaining_ms(const redlock_lock *lock)
 {
     int64_t now_us = clock_now_us();
-    if (lock == NULL || !handle_is_valid(lock, now_us)) return 0;
+    if (!is_ours(lock) || !handle_is_valid(lock, now_us)) return 0;
     return (atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed) - now_us) / US_PER_MS;
 }
 
 uint64_t redlock_fence(const redlock_lock *lock)
 {
-    return lock == NULL ? 0 : lock_fence(lock);
+    return is_ours(lock) ? lock_fence(lock) : 0;
 }
 
 redlock_mode redlock_lock_mode(const redlock_lock *lock)

@@ -426,6 +426,12 @@ void keeper_lost(keeper *self, redlock_lock *lock)
     mutex_unlock(&self->mutex);
 }
 
+bool keeper_has_forked(keeper *self)
+{
+    self->is_forked |= fork_guard_is_child(self->terms.fork);
+    return self->is_forked;
+}
+
 bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) == thread_number(); }
 
 /* From here on an undo has nobody to see to it. */
@@ -453,6 +459,7 @@ void keeper_close(keeper *self, int64_t until_us)
     mutex_unlock(&self->mutex);
     if (atomic_load(&self->has_thread)) pthread_join(self->thread, NULL);
     else turn_until_complete(self);
+    if (self->is_forked) return;
     atomic_store(&self->has_thread, false);
     end(self);
     operations_stop_all(self, true, clock_now_us());

@@ -20,6 +20,7 @@
 #include "engine/hold.h"
 #include "engine/server_clock.h"
 #include "engine/tenure.h"
+#include "host/fork.h"
 #include "host/mutex.h"
 #include "keeper/alarm.h"
 #include "keeper/operation.h"
@@ -117,6 +118,7 @@ typedef struct keeper_terms {
     void (*free_lock)(redlock_lock *lock); /* called without the mutex */
     void (*close)(struct keeper *keeps);   /* on the keeper's own thread, after a callback closed the client */
     redlock_host host;
+    const fork_guard *fork;
 } keeper_terms;
 
 struct keeper {
@@ -145,6 +147,7 @@ struct keeper {
     bool is_closing;
     bool is_taking; /* closing began to take locks away */
     bool has_ended; /* nobody turns it any more */
+    bool is_forked; /* a callback has returned in a child of fork: nothing is touched any more, not even the mutex */
     int64_t closing_until_us;
 };
 
@@ -210,6 +213,9 @@ void keeper_process(keeper *self);
 
 /* Until when keeper_process has nothing to do by the clock. */
 int64_t keeper_wake_us(keeper *self);
+
+/* After a callback: are we in a child of fork, that it made? From then on every turn is over at once. */
+bool keeper_has_forked(keeper *self);
 
 /* Is this the keeper's own thread: a callback? */
 bool keeper_is_calling(const keeper *self);

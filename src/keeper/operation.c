@@ -153,6 +153,7 @@ static void tell(keeper *keeps, operation *op, redlock_status status, int64_t no
     mutex_unlock(&keeps->mutex);
     bool stays = is_in_flight(op);
     op->finished(op, now_us);
+    if (keeper_has_forked(keeps)) return;
     if (!stays) drop(self, op);
 }
 
@@ -313,6 +314,7 @@ int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
     operation *op;
     for (unsigned n = 1; (op = take_next(self)) != NULL; n++) {
         advance(keeps, op, now_us);
+        if (keeps->is_forked) return NEVER;
         if (n % BETWEEN_CLOCKS != 0) continue;
         now_us = clock_now_us();
         if (now_us >= until_us) break;
@@ -348,6 +350,7 @@ void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
         if (op->is_told || (op->outlasts_close && !even_those)) continue;
         if (op->acquires && !op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
         tell(keeps, op, REDLOCK_ERR_CLOSED, now_us);
+        if (keeps->is_forked) return;
     }
 }
 

@@ -30,7 +30,7 @@ static void free_here(keeper *self, redlock_lock *lock)
     mutex_lock(&self->mutex);
 }
 
-/* The callback pins the lock: what it lets go of is freed behind it. */
+/* The callback pins the lock: what it lets go of is freed behind it. In a child of fork that it made, nothing more. */
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->mutex));
@@ -43,6 +43,7 @@ static void tell_lost(keeper *self, redlock_lock *lock)
     lock->tenure.pins++;
     mutex_unlock(&self->mutex);
     lock->on_lost(lock->on_lost_arg, lock);
+    if (keeper_has_forked(self)) return;
     mutex_lock(&self->mutex);
     lock->loss = LOSS_TOLD;
     pthread_cond_broadcast(&self->called_back);
@@ -101,7 +102,8 @@ static void attend_all(keeper *self, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     redlock_lock *due;
-    for (int n = 0; n < ATTENDED_MOST && (due = next_due(self, now_us)) != NULL; n++) attend(self, due, now_us);
+    for (int n = 0; n < ATTENDED_MOST && !self->is_forked && (due = next_due(self, now_us)) != NULL; n++)
+        attend(self, due, now_us);
 }
 
 /* The server's clock was set: leases end by it. */
@@ -162,7 +164,7 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     return until_us;
 }
 
-/* Does what is due. False when closing is complete. */
+/* Does what is due. False when closing is complete; and in a child of fork. */
 static bool work(keeper *self, int64_t *until_us)
 {
     assert(keeper_is_calling(self));
@@ -172,10 +174,12 @@ static bool work(keeper *self, int64_t *until_us)
     if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us)) conn_open(on, now_us);
     if (closes && !self->is_taking) operations_stop_all(self, false, now_us);
     int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
+    if (self->is_forked) return false;
     mutex_lock(&self->mutex);
     if (closes) take_all(self, now_us);
     hasten_all(self, now_us);
     attend_all(self, now_us);
+    if (self->is_forked) return false;
     *until_us = arm(self, operations_until_us);
     bool is_done = self->to_take == NULL && self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;
     bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
@@ -262,6 +266,7 @@ void keeper_process(keeper *self)
     do {
         pump(self, began_us);
         (void)work(self, &until_us);
+        if (self->is_forked) return;
         conn_flush(&self->lane.command, clock_now_us());
         conn_flush(&self->lane.inbox, clock_now_us());
     } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&
