@@ -28,8 +28,9 @@
  * Ownership. What a function hands out, the caller gives back with the function that the comment
  *            names. Strings and structures that are passed in are copied before the call returns.
  * Fork.      A client belongs to the process that opened it. In a child of fork() every call
- *            returns REDLOCK_ERR_FORKED and writes nothing on the parent's sockets; open a client
- *            of its own there.
+ *            returns REDLOCK_ERR_FORKED and writes nothing on the parent's sockets, no lock is held,
+ *            and cancellers do nothing; open a client of its own there. A child that a callback
+ *            makes runs no other one.
  *
  * The library never prints (but see redlock_log_fn), never exits, and raises no signal.
  */

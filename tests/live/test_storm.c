@@ -128,6 +128,12 @@ static void act_acquired(void *arg, redlock_status status, redlock_lock *lock)
         act *longer = stray_new(self);
         longer->was_accepted = redlock_extend_async(lock, 3000, act_done, longer) == REDLOCK_OK;
     }
+    if (lock != NULL && self->luck % 8 == 3) {
+        act *other = stray_new(self);
+        bool goes_up = redlock_lock_mode(lock) == REDLOCK_SHARED;
+        other->was_accepted = (goes_up ? redlock_upgrade_async(lock, act_done, other)
+                                       : redlock_downgrade_async(lock, act_done, other)) == REDLOCK_OK;
+    }
     if (lock != NULL && self->luck % 8 < 5) {
         act *given = stray_new(self);
         given->was_accepted = redlock_release_async(lock, act_done, given) == REDLOCK_OK;
@@ -182,6 +188,52 @@ static void submit_some(sailor *self, place *at)
 static void cancel_some(sailor *self, place *at)
 {
     for (int i = 0; i < 4; i++) redlock_cancel_async(at->client, self->recent[throw(&self->dice, 16)]);
+}
+
+/* ---- Sets, and what is asked about names ----*/
+
+static void act_gathered(void *arg, redlock_status status, redlock_set *set)
+{
+    act *self = arg;
+    if ((status == REDLOCK_OK) != (set != NULL)) atomic_fetch_add(&self->completions, 100);
+    if (set != NULL) {
+        act *given = stray_new(self);
+        given->was_accepted = redlock_release_set_async(set, act_done, given) == REDLOCK_OK;
+    }
+    atomic_fetch_add(&self->completions, 1);
+}
+
+static void gather_some(sailor *self, place *at)
+{
+    static const redlock_name_bytes names[] = {{"storm:1", 7}, {"storm:2", 7}, {"storm:3", 7}};
+    act *what = act_new(at, at->client, &self->acts, throw(&self->dice, 1u << 30));
+    redlock_options o = any_options(self, what);
+    o.reentrant = false;
+    o.owner = NULL;
+    redlock_operation id;
+    what->was_accepted = redlock_acquire_set_async(at->client, names, 3, &o, act_gathered, what, &id) == REDLOCK_OK;
+    self->recent[throw(&self->dice, 16)] = id;
+}
+
+static void act_inspected(void *arg, redlock_status status, redlock_inspection *seen)
+{
+    redlock_inspection_free(seen);
+    act_done(arg, status);
+}
+
+static void act_forced(void *arg, redlock_status status, size_t removed)
+{
+    (void)removed;
+    act_done(arg, status);
+}
+
+static void ask_about_a_name(sailor *self, place *at)
+{
+    act *looked = act_new(at, at->client, &self->acts, 0), *raided = act_new(at, at->client, &self->acts, 0);
+    looked->was_accepted =
+        redlock_inspect_async(at->client, "storm:1", 7, act_inspected, looked) == REDLOCK_OK;
+    if (throw(&self->dice, 8) != 0) return;
+    raided->was_accepted = redlock_force_release_async(at->client, "storm:2", 7, act_forced, raided) == REDLOCK_OK;
 }
 
 static void block_once(sailor *self, place *at)
@@ -241,7 +293,9 @@ static void act_at(sailor *self, place *at)
     bool is_open = at->client != NULL;
     uint32_t choice = throw(&self->dice, 16);
     if (!is_open) (void)choice;
-    else if (choice < 9) submit_some(self, at);
+    else if (choice < 7) submit_some(self, at);
+    else if (choice == 7) gather_some(self, at);
+    else if (choice == 8) ask_about_a_name(self, at);
     else if (choice < 12) cancel_some(self, at);
     else if (choice == 12) block_once(self, at);
     pthread_rwlock_unlock(&at->lock);
