@@ -59,6 +59,7 @@ static bool judge(exchange *asks, const answer *from)
     return !self->is_over && self->kind->judge(self, from);
 }
 
+/* Only what is asked needs an exchange: a nested entry costs none. */
 bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
 {
     assert(self->asks == NULL);
@@ -69,6 +70,7 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
     about.nonce = atomic_fetch_add_explicit(&client->nonces, 1, memory_order_relaxed);
     about.grace_ms = client->grace_ms;
     request_begin(state, deadline_us, client->timeout_us, (uint32_t)about.nonce);
+    *asks = (exchange){0};
     exchange_begin(asks, state, NULL, &about);
     asks->round_trip = &client->stats.round_trip;
     asks->before_sending = self->kind->before_sending == NULL ? NULL : is_about_to_be_sent;
@@ -164,7 +166,7 @@ static void wait_for_all(redlock_client *client, act *all, size_t count, const l
 
 redlock_status act_wait(act *self, const limits *within)
 {
-    exchange asks = {0};
+    exchange asks;
     request state;
     if (act_begin(self, &asks, &state, within->deadline_us)) wait_for_all(self->client, self, 1, within);
     else act_end(self, REDLOCK_OK);
@@ -173,7 +175,7 @@ redlock_status act_wait(act *self, const limits *within)
 
 redlock_status act_wait_on(act *self, lane *on, const limits *within)
 {
-    exchange asks = {0};
+    exchange asks;
     request state;
     if (act_begin(self, &asks, &state, within->deadline_us)) drive(self, 1, on, within);
     else act_end(self, REDLOCK_OK);
@@ -186,7 +188,7 @@ enum { AT_ONCE = 16 };
 static void wait_for_some(act *all, size_t count, const limits *within)
 {
     assert(count > 0 && count <= AT_ONCE);
-    exchange asks[AT_ONCE] = {0};
+    exchange asks[AT_ONCE];
     request states[AT_ONCE];
     redlock_client *client = all[0].client;
     bool are_asked = false;
