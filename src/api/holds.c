@@ -81,8 +81,8 @@ static void unchain(holds *self, redlock_lock *lock)
 
 bool holds_leave(holds *self, redlock_lock *lock)
 {
-    assert(lock->depth > 0);
     mutex_lock(&self->mutex);
+    assert(lock->depth > 0);
     bool is_last = --lock->depth == 0;
     if (is_last) unchain(self, lock);
     mutex_unlock(&self->mutex);

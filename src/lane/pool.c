@@ -32,6 +32,7 @@ static lane *take_idle(pool *self, unsigned *number)
 static void count_back(pool *self, lane *back)
 {
     mutex_lock(&self->mutex);
+    assert(self->lent > 0);
     if (back != NULL) {
         back->next = self->idle;
         self->idle = back;
@@ -60,7 +61,6 @@ redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
 
 void pool_return(pool *self, lane *back, int64_t now_us)
 {
-    assert(self->lent > 0);
     assert(back->command.first == NULL);
     assert(back->listener == NULL);
     back->used_us = now_us;

@@ -51,9 +51,15 @@ static void a_child_holds_nothing_and_cancels_nothing(void **state)
 /* ---- A child that a completion makes ----------------------------------------------------------*/
 
 typedef struct birth {
-    pid_t child; /* 0 in the child */
-    bool is_over;
+    _Atomic pid_t child; /* 0 in the child */
+    _Atomic bool is_over;
 } birth;
+
+static void birth_begin(birth *self)
+{
+    atomic_store(&self->child, -1);
+    atomic_store(&self->is_over, false);
+}
 
 /* Before whatever looks for leaks: what the child has is its parent's. */
 static void end_at_once(void) { _exit(0); }
@@ -96,7 +102,7 @@ static void a_child_of_a_completion_ends_there(void **state)
     async_stage *the = *state;
     loop *on = async_open_plain(the);
     static birth made;
-    made = (birth){.child = -1};
+    birth_begin(&made);
     deed *first = deed_new(on), *second = deed_new(on);
     first->then = give_birth;
     second->then = nobody_in_the_child;
@@ -122,19 +128,19 @@ static void give_birth_to(void *arg, redlock_lock *lock)
     bear(arg);
 }
 
-static bool is_over(void *arg) { return *(volatile bool *)arg; }
+static bool is_over(void *arg) { return atomic_load(&((birth *)arg)->is_over); }
 
 static void a_child_of_on_lost_ends_there(void **state)
 {
     async_stage *the = *state;
     static birth made;
-    made = (birth){.child = -1};
+    birth_begin(&made);
     redlock_client *client = the->stage->client;
     redlock_lock *lock = take(
         client, "r",
         REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = give_birth_to, .on_lost_arg = &made));
     server_number(the->stage->server, "DEL redlock:{r}");
-    eventually(is_over, &made.is_over);
+    eventually(is_over, &made);
     expect_exit(made.child, 0);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
     expect_free(client, "r");
