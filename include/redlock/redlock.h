@@ -18,21 +18,30 @@
  *
  * Five rules hold everywhere:
  *
- * Time.      Durations are milliseconds in int64_t. They are measured on CLOCK_BOOTTIME, which is
- *            monotonic and counts while the machine sleeps. A lease counts from before its request
- *            was sent, less an allowance for clock drift (1 % and 2 ms), so the holder always
- *            stops believing before the server does.
+ * Time.      Durations are milliseconds in int64_t, 30 days at the most. They are measured on
+ *            CLOCK_BOOTTIME, which is monotonic and counts while the machine sleeps. A lease counts
+ *            from before its request was sent, less an allowance for clock drift (1 % and 2 ms: of
+ *            2 ms nothing is left), so the holder always stops believing before the server does.
  * Zero.      Zero means "the default" for every field of every options structure.
  * Threads.   A client may be used by any number of threads at once. A lock handle may be read
  *            (redlock_is_held, redlock_fence, ...) by any thread, and must be released once.
  * Ownership. What a function hands out, the caller gives back with the function that the comment
  *            names. Strings and structures that are passed in are copied before the call returns.
- * Fork.      A client belongs to the process that opened it. In a child of fork() every call
- *            returns REDLOCK_ERR_FORKED and writes nothing on the parent's sockets, no lock is held,
- *            and cancellers do nothing; open a client of its own there. A child that a callback
- *            makes runs no other one.
+ * Fork.      A client belongs to the process that opened it. In a child of fork() every call that
+ *            has a status returns REDLOCK_ERR_FORKED and writes nothing on the parent's sockets, no
+ *            lock is held, and cancellers do nothing; open a client of its own there. A child that
+ *            a callback makes hears of nothing else: redlock_process returns there, and the
+ *            library's own thread ends.
  *
  * The library never prints (but see redlock_log_fn), never exits, and raises no signal.
+ *
+ * What it takes. A thread inside a blocking call has a connection of its own, whatever it holds, and
+ * a second one if it waits; both stay open for the next call until redlock_close, so that a client
+ * has as many as threads were ever inside at once. Asynchronous operations share two more, and
+ * renewals use the first of them. A client has 10 KB, 3 or 4 descriptors, and one thread once
+ * something has to happen in the background (redlock_host); each thread inside a call 30 KB for its
+ * connections, and less than 32 KB of its stack; a lock 400 bytes and its name twice. (TLS takes
+ * more memory, which is OpenSSL's.)
  */
 #ifndef REDLOCK_REDLOCK_H
 #define REDLOCK_REDLOCK_H
@@ -125,16 +134,17 @@ typedef enum redlock_level {
 } redlock_level;
 
 /* Receives one line without its newline. Called from any thread that uses the client and from the
- * keeper, one call at a time, with no lock of the library held; it must not call the library. The default, when no
- * function is given, writes warnings and errors to stderr. */
+ * keeper, from several at once, with no lock of the library held; it must not call the library. The
+ * default, when no function is given, writes warnings and errors to stderr. */
 typedef void redlock_log_fn(void *arg, redlock_level level, const char *line);
 
 /* ---- Client -----------------------------------------------------------------------------------*/
 
 typedef struct redlock_client redlock_client;
 
-/* Where the client's memory comes from. All three are given, or none (malloc and free). They are
- * called from any thread. What hiredis and OpenSSL allocate inside is theirs. */
+/* Where the client's memory comes from. Both functions are given, or none (malloc and free). They
+ * are called from any thread. What hiredis and OpenSSL allocate inside is theirs; a canceller and
+ * a name look-up take malloc. */
 typedef struct redlock_allocator {
     void *(*allocate)(void *arg, size_t size);
     void (*release)(void *arg, void *memory);
@@ -161,14 +171,14 @@ typedef struct redlock_client_options {
     size_t struct_size;         /* stamped by REDLOCK_CLIENT_OPTIONS */
     redlock_host host;          /* default REDLOCK_HOST_KEEPER */
     const char *name;           /* shown to people who look who holds a lock; default: none */
-    const char *key_prefix;     /* default "redlock:"; no braces, no control characters */
+    const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no control characters */
     const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md */
-    const char *password;       /* overrides the URI's */
+    const char *password;       /* overrides the URI's; user and password have 511 bytes at the most */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
     int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: not at all */
     int64_t spin_us;            /* while a server answers faster than this, in MICROseconds, a blocking call polls
-                                   actively for its answer before it sleeps; default 60; -1: never */
+                                   actively for its answer before it sleeps; default 60; -1: never; at most 1000 */
     bool connect_now;           /* redlock_open connects, and fails if that fails; default: at first use */
     const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
     const char *tls_ca_directory;
@@ -193,11 +203,13 @@ typedef struct redlock_client_options {
  *     unix://[[user]:password@]/path/to/socket[?db=n]
  *
  * User and password are percent-decoded; an IPv6 address stands in brackets. Nothing is sent before
- * the first use unless connect_now is set. `options` may be NULL. On REDLOCK_OK, *client is to be
+ * the first use unless connect_now is set; that greets (AUTH, SELECT) where there is something to
+ * greet with, and asks nothing else. `options` may be NULL. On REDLOCK_OK, *client is to be
  * closed with redlock_close; otherwise it is set to NULL.
  *
  * REDLOCK_ERR_URI, _ERR_ARGUMENT, _ERR_MEMORY, _ERR_SYSTEM, _ERR_TLS, _ERR_TLS_UNAVAILABLE; with
- * connect_now also _ERR_RESOLVE, _ERR_CONNECT, _ERR_TIMEOUT, _ERR_DENIED. */
+ * connect_now also _ERR_RESOLVE, _ERR_CONNECT, _ERR_TIMEOUT, _ERR_DENIED, _ERR_UNAVAILABLE,
+ * _ERR_SERVER, _ERR_PROTOCOL. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_open(const char *uri,
                                                            const redlock_client_options *options,
                                                            redlock_client **client);
@@ -229,9 +241,10 @@ REDLOCK_API void redlock_canceller_close(redlock_canceller *canceller);
 typedef struct redlock_lock redlock_lock;
 
 /* Told once that a lock is no longer ours, no later than the end of its validity, even when the
- * network is silent. Runs on the keeper's thread with no lock of the library held: be brief, do not
- * block. It may read the lock; a blocking call of this client answers REDLOCK_ERR_IN_CALLBACK.
- * It is never called after redlock_release returned (release waits for a call that is running). */
+ * network is silent. Runs on the keeper's thread (REDLOCK_HOST_MANUAL: inside redlock_process) with
+ * no lock of the library held: be brief, do not block. It may read the lock; a blocking call of this
+ * client answers REDLOCK_ERR_IN_CALLBACK. It is never called after redlock_release returned (release
+ * waits for a call that is running). */
 typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
 
 #define REDLOCK_WAIT_FOREVER ((int64_t)-1)
@@ -262,11 +275,12 @@ typedef struct redlock_options {
     const char *owner;   /* with reentrant: who the owner is, in 1 to 64 bytes, also for other processes;
                             default: the calling thread, for this client */
     int64_t ttl_ms;      /* the lease: how long the server keeps the lock for a holder it does not
-                            hear of; default 30000; 1 to 30 days */
+                            hear of; default 30000; 1 ms to 30 days */
     int64_t wait_ms;     /* 0: try once; > 0: wait at most so long, but the server has timeout_ms for
                             its first answer, as for a try; REDLOCK_WAIT_FOREVER */
     bool auto_renew;     /* the keeper renews every ttl/3 until release */
-    int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never */
+    int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never;
+                            a longer ttl_ms is cut to it */
     int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
                             waiter that froze delays the next by no more than the longer claim of the two;
                             default: the smaller of ttl_ms and 2000; less than some round trips never holds */
@@ -279,12 +293,12 @@ typedef struct redlock_options {
 #define REDLOCK_OPTIONS(...)                                                                       \
     (&(const redlock_options){.struct_size = sizeof(redlock_options), __VA_ARGS__})
 
-/* Entering a reentrant hold again answers the same handle and sends nothing, provided that its
- * lease lasts for at least two thirds of the ttl_ms that is asked for (it is extended otherwise; a
- * shorter ttl never shortens the lease). A shared acquire inside an exclusive hold is such an
- * entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade. An upgrade and
- * an extension share the time of the call; its canceller ends them, as does the end of the lease
- * (REDLOCK_LOST). The other options are those of the first acquire.
+/* Entering a reentrant hold again answers the same handle and sends nothing, provided that it renews
+ * itself or its lease lasts for at least two thirds of the ttl_ms that is asked for (it is extended
+ * otherwise; a shorter ttl never shortens the lease). A shared acquire inside an exclusive hold is
+ * such an entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade. An
+ * upgrade and an extension share the time of the call; its canceller ends them, as does the end of
+ * the lease (REDLOCK_LOST). The other options are those of the first acquire.
  *
  * Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
  * lock is handed to the next one by the release itself. `options` may be NULL (try once, 30 s).
@@ -296,13 +310,14 @@ typedef struct redlock_options {
  * shortest wait as surely as by a try, and while the server has not answered at all a short wait goes
  * on as a try does. From its first answer on only wait_ms counts.
  *
- * REDLOCK_BUSY        wait_ms was 0 and somebody else holds the lock
+ * REDLOCK_BUSY        wait_ms was 0 and somebody holds the lock (this thread, too, unless it enters
+ *                     again), or waits whom the policy lets go first
  * REDLOCK_TIMED_OUT   wait_ms passed
  * REDLOCK_CANCELLED   the canceller was used
  * REDLOCK_DEADLOCK    the wait would never end: this thread (or owner) holds the lock itself, in a way
  *                     that excludes what it asks for now; or this thread has as many permits as there are
  * REDLOCK_LOST        reentrant: the hold that was to be entered again is lost
- * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT, _ERR_MEMORY: nothing was sent
+ * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT: nothing was sent
  * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait
  *                     goes on through such failures until it is over, and reports the last one.
  * The other failures cannot be mended by waiting, and end a wait at once. */
@@ -456,7 +471,8 @@ static inline bool redlock_scope_enter(redlock_scope *scope)
  * means that it never runs. A completion may call every function here but the blocking ones (they answer
  * REDLOCK_ERR_IN_CALLBACK); redlock_close inside one takes effect when it returns. Operations that redlock_close finds
  * complete with REDLOCK_ERR_CLOSED before it returns. All of a client share one connection for commands and one for messages;
- * what is submitted together leaves together. */
+ * what is submitted together leaves together. One thread may hold and wait for the same name: it is
+ * not told REDLOCK_DEADLOCK, unless by the server, for an explicit owner. */
 
 /* On REDLOCK_OK, `lock` is held, to be given back with redlock_release or redlock_release_async;
  * otherwise it is NULL. REDLOCK_LOST: it was acquired, and lost before the completion could run. */
@@ -466,7 +482,8 @@ typedef void redlock_done_fn(void *arg, redlock_status status);
 /* Names an operation for redlock_cancel_async; never used twice, so that a late cancel does no harm. 0 is none. */
 typedef uint64_t redlock_operation;
 
-/* `id` may be NULL. options->canceller and options->detail are not for here: REDLOCK_ERR_ARGUMENT. */
+/* `id` may be NULL; it is 0 where a hold is entered again, which cannot be cancelled.
+ * options->canceller and options->detail are not for here: REDLOCK_ERR_ARGUMENT. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(redlock_client *client, const void *name,
                                                                     size_t name_length,
                                                                     const redlock_options *options,
@@ -522,8 +539,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client
 /* The handle of names[index], for looking only: the set releases it. NULL when there is none. */
 REDLOCK_API redlock_lock *redlock_set_lock(const redlock_set *set, size_t index);
 
-/* Releases all and frees the set. REDLOCK_OK, or the first other answer of redlock_release; after
- * _ERR_FORKED and _ERR_IN_CALLBACK nothing was done. NULL is allowed. */
+/* Releases all at once, in one timeout_ms, and frees the set. REDLOCK_OK, or the first other answer
+ * of redlock_release; after _ERR_FORKED and _ERR_IN_CALLBACK nothing was done. NULL is allowed. */
 REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
 
 /* The asynchronous twins. On REDLOCK_OK, `set` is to be given back with either release; otherwise it
@@ -545,7 +562,7 @@ typedef struct redlock_party {
     redlock_mode mode;
     uint32_t permits;    /* waiters: their limit; 0: none, and always for holders */
     const char *owner;   /* an explicit owner, percent-encoded; "" for none */
-    bool is_holder;      /* else it waits; waiters come in the order in which they are served */
+    bool is_holder;      /* else it waits; shared waiters come first, each kind in its order */
     int64_t lease_ms;    /* holders: how long the server keeps it, unless renewed */
     int64_t waited_ms;   /* waiters: since when */
     const char *who;     /* "host:pid:name", printable */
