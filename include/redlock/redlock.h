@@ -173,12 +173,13 @@ typedef struct redlock_client_options {
     const char *name;           /* shown to people who look who holds a lock; default: none */
     const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no control characters */
     const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md */
-    const char *password;       /* overrides the URI's; user and password have 511 bytes at the most */
+    const char *password;       /* overrides the URI's; as the user, 511 bytes at the most */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
     int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: not at all */
     int64_t spin_us;            /* while a server answers faster than this, in MICROseconds, a blocking call polls
-                                   actively for its answer before it sleeps; default 60; -1: never; at most 1000 */
+                                   actively for its answer before it sleeps; default 60; at most
+                                   1000; -1: never */
     bool connect_now;           /* redlock_open connects, and fails if that fails; default: at first use */
     const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
     const char *tls_ca_directory;
