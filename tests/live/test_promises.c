@@ -159,6 +159,47 @@ static void a_handle_is_read_by_any_thread(void **state)
     EXPECT(redlock_release(lock), REDLOCK_OK);
 }
 
+static redlock_status open_with(const redlock_client_options *options)
+{
+    redlock_client *client;
+    redlock_status status = redlock_open("redis://127.0.0.1", options, &client);
+    EXPECT(redlock_close(client), REDLOCK_OK);
+    return status;
+}
+
+static void a_client_option_is_as_large_as_it_says_and_no_larger(void **state)
+{
+    const int64_t most_ms = INT64_C(30) * 24 * 3600 * 1000;
+    char prefix[258] = "", password[513] = "";
+    (void)state;
+    memset(prefix, 'p', 256);
+    memset(password, 'p', 511);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.key_prefix = prefix)), REDLOCK_OK);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.user = password)), REDLOCK_OK);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.password = password)), REDLOCK_OK);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.spin_us = 1000)), REDLOCK_OK);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.timeout_ms = most_ms)), REDLOCK_OK);
+    prefix[256] = password[511] = 'p';
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.key_prefix = prefix)), REDLOCK_ERR_ARGUMENT);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.user = password)), REDLOCK_ERR_ARGUMENT);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.password = password)), REDLOCK_ERR_ARGUMENT);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.spin_us = 1001)), REDLOCK_ERR_ARGUMENT);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.timeout_ms = most_ms + 1)), REDLOCK_ERR_ARGUMENT);
+}
+
+static void an_allocator_has_both_functions_or_none(void **state)
+{
+    account counts = {.blocks = 0};
+    (void)state;
+    redlock_client_options options = *REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&counts));
+    EXPECT(open_with(&options), REDLOCK_OK);
+    options.allocator.release = NULL;
+    EXPECT(open_with(&options), REDLOCK_ERR_ARGUMENT);
+    options.allocator = (redlock_allocator){.release = account_give};
+    EXPECT(open_with(&options), REDLOCK_ERR_ARGUMENT);
+    assert_int_equal(atomic_load(&counts.blocks), 0);
+}
+
 /* ---- Fork -------------------------------------------------------------------------------------*/
 
 typedef struct heirloom {
@@ -423,6 +464,18 @@ static void an_entry_asks_nothing_of_a_hold_that_renews_itself(void **state)
     EXPECT(redlock_release(outer), REDLOCK_OK);
 }
 
+static void a_longer_ttl_is_cut_to_the_maximum_hold(void **state)
+{
+    stage *the = *state;
+    redlock_options options = *REDLOCK_OPTIONS(SOUND, .max_hold_ms = 3000);
+    for (int renewed = 0; renewed < 2; renewed++) {
+        options.auto_renew = renewed == 1;
+        redlock_lock *lock = take(the->client, "r", &options);
+        assert_in_range(redlock_remaining_ms(lock), 1, 3000);
+        EXPECT(redlock_release(lock), REDLOCK_OK);
+    }
+}
+
 /* The keeper goes on trying. */
 static void a_release_that_could_not_be_told_is_told_later(void **state)
 {
@@ -623,6 +676,8 @@ int main(void)
     /* clang-format off */
     const struct CMUnitTest tests[] = {
         ON_STAGE(zero_means_the_default_for_every_option),
+        cmocka_unit_test(a_client_option_is_as_large_as_it_says_and_no_larger),
+        cmocka_unit_test(an_allocator_has_both_functions_or_none),
         ON_STAGE(what_a_client_is_given_is_copied),
         ON_EVERY_HOST(what_an_operation_is_given_is_copied),
         ON_STAGE(a_handle_is_read_by_any_thread),
@@ -634,6 +689,7 @@ int main(void)
         ON_STAGE(a_call_polls_actively_unless_it_must_not),
         ON_STAGE(a_lease_that_its_allowance_uses_up_is_no_lock),
         ON_STAGE(an_entry_asks_nothing_of_a_hold_that_renews_itself),
+        ON_STAGE(a_longer_ttl_is_cut_to_the_maximum_hold),
         ON_STAGE(a_release_that_could_not_be_told_is_told_later),
         ON_STAGE(a_conversion_that_is_done_already_sends_nothing),
         ON_STAGE(a_downgrade_beside_another_hold_of_its_owner_is_a_deadlock),
