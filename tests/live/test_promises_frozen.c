@@ -4,7 +4,8 @@
  * printed. */
 #include "live/async_stage.h"
 
-enum { TIMEOUT_MS = 200, WAIT_MS = 350, SHORT_MS = 60, PARTING_MS = 5, MANY = 12 };
+enum { TIMEOUT_MS = 200, SHORT_MS = 60, WAIT_MS = 350, LONG_WAIT_MS = 1000, PARTING_MS = 5 };
+enum { MANY = 12 }; /* names of a set */
 
 typedef struct scene scene;
 
@@ -155,6 +156,7 @@ static redlock_status acquire_for(scene *self, int64_t wait_ms)
 static redlock_status tries(scene *self) { return acquire_for(self, 0); }
 static redlock_status waits_briefly(scene *self) { return acquire_for(self, SHORT_MS); }
 static redlock_status waits(scene *self) { return acquire_for(self, WAIT_MS); }
+static redlock_status waits_long(scene *self) { return acquire_for(self, LONG_WAIT_MS); }
 
 static redlock_status waits_for_ever(scene *self)
 {
@@ -226,6 +228,7 @@ static redlock_status take_set_for(scene *self, int64_t wait_ms)
 
 static redlock_status tries_a_set(scene *self) { return take_set_for(self, 0); }
 static redlock_status waits_for_a_set(scene *self) { return take_set_for(self, WAIT_MS); }
+static redlock_status waits_long_for_a_set(scene *self) { return take_set_for(self, LONG_WAIT_MS); }
 
 static redlock_status releases_a_set(scene *self)
 {
@@ -386,13 +389,14 @@ static const row rows[] = {
     ON_EACH_HOST("acquire_async, upgraded", reads, enters_upgraded_later, TIMEOUT_MS, ERR_TIMEOUT),
     ON_EACH_HOST("extend_async", holds, extends_later, TIMEOUT_MS, ERR_TIMEOUT),
     ON_EACH_HOST("release_async", holds, releases_later, TIMEOUT_MS, ERR_TIMEOUT),
-    IN_LINE("acquire, in the line", another_holds, waits, WAIT_MS, TIMED_OUT, KEEPER, "r", NULL),
-    IN_LINE("acquire, in the line (manual)", another_holds, waits, WAIT_MS + PARTING_MS, TIMED_OUT,
-            MANUAL, "r", NULL),
-    IN_LINE("acquire_set, in a line", another_holds_one_of_the_set, waits_for_a_set, WAIT_MS,
-            TIMED_OUT, KEEPER, "c", NULL),
-    IN_LINE("acquire_set, in a line (manual)", another_holds_one_of_the_set, waits_for_a_set,
-            WAIT_MS + PARTING_MS, TIMED_OUT, MANUAL, "c", NULL),
+    IN_LINE("acquire, in the line", another_holds, waits_long, LONG_WAIT_MS, TIMED_OUT, KEEPER, "r",
+            NULL),
+    IN_LINE("acquire, in the line (manual)", another_holds, waits_long, LONG_WAIT_MS + PARTING_MS,
+            TIMED_OUT, MANUAL, "r", NULL),
+    IN_LINE("acquire_set, in a line", another_holds_one_of_the_set, waits_long_for_a_set,
+            LONG_WAIT_MS, TIMED_OUT, KEEPER, "c", NULL),
+    IN_LINE("acquire_set, in a line (manual)", another_holds_one_of_the_set, waits_long_for_a_set,
+            LONG_WAIT_MS + PARTING_MS, TIMED_OUT, MANUAL, "c", NULL),
     IN_LINE("acquire, cancelled in the line", another_holds_and_it_may_be_cancelled,
             waits_for_ever, PARTING_MS, CANCELLED, KEEPER, "r", cancels),
     IN_LINE("acquire, cancelled in the line (manual)", another_holds_and_it_may_be_cancelled,
