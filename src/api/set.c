@@ -58,7 +58,9 @@ redlock_status set_check(const redlock_client *client, const redlock_name_bytes 
 {
     bool has_room = count <= SIZE_MAX / (sizeof(set_entry) + sizeof(act)) / 2;
     if (client == NULL || names == NULL || count == 0 || !has_room) return REDLOCK_ERR_ARGUMENT;
-    return options_copy(o, sizeof *o, options) && !o->reentrant ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
+    if (!options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
+    detail_write(o->detail, "");
+    return o->reentrant ? REDLOCK_ERR_ARGUMENT : REDLOCK_OK;
 }
 
 /* ---- What is done with all of them ---- */

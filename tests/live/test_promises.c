@@ -222,6 +222,24 @@ static redlock_status scoped_status(redlock_client *client)
 }
 
 /* The number of the first call that answers anything else. */
+static void never_gathered(void *arg, redlock_status status, redlock_set *set)
+{
+    (void)arg, (void)status, (void)set;
+    abort();
+}
+
+static void never_inspected(void *arg, redlock_status status, redlock_inspection *seen)
+{
+    (void)arg, (void)status, (void)seen;
+    abort();
+}
+
+static void never_forced(void *arg, redlock_status status, size_t removed)
+{
+    (void)arg, (void)status, (void)removed;
+    abort();
+}
+
 static int call_whatever_has_a_status(heirloom *from)
 {
     redlock_client *client = from->on->client;
@@ -246,6 +264,12 @@ static int call_whatever_has_a_status(heirloom *from)
         redlock_acquire_async(client, "s", 1, NULL, never_acquired, NULL, &id),
         redlock_extend_async(from->lock, 60000, NULL, NULL),
         redlock_release_async(from->lock, NULL, NULL),
+        redlock_upgrade_async(from->lock, NULL, NULL),
+        redlock_downgrade_async(from->lock, NULL, NULL),
+        redlock_acquire_set_async(client, &name, 1, NULL, never_gathered, NULL, &id),
+        redlock_release_set_async(from->set, NULL, NULL),
+        redlock_inspect_async(client, "r", 1, never_inspected, NULL),
+        redlock_force_release_async(client, "r", 1, never_forced, NULL),
         from->on->host != REDLOCK_HOST_KEEPER ? redlock_process(client) : REDLOCK_ERR_FORKED,
         redlock_close(client),
     };
