@@ -10,12 +10,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "support/proxy.h"
 #include "support/server.h"
+#include "support/stall.h"
 
 typedef struct fixture {
     server *server;
@@ -288,6 +291,78 @@ static void a_proxy_outlives_its_server(void **state)
     redisFree(next);
 }
 
+static bool has_kept_both(void *arg) { return proxy_kept(arg) == 2; }
+
+static void a_proxy_tells_on_how_many_connections_it_keeps_something(void **state)
+{
+    fixture *the = *state;
+    redisContext *next = connect_to(proxy_uri(the->proxy)), *silent = connect_to(proxy_uri(the->proxy));
+    proxy_keep_requests(the->proxy, true);
+    assert_int_equal(proxy_kept(the->proxy), 0);
+    send_request(the->through, "INCR n");
+    send_request(next, "INCR n");
+    eventually(has_kept_both, the->proxy);
+    proxy_deliver_requests(the->proxy, PROXY_OLDEST_FIRST);
+    assert_int_equal(receive(the->through) + receive(next), 1 + 2);
+    assert_int_equal(proxy_kept(the->proxy), 0);
+    redisFree(next);
+    redisFree(silent);
+}
+
+/* ---- The meter --------------------------------------------------------------------------------*/
+
+enum { DELAY_US = 10000 };
+
+static int64_t us_since(const stall *mark)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 - mark->began_us;
+}
+
+/* A delay that is not the machine's: as long as it takes until nothing but the delay explains it. */
+static bool is_delayed(void *arg)
+{
+    const stall *mark = arg;
+    return us_since(mark) - stall_us(mark) > stall_late_us() + 2 * DELAY_US;
+}
+
+static void a_delay_that_is_not_the_machines_is_not_allowed(void **state)
+{
+    (void)state;
+    stall mark = stall_begin();
+    eventually(is_delayed, &mark);
+    assert_false(stall_allows(&mark, us_since(&mark) - DELAY_US, 0));
+    assert_true(stall_allows(&mark, stall_late_us() + DELAY_US, DELAY_US));
+    assert_true(stall_meter_busy_us() > 0);
+}
+
+enum { STOP_US = 2 * DELAY_US };
+
+/* All its threads, and so its meter, stand still until the parent lets it go on. */
+static int stand_still(void)
+{
+    stall mark = stall_begin();
+    kill(getpid(), SIGSTOP);
+    for (int i = 0; i < 5; i++) patience_pause(); /* the meter goes on, and what is over still counts */
+    return us_since(&mark) >= STOP_US && stall_us(&mark) >= STOP_US - DELAY_US ? 0 : 1;
+}
+
+/* Comes before any other mark: a child of fork() has no meter but the one that it starts. */
+static void a_machine_that_stands_still_is_allowed_for(void **state)
+{
+    int status = 0;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) _exit(stand_still());
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    nanosleep(&(struct timespec){.tv_nsec = STOP_US * 1000}, NULL);
+    kill(child, SIGCONT);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 #define WITH_PROXY(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -310,6 +385,9 @@ int main(void)
         WITH_PROXY(a_refusing_proxy_closes_new_connections_only),
         WITH_PROXY(a_black_hole_answers_nothing_until_it_ends),
         WITH_PROXY(a_proxy_outlives_its_server),
+        WITH_PROXY(a_proxy_tells_on_how_many_connections_it_keeps_something),
+        cmocka_unit_test(a_machine_that_stands_still_is_allowed_for),
+        cmocka_unit_test(a_delay_that_is_not_the_machines_is_not_allowed),
     };
     signal(SIGPIPE, SIG_IGN); /* hiredis raises it */
     return cmocka_run_group_tests(tests, NULL, NULL);

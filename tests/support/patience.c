@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 10000, PATIENCE_INSTRUMENTED_MS = 30000, PAUSE_MS = 2 };
+enum { PATIENCE_MS = 20000, PATIENCE_INSTRUMENTED_MS = 30000, PAUSE_MS = 2, TIMES_AS_LONG = 4 };
 
 #if defined(__has_feature)
 #define HAS_FEATURE(name) __has_feature(name)
@@ -50,6 +50,8 @@ void patience_pause(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
 }
+
+int64_t patience_outlasting_ms(int64_t ms) { return patience_is_instrumented() ? TIMES_AS_LONG * ms : ms; }
 
 void eventually_at(bool (*is_so)(void *arg), void *arg, const char *what, const char *file, int line)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Waiting for what another process or thread does: polled every few milliseconds, never slept for,
- * and never longer than 10 s (30 s under valgrind or a sanitizer). */
+ * and never longer than 20 s (30 s under valgrind or a sanitizer): what is left for its lease, of
+ * 30 s by default, is not waited for. */
 #ifndef REDLOCK_TESTS_PATIENCE_H
 #define REDLOCK_TESTS_PATIENCE_H
 
@@ -17,6 +18,10 @@ void patience_pause(void);
 
 /* Runs below valgrind or with a sanitizer: everything takes several times as long. */
 bool patience_is_instrumented(void);
+
+/* A lease or timeout that has to outlast what is done within it: so long, or several times as long
+ * where everything takes several times as long. */
+int64_t patience_outlasting_ms(int64_t ms);
 
 /* Polls `is_so(arg)` until it is true; fails the test when that takes too long. */
 void eventually_at(bool (*is_so)(void *arg), void *arg, const char *what, const char *file, int line);

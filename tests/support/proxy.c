@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -356,6 +357,21 @@ int proxy_keep_requests(proxy *self, bool new_ones_too)
         kept++;
     }
     wake_and_unlock(self);
+    return kept;
+}
+
+static bool has_something(const route *self)
+{
+    int bytes = 0;
+    return self->client_fd >= 0 && self->is_kept && ioctl(self->client_fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+int proxy_kept(proxy *self)
+{
+    int kept = 0;
+    pthread_mutex_lock(&self->mutex);
+    for (int i = 0; i < ROUTES; i++) kept += has_something(&self->routes[i]);
+    pthread_mutex_unlock(&self->mutex);
     return kept;
 }
 

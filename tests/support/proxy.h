@@ -33,6 +33,8 @@ void proxy_blackhole(proxy *self, bool is_on);
 /* What the clients send is kept, on the connections that are there now or, with `new_ones_too`, on all; their number
  * now is returned. Others are served as ever. It is not looked for whether the client closes. */
 int proxy_keep_requests(proxy *self, bool new_ones_too);
+/* On how many connections something is kept. */
+int proxy_kept(proxy *self);
 /* What was kept is with the server, one connection after the other, also of clients that have gone meanwhile. */
 enum proxy_order { PROXY_OLDEST_FIRST, PROXY_YOUNGEST_FIRST };
 void proxy_deliver_requests(proxy *self, enum proxy_order order);
