@@ -87,15 +87,16 @@ typedef struct loop {
 } loop;
 
 typedef struct stopwatch {
-    int64_t wall_us, busy_us;
-    long preemptions;
+    stall began;
+    int64_t busy_us;
+    struct rusage used;
 } stopwatch;
 
-static inline long preemptions(void)
+static inline struct rusage usage(void)
 {
     struct rusage used;
     getrusage(RUSAGE_THREAD, &used);
-    return used.ru_nivcsw;
+    return used;
 }
 
 static inline int64_t busy_us(void)
@@ -105,20 +106,23 @@ static inline int64_t busy_us(void)
     return (int64_t)busy.tv_sec * 1000000 + busy.tv_nsec / 1000;
 }
 
-/* The preemptions are counted first here and last below: what happens between two readings is counted, too. */
+/* The switches are counted first here and last below: what happens between two readings is counted, too. */
 static inline stopwatch stopwatch_start(void)
 {
-    stopwatch self = {.preemptions = preemptions()};
+    stopwatch self = {.used = usage()};
     self.busy_us = busy_us();
-    self.wall_us = now_us();
+    self.began = stall_begin();
     return self;
 }
 
-/* The wall time since then; but the processor's time if somebody else had the processor meanwhile. */
+/* The processor's time since then; but the time that passed, without what the machine stalled, if the thread fell
+ * asleep meanwhile and nobody else took the processor from it. */
 static inline int64_t stopwatch_us(const stopwatch *self)
 {
-    int64_t took_us = now_us() - self->wall_us, worked_us = busy_us() - self->busy_us;
-    return preemptions() > self->preemptions ? worked_us : took_us;
+    int64_t passed_us = now_us() - self->began.began_us - stall_us(&self->began), worked_us = busy_us() - self->busy_us;
+    struct rusage used = usage();
+    bool slept = used.ru_nvcsw > self->used.ru_nvcsw, was_preempted = used.ru_nivcsw > self->used.ru_nivcsw;
+    return slept && !was_preempted && passed_us > worked_us ? passed_us : worked_us;
 }
 
 static inline redlock_status loop_process(loop *self)

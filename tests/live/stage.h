@@ -27,9 +27,10 @@
 
 #include "support/proxy.h"
 #include "support/server.h"
+#include "support/stall.h"
 #include "wire/bands.h"
 
-enum { STAGE_CLIENTS = 8, STAGE_ACTORS = 4, LATE_MS = 20, LATE_INSTRUMENTED_MS = 1000, ATTEMPTS = 5 };
+enum { STAGE_CLIENTS = 8, STAGE_ACTORS = 4 };
 
 #define EXPECT(expression, status) assert_string_equal(redlock_status_name(expression), #status)
 
@@ -118,6 +119,7 @@ static inline int stage_begin_with(void **state, const char *arguments)
     static stage the;
     memset(&the, 0, sizeof the);
     *state = &the;
+    (void)stall_begin(); /* before threads are counted */
     pthread_mutex_init(&the.journal.mutex, NULL);
     the.server = server_start(arguments);
     the.proxy = proxy_start(the.server);
@@ -273,21 +275,16 @@ static inline void taker_release(taker *self)
 
 /* ---- Punctuality ------------------------------------------------------------------------------*/
 
-static inline int64_t late_us(void) { return (patience_is_instrumented() ? LATE_INSTRUMENTED_MS : LATE_MS) * 1000; }
-
-/* A busy machine makes any one call late; only the library makes all of them late. Too early is never right. */
+/* The call is over after so long, and not before. */
 #define PUNCTUAL(due_us, call)                                                                                         \
     do {                                                                                                               \
-        int64_t over_us = 0;                                                                                           \
-        for (int attempt_ = 0; attempt_ < ATTEMPTS; attempt_++) {                                                      \
-            int64_t began_us_ = now_us();                                                                              \
-            call;                                                                                                      \
-            over_us = now_us() - began_us_ - (due_us);                                                                 \
-            assert_true(over_us >= 0);                                                                                 \
-            if (over_us <= late_us()) break;                                                                           \
-        }                                                                                                              \
-        if (over_us > late_us()) fail_msg("%lld us late, every time", (long long)over_us);                             \
+        stall began_ = stall_begin();                                                                                  \
+        call;                                                                                                          \
+        ENDED(&began_, (due_us), (due_us));                                                                            \
     } while (0)
+
+/* A lease that ends soon, and yet outlasts what a test does between two of its steps. */
+static inline int64_t brief_ms(void) { return patience_outlasting_ms(120); }
 
 /* ---- Queues -----------------------------------------------------------------------------------*/
 
@@ -295,21 +292,15 @@ enum { LONG_MS = 60000, SOON_MS = 1000 };
 
 #define FOR_EVER REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS, .ttl_ms = LONG_MS)
 
-static inline int64_t since_ms(int64_t from_us) { return (now_us() - from_us) / 1000; }
+/* It has the lock within so long from then. */
+static inline void expect_within(taker *self, const stall *from, int64_t most_ms)
+{
+    expect_taker(self, REDLOCK_OK);
+    TOOK(from, self->took_us - from->began_us, 0, most_ms * 1000);
+}
 
 /* Well before any re-check of a waiter with a long claim could have found out. */
-static inline void expect_soon(taker *self, int64_t from_us)
-{
-    expect_taker(self, REDLOCK_OK);
-    assert_in_range(self->took_us - from_us, 0, SOON_MS * 1000 + late_us());
-}
-
-/* Within so long from then, and no busy machine is that much later. */
-static inline void expect_within(taker *self, int64_t from_us, int64_t most_ms)
-{
-    expect_taker(self, REDLOCK_OK);
-    assert_in_range(self->took_us - from_us, 0, most_ms * 1000 + (patience_is_instrumented() ? late_us() : 0));
-}
+static inline void expect_soon(taker *self, const stall *from) { expect_within(self, from, SOON_MS); }
 
 /* As if that had been given out last. */
 static inline void set_last_fence(server *self, const char *name, uint64_t fence)

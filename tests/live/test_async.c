@@ -337,12 +337,13 @@ static void a_free_lock_is_got_by_the_shortest_wait_over_a_slow_link(void **stat
 static void a_question_ends_at_the_timeout_and_is_undone(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150));
+    int64_t timeout_ms = patience_outlasting_ms(150);
+    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms));
     deed *first = deed_new(on);
     deed_acquire(first, "s", NULL); /* connects */
     COMPLETES(first, REDLOCK_OK);
     server_freeze(the->stage->server);
-    PUNCTUAL(150000, ask_in_vain(on));
+    PUNCTUAL(timeout_ms * 1000, ask_in_vain(on));
     server_thaw(the->stage->server);
     loop_until(on, has_holders, (&(expected){the->stage, "r", 0}));
     deed_release(deed_new(on), first->lock);
@@ -351,7 +352,7 @@ static void a_question_ends_at_the_timeout_and_is_undone(void **state)
 static void a_dead_server_is_told_at_the_timeout(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150));
+    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms()));
     deed *tries = deed_new(on), *waits = deed_new(on);
     server_kill(the->stage->server);
     deed_acquire(tries, "r", NULL);

@@ -27,7 +27,8 @@ static void a_lost_lock_is_released_inside_on_lost(void **state)
     deed *taken = deed_new(on), *given = deed_new(on);
     watcher seen = {.on = on, .release = given};
     deed_acquire(taken, "r",
-                 REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = release_inside, .on_lost_arg = &seen));
+                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true, .on_lost = release_inside,
+                                 .on_lost_arg = &seen));
     COMPLETES(taken, REDLOCK_OK);
     server_number(the->stage->server, "DEL redlock:{r}");
     COMPLETES(given, REDLOCK_LOST);
@@ -141,7 +142,7 @@ static void an_upgrade_that_nobody_heard_of_is_released(void **state)
 {
     async_stage *the = *state;
     proxy *wire = the->stage->proxy;
-    loop *on = async_open(the, proxy_uri(wire), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 300));
+    loop *on = async_open(the, proxy_uri(wire), REDLOCK_CLIENT_OPTIONS(.timeout_ms = patience_outlasting_ms(300)));
     deed *writes = deed_new(on), *given = deed_new(on);
     static const char *const names[] = {"s", "r"}; /* the first one makes the script known */
     deed *reads[2] = {deed_new(on), deed_new(on)}, *first = deed_new(on);
@@ -170,10 +171,10 @@ static void a_lost_hold_is_not_entered_again(void **state)
     async_stage *the = *state;
     loop *on = async_open_plain(the);
     deed *first = deed_new(on), *again = deed_new(on), *given = deed_new(on);
-    deed_acquire(first, "r", MINE(.ttl_ms = 60));
+    deed_acquire(first, "r", MINE(.ttl_ms = brief_ms()));
     COMPLETES(first, REDLOCK_OK);
     loop_until(on, is_unheld, first->lock);
-    deed_acquire(again, "r", MINE(.ttl_ms = 60));
+    deed_acquire(again, "r", MINE(.ttl_ms = brief_ms()));
     COMPLETES(again, REDLOCK_LOST);
     deed_release(given, first->lock);
     COMPLETES(given, REDLOCK_LOST);

@@ -10,10 +10,10 @@ static void a_downgrade_lets_the_waiting_readers_in_at_once(void **state)
     stage *the = *state;
     redlock_lock *lock = take(the->client, name, EXCLUSIVE());
     taker *one = queued(the, the->other, 1, SHARED(PATIENT)), *two = queued(the, the->other, 2, SHARED(PATIENT));
-    int64_t began = now_us();
+    stall began = stall_begin();
     EXPECT(redlock_downgrade(lock), REDLOCK_OK);
-    expect_soon(one, began);
-    expect_soon(two, began);
+    expect_soon(one, &began);
+    expect_soon(two, &began);
     assert_int_equal(redlock_lock_mode(lock), REDLOCK_SHARED);
     assert_true(redlock_is_held(lock));
     assert_int_equal(stage_holders(the, name), 3);
@@ -69,7 +69,7 @@ static void a_crashed_reader_bars_an_upgrade_no_longer_than_its_lease(void **sta
 {
     stage *the = *state;
     redlock_lock *lock = take(the->client, name, SHARED());
-    redlock_lock *brief = take(the->other, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = 100));
+    redlock_lock *brief = take(the->other, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = brief_ms()));
     EXPECT(redlock_upgrade(lock), REDLOCK_DEADLOCK);
     eventually(is_unheld, brief);
     for (patience left = patience_begin(); redlock_upgrade(lock) != REDLOCK_OK; patience_pause())
@@ -82,7 +82,8 @@ static void a_crashed_reader_bars_an_upgrade_no_longer_than_its_lease(void **sta
 static void a_converted_hold_goes_on_being_renewed(void **state)
 {
     stage *the = *state;
-    redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    redlock_lock *lock =
+        take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     for (int i = 0; i < 20; i++) {
         uint64_t renewed = stats_of(the->client).renewed;
         EXPECT(i % 2 ? redlock_upgrade(lock) : redlock_downgrade(lock), REDLOCK_OK);
@@ -114,8 +115,8 @@ static void a_conversion_whose_reply_was_lost_is_done(void **state)
 /* An upgrade that the server made, and of which nobody heard in time. */
 static redlock_lock *upgraded_unheard(stage *the)
 {
-    redlock_client *behind =
-        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 300));
+    redlock_client *behind = stage_open(
+        the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
     redlock_lock *lock = take(behind, name, EXCLUSIVE());
     EXPECT(redlock_downgrade(lock), REDLOCK_OK);
     EXPECT(redlock_upgrade(lock), REDLOCK_OK); /* the server knows the script now */
@@ -171,8 +172,8 @@ static void a_downgrade_that_was_cut_is_void_once_an_upgrade_followed(void **sta
 static void what_is_in_doubt_is_believed_to_be_shared(void **state)
 {
     stage *the = *state;
-    redlock_client *behind =
-        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 300));
+    redlock_client *behind = stage_open(
+        the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
     redlock_lock *lock = take(behind, name, EXCLUSIVE());
     proxy_blackhole(the->proxy, true);
     EXPECT(redlock_downgrade(lock), REDLOCK_ERR_TIMEOUT);
@@ -325,7 +326,8 @@ static void what_is_no_lock_is_refused_and_left_alone(void **state)
 static void a_forced_release_is_told_to_who_is_renewed(void **state)
 {
     stage *the = *state;
-    redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    redlock_lock *lock =
+        take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     EXPECT(redlock_force_release(the->other, name, 1, NULL, NULL), REDLOCK_OK);
     expect_free(the->other, name);
     eventually(is_unheld, lock);

@@ -49,7 +49,7 @@ static void the_default_ttl_is_thirty_seconds(void **state)
 static void nobody_has_an_expired_lock_before_its_holder_knows(void **state)
 {
     stage *the = *state;
-    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 50)), *next = NULL;
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms())), *next = NULL;
     bool was_held = true;
     for (redlock_status st = REDLOCK_BUSY; st == REDLOCK_BUSY;) {
         was_held = redlock_is_held(lock);
@@ -82,7 +82,7 @@ static void an_acquire_that_took_longer_than_the_ttl_is_not_held(void **state)
 static void a_lock_is_not_held_after_its_validity_without_a_word_to_the_server(void **state)
 {
     stage *the = *state;
-    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 50));
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
     uint64_t commands = stats_of(the->client).commands;
     server_freeze(the->server);
     eventually(is_unheld, lock);
@@ -98,7 +98,7 @@ static void a_lock_is_not_held_after_its_validity_without_a_word_to_the_server(v
 static void the_release_of_an_expired_lock_leaves_the_new_owner_alone(void **state)
 {
     stage *the = *state;
-    redlock_lock *old = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 30));
+    redlock_lock *old = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
     redlock_lock *new = take(the->other, "r", REDLOCK_OPTIONS(.wait_ms = 5000));
     EXPECT(redlock_extend(old, 1000), REDLOCK_LOST);
     EXPECT(redlock_release(old), REDLOCK_LOST);
@@ -177,7 +177,7 @@ static void fences_rise_whatever_happens_to_the_key(void **state)
     stage *the = *state;
     uint64_t last = next_fence(the->client, 0);
     last = next_fence(the->other, last);
-    redlock_lock *expired = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 20));
+    redlock_lock *expired = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
     assert_true(redlock_fence(expired) > last);
     last = next_fence(the->other, redlock_fence(expired));
     EXPECT(redlock_release(expired), REDLOCK_LOST);

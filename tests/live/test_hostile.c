@@ -326,12 +326,15 @@ static void ask_in_vain(redlock_client *client, int64_t wait_ms)
     assert_null(lock);
 }
 
+static int64_t hasty_ms(void) { return patience_outlasting_ms(150); }
+
 static void open_in_vain(const char *uri)
 {
     redlock_client *client;
-    EXPECT(redlock_open(uri,
-                        REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = 150, .connect_now = true, .password = "greeted"),
-                        &client),
+    EXPECT(redlock_open(
+               uri,
+               REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = hasty_ms(), .connect_now = true, .password = "greeted"),
+               &client),
            REDLOCK_ERR_TIMEOUT);
 }
 
@@ -346,10 +349,10 @@ static void a_server_that_never_answers_delays_nobody_beyond_the_deadline(void *
     assert_int_equal(bind(fd, (struct sockaddr *)&at, length) | listen(fd, 64), 0);
     getsockname(fd, (struct sockaddr *)&at, &length);
     snprintf(uri, sizeof uri, "redis://127.0.0.1:%d", ntohs(at.sin_port));
-    redlock_client *client = stage_open(the, uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
-    PUNCTUAL(150 * 1000, ask_in_vain(client, 0));
-    PUNCTUAL(200 * 1000, ask_in_vain(client, 200));
-    PUNCTUAL(150 * 1000, open_in_vain(uri));
+    redlock_client *client = stage_open(the, uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
+    PUNCTUAL(hasty_ms() * 1000, ask_in_vain(client, 0));
+    PUNCTUAL((hasty_ms() + 50) * 1000, ask_in_vain(client, hasty_ms() + 50));
+    PUNCTUAL(hasty_ms() * 1000, open_in_vain(uri));
     stage_close(the, client);
     close(fd);
 }
@@ -359,9 +362,9 @@ static void a_name_that_never_resolves_delays_nobody_beyond_the_deadline(void **
 {
     stage *the = *state;
     redlock_client *client =
-        stage_open(the, "redis://nowhere.invalid", REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
-    PUNCTUAL(150 * 1000, ask_in_vain(client, 0));
-    PUNCTUAL(200 * 1000, ask_in_vain(client, 200));
+        stage_open(the, "redis://nowhere.invalid", REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
+    PUNCTUAL(hasty_ms() * 1000, ask_in_vain(client, 0));
+    PUNCTUAL((hasty_ms() + 50) * 1000, ask_in_vain(client, hasty_ms() + 50));
 }
 
 static void a_socket_that_is_not_there_is_a_failed_connection(void **state)

@@ -20,7 +20,7 @@ static void there_is_no_thread(void **state)
     int threads = running_threads();
     loop *on = async_open_plain(the);
     deed *renewed = deed_new(on), *waits = deed_new(on);
-    deed_acquire(renewed, "r", REDLOCK_OPTIONS(.ttl_ms = 150, .auto_renew = true));
+    deed_acquire(renewed, "r", REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true));
     deed_acquire(waits, "r", REDLOCK_OPTIONS(.wait_ms = 300));
     COMPLETES(waits, REDLOCK_TIMED_OUT);
     redlock_lock *also = take(on->client, "s", REDLOCK_OPTIONS(.auto_renew = true));
@@ -42,9 +42,9 @@ static void renewal_and_loss_happen_inside_process_only(void **state)
     loop *on = async_open_plain(the);
     deed *held = deed_new(on);
     _Atomic int told = 0;
-    deed_acquire(
-        held, "r",
-        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+    deed_acquire(held, "r",
+                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true, .on_lost = note_loss,
+                                 .on_lost_arg = (void *)&told));
     COMPLETES(held, REDLOCK_OK);
     uint64_t renewed = stats_of(on->client).renewed;
     eventually(is_unheld, held->lock); /* nobody calls redlock_process */
@@ -129,7 +129,7 @@ static void trust(loop *on, bool (*is_so)(void *arg), void *arg)
 }
 
 static bool was_told(void *arg) { return atomic_load((_Atomic int *)arg) > 0; }
-static bool was_renewed_often(void *client) { return stats_of(client).renewed >= 6; }
+static bool was_renewed_often(void *client) { return stats_of(client).renewed >= 4; }
 
 static void the_descriptor_alone_suffices(void **state)
 {
@@ -139,7 +139,7 @@ static void the_descriptor_alone_suffices(void **state)
     _Atomic int told = 0;
     deed_acquire(
         held, "r",
-        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+        REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
     deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 100));
     trust(on, deed_is_done, held);
     trust(on, deed_is_done, late);
@@ -161,7 +161,7 @@ static void the_descriptor_alone_suffices(void **state)
 static void the_descriptor_tells_of_a_server_that_is_away(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 300));
+    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms()));
     deed *in_vain = deed_new(on), *patient = deed_new(on);
     server_kill(the->stage->server);
     deed_acquire(in_vain, "r", NULL);
@@ -198,15 +198,16 @@ static void the_timeout_is_when_the_descriptor_becomes_readable(void **state)
     loop *on = async_open_plain(the);
     struct pollfd look = {.fd = redlock_fd(on->client), .events = POLLIN};
     deed *held = deed_new(on);
-    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true));
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 900, .auto_renew = true));
     assert_int_equal(redlock_timeout_ms(on->client), 0);
     COMPLETES(held, REDLOCK_OK);
     while (poll(&look, 1, 0) > 0) EXPECT(loop_process(on), REDLOCK_OK);
-    for (int i = 0; i < 3; i++) {
-        int64_t timeout_ms = redlock_timeout_ms(on->client), from_us = now_us();
-        assert_in_range(timeout_ms, 1, 600);
-        assert_int_equal(poll(&look, 1, (int)timeout_ms + 1 + (int)(late_us() / 1000)), 1);
-        assert_true(since_ms(from_us) >= timeout_ms - 2);
+    for (int i = 0; i < 2; i++) {
+        stall from = stall_begin();
+        int64_t timeout_ms = redlock_timeout_ms(on->client);
+        assert_in_range(timeout_ms, 1, 900);
+        assert_int_equal(poll(&look, 1, LONG_MS), 1);
+        ENDED(&from, (timeout_ms - 2) * 1000, timeout_ms * 1000);
         assert_int_equal(redlock_timeout_ms(on->client), 0);
         EXPECT(loop_process(on), REDLOCK_OK);
         while (poll(&look, 1, 20) > 0) EXPECT(loop_process(on), REDLOCK_OK); /* the answer */
@@ -221,7 +222,7 @@ static void the_timeout_alone_suffices(void **state)
     async_stage *the = *state;
     loop *on = async_open_plain(the);
     deed *held = deed_new(on), *late = deed_new(on);
-    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true));
     deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 700));
     for (patience left = patience_begin(); !deed_is_done(late) && !patience_is_over(&left);) {
         int64_t timeout_ms = redlock_timeout_ms(on->client);
@@ -241,7 +242,7 @@ static void the_descriptor_nests_in_another_set(void **state)
     struct epoll_event wanted = {.events = EPOLLIN}, seen;
     assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, redlock_fd(on->client), &wanted), 0);
     deed *held = deed_new(on), *late = deed_new(on);
-    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true));
+    deed_acquire(held, "r", REDLOCK_OPTIONS(.ttl_ms = 500, .auto_renew = true));
     deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 600));
     while (!deed_is_done(late)) {
         assert_int_equal(epoll_wait(set, &seen, 1, 10000), 1);
@@ -291,27 +292,54 @@ static void another_thread_wakes_the_loop(void **state)
 
 /* ---- Never more than 2 ms ---------------------------------------------------------------------- */
 
-enum { TRIES = 6, MOST_US = 2000, MOST_INSTRUMENTED_US = 200000, SPAN_MS = 400 };
+enum { MOST_US = 2000, MOST_INSTRUMENTED_US = 200000, SPAN_MS = 400 };
 
-/* Opens, submits, runs the loop for a while, and closes; leaves the longest redlock_process. */
-typedef void ordeal(async_stage *the, int64_t *worst_us);
+/* What a processor does in half a millisecond if it does nothing else: when it is shared, or slow, this takes longer,
+ * as everything does. A call that blocks, or that does whatever there is to do, takes longer than four of these. */
+enum { YARDS = 4, YARD_ROUNDS = 5000, YARD_EVERY_US = 40000 };
 
-/* A busy machine makes one try late, or two; the library makes all of them late. */
+static int64_t yard_us(void)
+{
+    static volatile size_t sink;
+    char line[64];
+    int64_t began_us = busy_us();
+    for (int i = 0; i < YARD_ROUNDS; i++) sink += (size_t)snprintf(line, sizeof line, "%d:%s:%d", i, "redlock", ~i);
+    return busy_us() - began_us;
+}
+
+/* Opens, submits, runs the loop for a while, and closes; leaves the longest redlock_process, and the longest yard. */
+typedef void ordeal(async_stage *the, int64_t *worst_us, int64_t *longest_us);
+
 static void stays_brief(async_stage *the, const char *what, ordeal *suffer)
 {
-    int64_t most_us = patience_is_instrumented() ? MOST_INSTRUMENTED_US : MOST_US, worst_us = INT64_MAX;
-    for (int tries = 1; worst_us > most_us; tries++) {
-        suffer(the, &worst_us);
-        print_message("%s: the longest call took %lld us\n", what, (long long)worst_us);
-        assert_true(worst_us <= most_us || tries < TRIES);
-    }
+    int64_t most_us = patience_is_instrumented() ? MOST_INSTRUMENTED_US : MOST_US, worst_us = 0, longest_us = 0;
+    suffer(the, &worst_us, &longest_us);
+    print_message("%s: the longest call took %lld us, the longest yard %lld us\n", what, (long long)worst_us,
+                  (long long)longest_us);
+    if (most_us < YARDS * longest_us) most_us = YARDS * longest_us;
+    assert_in_range(worst_us, 0, most_us);
 }
 
 static size_t flight_size(void) { return patience_is_instrumented() ? 1000 : 10000; }
 
+static void fly_on(async_stage *the, loop *on, deeds *flight, void (*trouble)(async_stage *the), int64_t *longest_us)
+{
+    int64_t next_us = now_us();
+    for (int64_t until_us = next_us + SPAN_MS * 3 * 1000; now_us() < until_us && !deeds_are_done(flight);) {
+        if (trouble != NULL) loop_for(on, 20);
+        if (trouble != NULL) trouble(the);
+        trouble = NULL;
+        loop_turn(on, 5);
+        if (now_us() < next_us) continue;
+        int64_t here_us = yard_us();
+        if (here_us > *longest_us) *longest_us = here_us;
+        next_us = now_us() + YARD_EVERY_US;
+    }
+}
+
 /* From the open to the end of all. */
 static void fly(async_stage *the, const char *uri, const redlock_client_options *options, size_t size,
-                void (*trouble)(async_stage *the), int64_t *worst_us)
+                void (*trouble)(async_stage *the), int64_t *worst_us, int64_t *longest_us)
 {
     char name[32];
     loop *on = async_open(the, uri, options);
@@ -321,13 +349,8 @@ static void fly(async_stage *the, const char *uri, const redlock_client_options 
         snprintf(name, sizeof name, "r%zu", i / 2); /* every second one waits */
         deed_acquire(&flight.first[i], name, REDLOCK_OPTIONS(.wait_ms = SPAN_MS, .ttl_ms = LONG_MS));
     }
-    for (int64_t until_us = now_us() + SPAN_MS * 3 * 1000; now_us() < until_us && !deeds_are_done(&flight);) {
-        if (trouble != NULL) loop_for(on, 20);
-        if (trouble != NULL) trouble(the);
-        trouble = NULL;
-        loop_turn(on, 5);
-    }
-    *worst_us = on->worst_us;
+    fly_on(the, on, &flight, trouble, longest_us);
+    if (on->worst_us > *worst_us) *worst_us = on->worst_us;
     async_close(the);
     for (size_t i = 0; i < size; i++) redlock_release(flight.first[i].lock);
 }
@@ -337,20 +360,20 @@ static void restart(async_stage *the) { server_restart(the->stage->server); }
 
 #define BRIEF_OPTIONS REDLOCK_CLIENT_OPTIONS(.timeout_ms = 200, .connect_timeout_ms = 200)
 
-static void fly_by_a_healthy_server(async_stage *the, int64_t *worst_us)
+static void fly_by_a_healthy_server(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), NULL, worst_us);
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), NULL, worst_us, longest_us);
 }
 
-static void fly_by_a_server_that_freezes(async_stage *the, int64_t *worst_us)
+static void fly_by_a_server_that_freezes(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), freeze, worst_us);
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), freeze, worst_us, longest_us);
     server_thaw(the->stage->server);
 }
 
-static void fly_by_a_server_that_restarts(async_stage *the, int64_t *worst_us)
+static void fly_by_a_server_that_restarts(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), restart, worst_us);
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), restart, worst_us, longest_us);
 }
 
 static void a_healthy_server_never_blocks(void **state)
@@ -381,15 +404,13 @@ static int mute_listener(int *port)
     return fd;
 }
 
-static void fly_by_a_mute_listener(async_stage *the, int64_t *worst_us)
+static void fly_by_a_mute_listener(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
     int port, fd = mute_listener(&port);
     char uri[96];
-    int64_t more_us = 0;
     snprintf(uri, sizeof uri, "redis://:secret@127.0.0.1:%d", port);
-    fly(the, uri, BRIEF_OPTIONS, 100, NULL, worst_us);
-    fly(the, uri, BRIEF_OPTIONS, 100, NULL, &more_us);
-    if (more_us > *worst_us) *worst_us = more_us;
+    fly(the, uri, BRIEF_OPTIONS, 100, NULL, worst_us, longest_us);
+    fly(the, uri, BRIEF_OPTIONS, 100, NULL, worst_us, longest_us);
     close(fd);
 }
 
@@ -398,9 +419,9 @@ static void a_mute_listener_never_blocks(void **state)
     stays_brief(*state, "a listener that never answers", fly_by_a_mute_listener);
 }
 
-static void fly_by_a_name(async_stage *the, int64_t *worst_us)
+static void fly_by_a_name(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, "redis://nowhere.invalid", BRIEF_OPTIONS, 100, NULL, worst_us);
+    fly(the, "redis://nowhere.invalid", BRIEF_OPTIONS, 100, NULL, worst_us, longest_us);
 }
 
 static void a_look_up_never_blocks(void **state) { stays_brief(*state, "a name to look up", fly_by_a_name); }
@@ -409,13 +430,13 @@ static void a_look_up_never_blocks(void **state) { stays_brief(*state, "a name t
 static authority *trusted;
 static server *secure;
 
-static void fly_by_tls(async_stage *the, int64_t *worst_us)
+static void fly_by_tls(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
     char uri[96];
     snprintf(uri, sizeof uri, "rediss://127.0.0.1:%d", server_tcp_port(secure));
     fly(the, uri,
         REDLOCK_CLIENT_OPTIONS(.tls_ca_file = authority_path(trusted, "ca.pem"), .tls_server_name = "redis.test"),
-        flight_size() / 10, NULL, worst_us);
+        flight_size() / 10, NULL, worst_us, longest_us);
 }
 
 static void a_tls_server_never_blocks(void **state)

@@ -92,7 +92,7 @@ static void a_callback_may_look_and_is_refused_whatever_blocks(void **state)
     stage *the = *state;
     listener self = {.client = the->client};
     redlock_lock *lock =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 50, .on_lost = call_back, .on_lost_arg = &self));
+        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = call_back, .on_lost_arg = &self));
     eventually(was_called, &self);
     EXPECT(self.acquired, REDLOCK_ERR_IN_CALLBACK);
     EXPECT(self.extended, REDLOCK_ERR_IN_CALLBACK);
@@ -137,7 +137,7 @@ static void nothing_is_dropped_unreleased_inside_a_callback(void **state)
                   .by_scope = take(the->client, "c", NULL)};
     EXPECT(redlock_acquire_set(the->client, names, 2, NULL, &self.set), REDLOCK_OK);
     redlock_lock *lost =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 50, .on_lost = pass_every_door, .on_lost_arg = &self));
+        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = pass_every_door, .on_lost_arg = &self));
     eventually(are_passed, &self);
     EXPECT(self.cleared, REDLOCK_ERR_IN_CALLBACK);
     EXPECT(self.scoped, REDLOCK_OK);
@@ -162,9 +162,10 @@ static void a_released_lock_is_never_reported_lost(void **state)
     stage *the = *state;
     listener released = {.client = the->client}, kept = {.client = the->client};
     redlock_lock *lock =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 100, .on_lost = count_call, .on_lost_arg = &released));
+        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = count_call, .on_lost_arg = &released));
     EXPECT(redlock_release(lock), REDLOCK_OK);
-    lock = take(the->client, "s", REDLOCK_OPTIONS(.ttl_ms = 150, .on_lost = count_call, .on_lost_arg = &kept));
+    lock = take(the->client, "s",
+                REDLOCK_OPTIONS(.ttl_ms = brief_ms() * 3 / 2, .on_lost = count_call, .on_lost_arg = &kept));
     eventually(was_called, &kept);
     assert_int_equal(atomic_load(&released.calls), 0);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
@@ -190,8 +191,8 @@ static void a_release_waits_for_the_callback_that_runs(void **state)
 {
     stage *the = *state;
     listener self = {.client = the->client};
-    redlock_lock *lock =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 50, .on_lost = linger_in_callback, .on_lost_arg = &self));
+    redlock_lock *lock = take(
+        the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = linger_in_callback, .on_lost_arg = &self));
     eventually(has_begun, &self);
     atomic_store(&self.is_releasing, true);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
@@ -329,7 +330,7 @@ static void a_server_that_dies_raises_no_sigpipe(void **state)
     stage *the = *state;
     signal(SIGPIPE, SIG_DFL);
     redlock_client *hasty =
-        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 100, LOGGED(the)));
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms(), LOGGED(the)));
     redlock_lock *one = take(hasty, "a", REDLOCK_OPTIONS(.auto_renew = true)), *two = take(hasty, "b", NULL), *none;
     server_kill(the->server);
     assert_true(redlock_acquire(hasty, "c", NULL, &none) < 0);

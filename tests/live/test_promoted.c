@@ -216,9 +216,9 @@ static void who_waits_over_a_promotion_is_handed_the_lock_with_a_higher_fence(vo
     taker *next = queued(&the->stage, the->stage.other, 1, EXCLUSIVE(PATIENT));
     promote(the);
     eventually(first_waiter_is_heard, the->replica);
-    int64_t free_us = now_us();
+    stall freed = stall_begin();
     EXPECT(redlock_release(lock), REDLOCK_OK);
-    expect_soon(next, free_us);
+    expect_soon(next, &freed);
     assert_int_equal(stats_of(the->stage.other).handed_over, 1);
     assert_true(redlock_fence(next->lock) > before);
     taker_release(next);

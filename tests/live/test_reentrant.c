@@ -143,7 +143,7 @@ static void plain_re_entry_by_the_same_thread_is_a_deadlock_at_once(void **state
 static void a_thread_that_held_a_lost_lock_may_wait_for_it_again(void **state)
 {
     stage *the = *state;
-    redlock_lock *brief = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = 50));
+    redlock_lock *brief = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
     eventually(is_unheld, brief);
     EXPECT(attempt(the->client, REDLOCK_OPTIONS(.wait_ms = LONG_MS)), REDLOCK_OK);
     EXPECT(redlock_release(brief), REDLOCK_LOST);
@@ -204,8 +204,8 @@ static void an_adopted_plain_hold_is_a_deadlock_for_its_new_thread_only(void **s
 static void a_lost_outer_hold_is_told_to_every_inner_one(void **state)
 {
     stage *the = *state;
-    redlock_lock *outer = take(the->client, name, OWN(.ttl_ms = 100)),
-                 *inner = take(the->client, name, OWN(.ttl_ms = 50));
+    redlock_lock *outer = take(the->client, name, OWN(.ttl_ms = brief_ms())),
+                 *inner = take(the->client, name, OWN(.ttl_ms = brief_ms() / 2));
     redlock_lock *none;
     eventually(is_unheld, outer);
     EXPECT(redlock_acquire(the->client, name, OWN(), &none), REDLOCK_LOST);
@@ -250,8 +250,9 @@ static void a_loss_is_told_once_however_deep_the_hold(void **state)
 {
     stage *the = *state;
     loss seen = {.client = the->client};
-    redlock_lock *outer =
-        take(the->client, name, OWN(.ttl_ms = 300, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = &seen));
+    redlock_lock *outer = take(
+        the->client, name,
+        OWN(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true, .on_lost = note_loss, .on_lost_arg = &seen));
     redlock_lock *inner = take(the->client, name, OWN());
     server_number(the->server, "DEL redlock:{r}");
     eventually(was_told, &seen);
@@ -269,10 +270,12 @@ static void enter_in_vain(redlock_client *client, const redlock_options *options
     EXPECT(attempt(client, options), REDLOCK_ERR_TIMEOUT);
 }
 
+static int64_t hasty_ms(void) { return patience_outlasting_ms(150); }
+
 /* On a server that is frozen from here on. */
 static redlock_lock *held_by_the_hasty(stage *the, redlock_client **hasty, int64_t ttl_ms)
 {
-    *hasty = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    *hasty = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
     redlock_lock *outer = take(*hasty, name, OWN_SHARED(.ttl_ms = ttl_ms));
     server_freeze(the->server);
     return outer;
@@ -283,23 +286,25 @@ static void an_entry_that_upgrades_or_extends_ends_by_its_wait_or_by_the_timeout
     stage *the = *state;
     redlock_client *hasty;
     redlock_lock *outer = held_by_the_hasty(the, &hasty, 30000);
-    PUNCTUAL(300 * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = 300)));
-    PUNCTUAL(150 * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = 50)));
-    PUNCTUAL(300 * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS, .wait_ms = 300)));
-    PUNCTUAL(150 * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS)));
+    int64_t timeout_ms = hasty_ms(), wait_ms = 2 * timeout_ms;
+    PUNCTUAL(wait_ms * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = wait_ms)));
+    PUNCTUAL(timeout_ms * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = 50)));
+    PUNCTUAL(wait_ms * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS, .wait_ms = wait_ms)));
+    PUNCTUAL(timeout_ms * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS)));
     server_thaw(the->server);
     EXPECT(redlock_release(outer), REDLOCK_OK);
 }
 
-/* Over a link on which each of the two takes 40 to 80 ms: there is time for the upgrade only. */
+/* Over a link on which each of the two takes most of the time: there is enough for the upgrade only. */
 static void an_upgrade_and_an_extension_share_one_timeout(void **state)
 {
     stage *the = *state;
-    redlock_client *hasty =
-        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 100, .spin_us = -1, LOGGED(the)));
+    int64_t timeout_ms = patience_outlasting_ms(100);
+    redlock_client *hasty = stage_open(the, proxy_uri(the->proxy),
+                                       REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, .spin_us = -1, LOGGED(the)));
     redlock_lock *outer = take(hasty, name, OWN_SHARED(.ttl_ms = 30000));
-    proxy_slow(the->proxy, 16384, 75000);
-    PUNCTUAL(100 * 1000, enter_in_vain(hasty, OWN(.ttl_ms = 2 * LONG_MS)));
+    proxy_slow(the->proxy, 16384, (int)timeout_ms * 750);
+    PUNCTUAL(timeout_ms * 1000, enter_in_vain(hasty, OWN(.ttl_ms = 2 * LONG_MS)));
     proxy_slow(the->proxy, 0, 0);
     EXPECT(redlock_release(outer), REDLOCK_OK);
 }
@@ -310,7 +315,7 @@ static void an_entry_for_ever_ends_with_the_lease_or_the_canceller(void **state)
     redlock_client *hasty;
     redlock_canceller *canceller;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
-    redlock_lock *outer = held_by_the_hasty(the, &hasty, 500);
+    redlock_lock *outer = held_by_the_hasty(the, &hasty, patience_outlasting_ms(500));
     redlock_cancel(canceller);
     const redlock_options *cancelled = OWN_SHARED(PATIENT, .ttl_ms = LONG_MS, .canceller = canceller);
     EXPECT(attempt(hasty, cancelled), REDLOCK_CANCELLED);

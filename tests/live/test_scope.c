@@ -7,7 +7,7 @@
 
 #pragma GCC diagnostic error "-Wshadow"
 
-enum { BRIEF_MS = 150, BODY_ERROR = 7 };
+enum { BODY_ERROR = 7 };
 
 /* ---- Every way out, with every outcome --------------------------------------------------------*/
 
@@ -110,7 +110,7 @@ static void try_every_way(stage *the, enum outcome outcome)
             redlock_client *client =
                 stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500, LOGGED(the)));
             trial one = {.stage = the, .client = client, .way = way, .outcome = outcome, .body_error = error};
-            one.ttl_ms = outcome == EXPIRED ? BRIEF_MS : 30000;
+            one.ttl_ms = outcome == EXPIRED ? brief_ms() : 30000;
             try_one(&one);
             EXPECT(redlock_release(one.taken), REDLOCK_OK);
             if (outcome == CONNECTION_DOWN) server_restart(the->server);
@@ -136,7 +136,7 @@ static void a_scope_leaves_the_next_owner_alone(void **state)
     redlock_lock *next = NULL;
     redlock_status st;
     int err = 0;
-    REDLOCK_WITH (the->client, "r", &st, &err, .ttl_ms = 50) {
+    REDLOCK_WITH (the->client, "r", &st, &err, .ttl_ms = brief_ms()) {
         next = take(the->other, "r", REDLOCK_OPTIONS(.wait_ms = 5000));
     }
     EXPECT(st, REDLOCK_LOST);

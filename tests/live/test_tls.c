@@ -111,7 +111,9 @@ static void a_waiter_is_served_over_tls(void **state)
 
     assert_int_equal(redlock_open(uri_of(open_to_all, ""), &options, &holder), REDLOCK_OK);
     assert_int_equal(redlock_open(uri_of(open_to_all, ""), &options, &client), REDLOCK_OK);
-    assert_int_equal(redlock_acquire(holder, "waited:tls", REDLOCK_OPTIONS(.ttl_ms = 300), &first), REDLOCK_OK);
+    assert_int_equal(
+        redlock_acquire(holder, "waited:tls", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300)), &first),
+        REDLOCK_OK);
     assert_int_equal(redlock_acquire(client, "waited:tls", REDLOCK_OPTIONS(.wait_ms = 30000), &second), REDLOCK_OK);
     assert_true(redlock_fence(second) > redlock_fence(first));
     assert_int_equal(redlock_release(second), REDLOCK_OK);

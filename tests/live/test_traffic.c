@@ -147,7 +147,7 @@ static void an_expired_holder_is_not_shown(void **state)
 {
     stage *the = *state;
     redlock_inspection *seen;
-    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 20));
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
     for (size_t holders = 1; holders > 0;) {
         EXPECT(redlock_inspect(the->other, "r", 1, &seen, NULL), REDLOCK_OK);
         holders = seen->holders;

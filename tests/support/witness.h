@@ -20,9 +20,7 @@
 #include <redlock/redlock.h>
 
 #include "support/server.h"
-
-/* How late a thread may run that is due now: the machine's fault, not the library's. */
-static inline int64_t lateness_ms(void) { return patience_is_instrumented() ? 200 : 20; }
+#include "support/stall.h"
 
 static inline int64_t boot_ms(void)
 {
@@ -79,6 +77,7 @@ static inline redlock_stats stats_of(const redlock_client *client)
 typedef struct witness {
     redlock_lock *lock;
     redlock_client *client; /* tried inside the callback, unless NULL */
+    stall held;             /* since then */
     int64_t valid_until_ms; /* the latest that the lock was ever seen to promise */
     _Atomic int64_t told_ms;
     _Atomic int told;
@@ -116,19 +115,21 @@ static inline void witness_told(void *arg, redlock_lock *lock)
     atomic_fetch_add(&self->told, 1);
 }
 
-/* Notes what the lock promises now; a caller polls it until the lock is lost. */
+/* Notes what the lock promises now, or that it promises nothing where it was looked at for the first time; a caller
+ * polls it until the lock is lost. */
 static inline bool witness_was_told(void *arg)
 {
     witness *self = arg;
-    if (atomic_load(&self->told) > 0) return true;
     int64_t left_ms = redlock_remaining_ms(self->lock), until_ms = boot_ms() + left_ms;
-    if (left_ms > 0 && until_ms > self->valid_until_ms) self->valid_until_ms = until_ms;
-    return false;
+    bool is_later = left_ms > 0 && until_ms > self->valid_until_ms;
+    if (is_later || self->valid_until_ms == 0) self->valid_until_ms = until_ms;
+    return atomic_load(&self->told) > 0;
 }
 
-static inline bool witness_was_told_in_time(const witness *self)
+/* No later than the end of its validity. */
+static inline void expect_told_in_time(const witness *self)
 {
-    return atomic_load(&self->told_ms) <= self->valid_until_ms + lateness_ms();
+    TOOK(&self->held, (atomic_load(&self->told_ms) - self->valid_until_ms) * 1000, INT64_MIN, 0);
 }
 
 /* ---- Time -------------------------------------------------------------------------------------*/
