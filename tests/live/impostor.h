@@ -9,6 +9,8 @@
  *     {close}      at the end: the connection is closed
  *
  * With `loaded` it knows no script of an EVALSHA, and answers SCRIPT LOAD with a text of its own.
+ *
+ * What is undone at the end is undone as soon as it tells the truth: that it has nothing.
  */
 #ifndef REDLOCK_TESTS_LIVE_IMPOSTOR_H
 #define REDLOCK_TESTS_LIVE_IMPOSTOR_H
@@ -23,10 +25,12 @@ typedef struct impostor {
     int listener, stop[2];
     pthread_t thread;
     char uri[128];
-    const char *answer, *subscribed;
-    const char *loaded;  /* unless NULL: the answer to SCRIPT LOAD; EVALSHA's is NOSCRIPT */
-    const char *grant;   /* unless NULL: its numbers are published to the subscriber after every "queued" ... */
-    const char *grantee; /* ... for this holder, or for whoever asked if NULL */
+    const char *_Atomic answer;
+    const char *subscribed;
+    _Atomic int64_t asked_us; /* when it was asked last */
+    const char *loaded;       /* unless NULL: the answer to SCRIPT LOAD; EVALSHA's is NOSCRIPT */
+    const char *grant;        /* unless NULL: its numbers are published to the subscriber after every "queued" ... */
+    const char *grantee;      /* ... for this holder, or for whoever asked if NULL */
     int subscriber_fd;
     char holder[256], key[256], nonce[32], code[2], unheard[2], channel[400];
 } impostor;
@@ -83,7 +87,7 @@ static inline const char *text_for(const impostor *self, const char *verb)
     if (strcmp(verb, "SUBSCRIBE") == 0) return self->subscribed;
     if (self->loaded != NULL && strcmp(verb, "SCRIPT") == 0) return self->loaded;
     if (self->loaded != NULL && strcmp(verb, "EVALSHA") == 0) return "-NOSCRIPT no\r\n";
-    return self->answer;
+    return atomic_load(&self->answer);
 }
 
 /* False when the connection is to end. */
@@ -91,6 +95,7 @@ static inline bool reply_to(impostor *self, int fd, const redisReply *request)
 {
     static char out[65536];
     learn(self, request);
+    atomic_store(&self->asked_us, now_us());
     bool subscribes = strcmp(request->element[0]->str, "SUBSCRIBE") == 0;
     const char *text = text_for(self, request->element[0]->str);
     render(self, out, sizeof out, text);
@@ -151,7 +156,7 @@ static inline void impostor_start(impostor *self, const stage *the, const char *
     static int number;
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     memset(self, 0, sizeof *self);
-    self->answer = answer;
+    atomic_store(&self->answer, answer);
     self->subscribed = subscribed;
     self->subscriber_fd = -1;
     snprintf(at.sun_path, sizeof at.sun_path, "%s/i%d", server_directory(the->server), number++);
@@ -161,6 +166,11 @@ static inline void impostor_start(impostor *self, const stage *the, const char *
     assert_int_equal(listen(self->listener, GUESTS), 0);
     assert_int_equal(pipe(self->stop), 0);
     assert_int_equal(pthread_create(&self->thread, NULL, impostor_run, self), 0);
+}
+
+static inline void impostor_repent(impostor *self)
+{
+    atomic_store(&self->answer, "*3\r\n:0\r\n:{nonce}\r\n:1800000000000000\r\n");
 }
 
 static inline void impostor_stop(impostor *self)
