@@ -4,13 +4,17 @@
 #ifndef REDLOCK_TESTS_LIVE_GIVEN_UP_H
 #define REDLOCK_TESTS_LIVE_GIVEN_UP_H
 
+#include <sys/ioctl.h>
+#include <linux/sockios.h>
+
 #include "live/stage.h"
 
-enum ending { BY_DEADLINE, BY_CANCEL, BY_CLOSE, BY_CUT };
+/* AT_THE_SECOND: it is cut, asked for once more, and cancelled then. */
+enum ending { BY_DEADLINE, BY_CANCEL, BY_CLOSE, BY_CUT, AT_THE_SECOND };
 
 typedef struct row {
     const char *name;
-    int64_t wait_ms, timeout_ms; /* timeout_ms 0: 150 */
+    int64_t wait_ms, timeout_ms; /* timeout_ms: longer if instrumented; 0: hasty_ms() */
     bool on_tcp;
     bool queues;    /* its question queues: the lane is subscribed, and somebody else holds the lock meanwhile */
     bool keeps_all; /* new connections, too, are kept by the proxy */
@@ -22,10 +26,12 @@ typedef struct row {
 static row the_copy;
 static const row *const the_row = &the_copy;
 
+static inline int64_t hasty_ms(void) { return patience_outlasting_ms(150); }
+
 static inline int begin_row(void **state)
 {
     the_copy = *(const row *)*state;
-    if (the_copy.timeout_ms == 0) the_copy.timeout_ms = 150;
+    the_copy.timeout_ms = the_copy.timeout_ms == 0 ? hasty_ms() : patience_outlasting_ms(the_copy.timeout_ms);
     return stage_begin(state);
 }
 
@@ -38,11 +44,34 @@ static inline void list_row(struct CMUnitTest *tests, size_t *count, const char 
     tests[(*count)++] = (struct CMUnitTest){name, run, begin_row, stage_end, (void *)(uintptr_t)how};
 }
 
-/* Until the question has surely left. */
-static inline void loop_briefly(void)
+/* ---- Questions that have left ------------------------------------------------------------------*/
+
+typedef struct questions_kept {
+    proxy *proxy;
+    int count;
+} questions_kept;
+
+static inline bool has_kept(void *arg)
 {
-    for (int i = 0; i < 10; i++) patience_pause();
+    const questions_kept *self = arg;
+    return proxy_kept(self->proxy) >= self->count;
 }
+
+/* On so many connections. */
+static inline void await_kept(stage *the, int count) { eventually(has_kept, (&(questions_kept){the->proxy, count})); }
+
+typedef struct written {
+    redlock_client *client;
+    uint64_t writes;
+} written;
+
+static inline bool has_written(void *arg)
+{
+    const written *self = arg;
+    return stats_of(self->client).writes > self->writes;
+}
+
+static inline written written_now(redlock_client *client) { return (written){client, stats_of(client).writes}; }
 
 /* ---- The server's clients ----------------------------------------------------------------------*/
 
@@ -112,29 +141,33 @@ static inline void await_undone(redlock_client *client, uint64_t count)
 
 /* ---- Silence -----------------------------------------------------------------------------------*/
 
-static pthread_t business;
+static redisContext *business;
 
-static inline void *spin(void *arg)
+/* Has the server read all that was sent? */
+static inline bool is_read(void *arg)
 {
-    redisContext *to = redisConnectUnix(server_socket(arg));
-    /* Longer than an instrumented client needs to give up. */
-    const char *rounds = patience_is_instrumented() ? "240000000" : "60000000";
-    void *answer = redisCommand(to, "EVAL %s 0 %s", "for i = 1, tonumber(ARGV[1]) do end return 1", rounds);
-    freeReplyObject(answer);
-    redisFree(to);
-    return NULL;
+    int unread = 0;
+    return ioctl(((redisContext *)arg)->fd, SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
+/* From when it has read the command, for longer than a client needs to give up. */
 static inline void keep_busy(stage *the)
 {
-    assert_int_equal(pthread_create(&business, NULL, spin, the->server), 0);
-    loop_briefly();
+    int is_written = 0;
+    business = redisConnectUnix(server_socket(the->server));
+    const char *rounds = patience_is_instrumented() ? "400000000" : "80000000";
+    redisAppendCommand(business, "EVAL %s 0 %s", "for i = 1, tonumber(ARGV[1]) do end return 1", rounds);
+    while (!is_written) assert_int_equal(redisBufferWrite(business, &is_written), REDIS_OK);
+    eventually(is_read, business);
 }
 
 static inline void end_of_business(stage *the)
 {
+    void *answer = NULL;
     (void)the;
-    pthread_join(business, NULL);
+    assert_int_equal(redisGetReply(business, &answer), REDIS_OK);
+    freeReplyObject(answer);
+    redisFree(business);
 }
 
 static inline void freeze(stage *the) { server_freeze(the->server); }

@@ -30,11 +30,13 @@ static redlock_status give_up(stage *the, redlock_client *client, const row *how
 {
     redlock_canceller *canceller;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
+    written before = written_now(client);
     taker *asks = taker_start(the, client, "r",
                               REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = how->wait_ms, .canceller = canceller));
-    if (how->end != BY_DEADLINE) loop_briefly();
-    if (how->end == BY_CANCEL) redlock_cancel(canceller);
-    if (how->end == BY_CUT) proxy_cut(the->proxy);
+    if (how->end != BY_DEADLINE) eventually(has_written, &before);
+    if (how->end == BY_CUT || how->end == AT_THE_SECOND) proxy_cut(the->proxy);
+    if (how->end == AT_THE_SECOND) await_kept(the, 2);
+    if (how->end == BY_CANCEL || how->end == AT_THE_SECOND) redlock_cancel(canceller);
     if (how->end == BY_CLOSE) stage_close(the, client);
     eventually(taker_is_done, asks);
     taker_join(asks);
@@ -75,19 +77,20 @@ static void what_arrives_late_is_held_by_nobody(void **state)
 static const row rows[] = {
     {"a try", .status = REDLOCK_ERR_TIMEOUT},
     {"a try, TCP", .on_tcp = true, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait", .wait_ms = 150, .timeout_ms = 1000, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait, TCP", .wait_ms = 150, .timeout_ms = 1000, .on_tcp = true, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait that queues", .wait_ms = 150, .timeout_ms = 1000, .queues = true, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait, cancelled", .wait_ms = 5000, .timeout_ms = 2000, .end = BY_CANCEL, .status = REDLOCK_CANCELLED},
-    {"a wait that queues, cancelled", .wait_ms = 5000, .timeout_ms = 2000, .queues = true, .end = BY_CANCEL,
+    {"a wait", .wait_ms = 150, .timeout_ms = 400, .status = REDLOCK_ERR_TIMEOUT},
+    {"a wait, TCP", .wait_ms = 150, .timeout_ms = 400, .on_tcp = true, .status = REDLOCK_ERR_TIMEOUT},
+    {"a wait that queues", .wait_ms = 150, .timeout_ms = 400, .queues = true, .status = REDLOCK_ERR_TIMEOUT},
+    {"a wait, cancelled", .wait_ms = 20000, .timeout_ms = 10000, .end = BY_CANCEL, .status = REDLOCK_CANCELLED},
+    {"a wait that queues, cancelled", .wait_ms = 20000, .timeout_ms = 10000, .queues = true, .end = BY_CANCEL,
      .status = REDLOCK_CANCELLED},
-    {"a wait, closed", .wait_ms = 5000, .timeout_ms = 2000, .end = BY_CLOSE, .status = REDLOCK_ERR_CLOSED},
-    {"a wait of two attempts", .wait_ms = 250, .keeps_all = true, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait of two attempts, in disorder", .wait_ms = 250, .keeps_all = true, .order = PROXY_YOUNGEST_FIRST,
-     .status = REDLOCK_ERR_TIMEOUT},
-    {"a try, cut", .timeout_ms = 300, .keeps_all = true, .end = BY_CUT, .order = PROXY_YOUNGEST_FIRST,
-     .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait whose second attempt is granted", .wait_ms = 2000, .status = REDLOCK_OK},
+    {"a wait, closed", .wait_ms = 20000, .timeout_ms = 10000, .end = BY_CLOSE, .status = REDLOCK_ERR_CLOSED},
+    {"a wait of two attempts", .wait_ms = 20000, .timeout_ms = 500, .keeps_all = true, .end = AT_THE_SECOND,
+     .status = REDLOCK_CANCELLED},
+    {"a wait of two attempts, in disorder", .wait_ms = 20000, .timeout_ms = 500, .keeps_all = true,
+     .end = AT_THE_SECOND, .order = PROXY_YOUNGEST_FIRST, .status = REDLOCK_CANCELLED},
+    {"a try of two attempts, in disorder", .timeout_ms = 500, .keeps_all = true, .end = AT_THE_SECOND,
+     .order = PROXY_YOUNGEST_FIRST, .status = REDLOCK_CANCELLED},
+    {"a wait whose second attempt is granted", .wait_ms = 20000, .status = REDLOCK_OK},
 };
 
 /* ---- A server that is busy, or frozen, while it is given up ---------------------------------------
@@ -115,8 +118,9 @@ static void expect_nothing_after(stage *the, void (*silence)(stage *the), void (
     teach_cancel(the, "kept");
     crowd before = crowd_now(the);
     silence(the);
+    written extension = written_now(client);
     extend(held, &extended);
-    loop_briefly();
+    eventually(has_written, &extension);
     redlock_status status = give_up(the, client, the_row);
     end(the);
     assert_string_equal(redlock_status_name(status), redlock_status_name(the_row->status));
@@ -147,7 +151,7 @@ static const row silences[] = {
 static void an_undo_that_left_behind_its_request_is_counted_once(void **state)
 {
     stage *the = *state;
-    const row how = {.timeout_ms = 150};
+    const row how = {.timeout_ms = hasty_ms()};
     redlock_client *client = client_of_row(the, &how);
     warm_up(the, client, &how);
     redlock_lock *held = take(client, "kept", NULL);
@@ -167,7 +171,7 @@ static void an_undo_that_left_behind_its_request_is_counted_once(void **state)
 static void an_undo_that_is_only_planned_is_not_counted(void **state)
 {
     stage *the = *state;
-    const row how = {.timeout_ms = 300, .end = BY_CUT};
+    const row how = {.timeout_ms = 2 * hasty_ms(), .end = BY_CUT};
     const char *path = proxy_uri(the->proxy) + strlen("unix://");
     char away[128];
     redlock_client *client = client_of_row(the, &how);

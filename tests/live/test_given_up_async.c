@@ -28,7 +28,7 @@ static void expect_untouched(async_stage *the)
 static void a_try_that_arrives_late_is_held_by_nobody(void **state)
 {
     async_stage *the = *state;
-    loop *on = open_late(the, 150);
+    loop *on = open_late(the, hasty_ms());
     crowd before = crowd_now(the->stage);
     int kept = proxy_keep_requests(the->stage->proxy, false);
     deed *late = deed_new(on);
@@ -58,15 +58,15 @@ static void expect_undone_behind(async_stage *the, loop *on, deed *late)
 static void a_cancelled_wait_that_arrives_late_is_held_by_nobody(void **state)
 {
     async_stage *the = *state;
-    loop *on = open_late(the, 5000);
+    loop *on = open_late(the, 10000);
     deed *first = deed_new(on), *end = deed_new(on), *late = deed_new(on);
-    deed_acquire(first, "r", REDLOCK_OPTIONS(.wait_ms = 5000)); /* the inbox is open from now on */
+    deed_acquire(first, "r", REDLOCK_OPTIONS(.wait_ms = 20000)); /* the inbox is open from now on */
     COMPLETES(first, REDLOCK_OK);
     deed_release(end, first->lock);
     COMPLETES(end, REDLOCK_OK);
     proxy_keep_requests(the->stage->proxy, false);
-    deed_acquire(late, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = 5000));
-    loop_for(on, 20);
+    deed_acquire(late, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = 20000));
+    loop_until(on, has_kept, (&(questions_kept){the->stage->proxy, 1}));
     redlock_cancel_async(on->client, late->id);
     COMPLETES(late, REDLOCK_CANCELLED);
     expect_undone_behind(the, on, late);
@@ -75,11 +75,11 @@ static void a_cancelled_wait_that_arrives_late_is_held_by_nobody(void **state)
 static void a_cancelled_try_that_arrives_late_is_held_by_nobody(void **state)
 {
     async_stage *the = *state;
-    loop *on = open_late(the, 5000);
+    loop *on = open_late(the, 10000);
     proxy_keep_requests(the->stage->proxy, false);
     deed *late = deed_new(on);
     deed_acquire(late, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
-    loop_for(on, 20);
+    loop_until(on, has_kept, (&(questions_kept){the->stage->proxy, 1}));
     redlock_cancel_async(on->client, late->id);
     COMPLETES(late, REDLOCK_CANCELLED);
     expect_undone_behind(the, on, late);
@@ -90,11 +90,11 @@ static void a_cancelled_try_that_arrives_late_is_held_by_nobody(void **state)
 static void an_attempt_that_arrives_after_the_release_is_void(void **state)
 {
     async_stage *the = *state;
-    loop *on = open_late(the, 150);
+    loop *on = open_late(the, hasty_ms());
     crowd before = crowd_now(the->stage);
     int kept = proxy_keep_requests(the->stage->proxy, false);
     deed *second = deed_new(on), *end = deed_new(on);
-    deed_acquire(second, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = 5000));
+    deed_acquire(second, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = 20000));
     COMPLETES(second, REDLOCK_OK);
     deed_release(end, second->lock);
     COMPLETES(end, REDLOCK_OK);
