@@ -161,13 +161,20 @@ static inline void await_leaving(scene *the, const trial *what)
     server_number(the->stage->server, "DEL redlock:{r} redlock:{q}");
 }
 
+/* What ends with its lease, and who waits until somebody finds that nobody listens. */
+static inline void forget_at_last(scene *the)
+{
+    server_number(the->stage->server, "DEL redlock:{r}");
+    server_number(the->stage->server, "ZREMRANGEBYSCORE redlock:{busy} 100000000000000 +inf");
+}
+
 static inline void clean_up(scene *the, const trial *what)
 {
     redlock_release_set(the->set);
     redlock_release_and_clear(&the->inner);
     redlock_release_and_clear(&the->lock);
     redlock_canceller_close(the->canceller);
-    if (the->is_last_resort) server_number(the->stage->server, "DEL redlock:{r}");
+    if (the->is_last_resort) forget_at_last(the);
     await_leaving(the, what);
     if (the->loop.client != NULL) EXPECT(redlock_close(the->loop.client), REDLOCK_OK);
     if (is_all_given_back(&the->account)) return;

@@ -72,10 +72,13 @@ static redlock_status closes(scene *the)
     return status;
 }
 
+/* What is waited for to the end, and yet outlasts what goes before. */
+static int64_t impatience_ms(void) { return patience_is_instrumented() ? 600 : 300; }
+
 /* Without any memory it tries to give back for as long as it may. */
 static void is_impatient(scene *the)
 {
-    if (the->account.from_then_on) the->timeout_ms = 300;
+    if (the->account.from_then_on) the->timeout_ms = impatience_ms();
 }
 
 static void has_a_canceller(scene *the)
@@ -239,7 +242,7 @@ static bool has_renewed(void *arg)
 
 static void is_about_to_renew(scene *the)
 {
-    int64_t ttl_ms = the->account.from_then_on ? 300 : 1500;
+    int64_t ttl_ms = the->account.from_then_on ? impatience_ms() : 1500;
     has_client(the);
     EXPECT(redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true), &the->lock),
            REDLOCK_OK);
@@ -309,6 +312,7 @@ static void waits_meanwhile(scene *the)
     is_impatient(the);
     has_client(the);
     deed_acquire(the->what, "busy", REDLOCK_OPTIONS(.wait_ms = 60000));
+    loop_until(&the->loop, has_waiters, (&(expected){the->stage, "busy", 1}));
 }
 
 static redlock_status closes_meanwhile(scene *the)
