@@ -29,6 +29,7 @@
 #include "support/server.h"
 #include "support/stall.h"
 #include "wire/bands.h"
+#include "wire/script.h"
 
 enum { STAGE_CLIENTS = 8, STAGE_ACTORS = 4 };
 
@@ -306,6 +307,13 @@ static inline void expect_soon(taker *self, const stall *from) { expect_within(s
 static inline void set_last_fence(server *self, const char *name, uint64_t fence)
 {
     server_number(self, "ZADD redlock:{%s} -%llu f1", name, (unsigned long long)(fence + FENCE_BAND));
+}
+
+/* The server knows the script of the undo, so that its first request is carried out, whether its answer arrives or not.
+ */
+static inline void teach_cancel(stage *self)
+{
+    server_order(self->server, "SCRIPT LOAD %s", scripts[SCRIPT_CANCEL].source);
 }
 
 /* A waiter that is surely in the queue, as the one that makes it so long. */

@@ -98,14 +98,6 @@ static const row rows[] = {
  * Its sockets are served in the order in which they had something to read: the keeper's is the first, since an
  * extension is under way on it. */
 
-/* The server knows the script of the undo, and the keeper needs one attempt. */
-static void teach_cancel(stage *the, const char *held)
-{
-    redlock_lock *none = NULL;
-    EXPECT(redlock_acquire(the->other, held, REDLOCK_OPTIONS(.wait_ms = 20), &none), REDLOCK_TIMED_OUT);
-    await_waiters(the, held, 0);
-}
-
 static void expect_nothing_after(stage *the, void (*silence)(stage *the), void (*end)(stage *the))
 {
     notes extended;
@@ -115,7 +107,7 @@ static void expect_nothing_after(stage *the, void (*silence)(stage *the), void (
     extend(held, &extended);
     eventually(is_over, &extended);
     warm_up(the, client, the_row);
-    teach_cancel(the, "kept");
+    teach_cancel(the);
     crowd before = crowd_now(the);
     silence(the);
     written extension = written_now(client);
