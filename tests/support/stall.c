@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The meter: one thread for each process, which nobody waits for and which ends with it. */
+ * The meter: one thread of the process, from the first mark to the end. */
 #include "support/stall.h"
 
 #include <pthread.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,8 @@ enum { LATE_US = 20 * 1000, LATE_INSTRUMENTED_US = 500 * 1000 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_t meter;
+static pid_t owner; /* the process that has it */
+static atomic_bool is_over;
 static sem_t is_running;
 static _Atomic int64_t stalled_us; /* of all sleeps that are over */
 static _Atomic int64_t due_us;     /* the end of the sleep that is under way; 0: there is no meter */
@@ -45,7 +48,7 @@ static void *measure(void *unused)
     int64_t step_us = patience_is_instrumented() ? STEP_INSTRUMENTED_US : STEP_US;
     (void)unused;
     prctl(PR_SET_TIMERSLACK, 1); /* otherwise the kernel may join this timer with later ones */
-    for (;;) {
+    while (!atomic_load(&is_over)) {
         int64_t until_us = now_us() + step_us;
         struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
         if (atomic_exchange(&due_us, until_us) == 0) sem_post(&is_running);
@@ -53,6 +56,14 @@ static void *measure(void *unused)
         atomic_fetch_add(&stalled_us, lateness_us(until_us));
     }
     return NULL;
+}
+
+/* Not in a child of fork(), which has no such thread. */
+static void stop(void)
+{
+    if (getpid() != owner) return;
+    atomic_store(&is_over, true);
+    pthread_join(meter, NULL);
 }
 
 /* The test's signals are the test's: this thread takes none. */
@@ -64,8 +75,8 @@ static void start(void)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int refused = pthread_create(&meter, NULL, measure, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (refused != 0) abort();
-    pthread_detach(meter);
+    if (refused != 0 || atexit(stop) != 0) abort();
+    owner = getpid();
     while (sem_wait(&is_running) != 0) continue; /* for a signal */
 }
 
