@@ -36,24 +36,8 @@ static stage *the_stage;
 
 /* ---- Lateness ---------------------------------------------------------------------------------*/
 
-/* For how long the machine kept somebody waiting that was due: one thread that sleeps for a
- * millisecond at a time, and notes how late it woke ... */
-static _Atomic int64_t overslept_us;
-
-static void *sleep_on(void *unused)
-{
-    (void)unused;
-    for (;;) {
-        int64_t until_us = now_us() + 1000;
-        struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-        int64_t over_us = now_us() - until_us;
-        if (over_us > 1000) atomic_fetch_add(&overslept_us, over_us);
-    }
-    return NULL;
-}
-
-/* ... and the one that measures, which was ready to run and had no processor. */
+/* The meter sees what keeps a thread from waking; the one that measures was ready to run, too, and may have had no
+ * processor. */
 static int64_t starved_us(void)
 {
     long long ran_ns, waited_ns = 0;
@@ -64,20 +48,21 @@ static int64_t starved_us(void)
 }
 
 typedef struct watch {
-    int64_t began_us, stalled_us;
+    stall meter;
+    int64_t began_us, starved_us;
 } watch;
 
 static watch watch_start(void)
 {
-    int64_t stalled_us = atomic_load(&overslept_us) + starved_us();
-    return (watch){.stalled_us = stalled_us, .began_us = now_us()};
+    watch self = {.starved_us = starved_us(), .meter = stall_begin()};
+    self.began_us = now_us();
+    return self;
 }
 
 /* What may be late is bounded here and nowhere else. */
 static int64_t late_most_us(const watch *since)
 {
-    int64_t stalled_us = atomic_load(&overslept_us) + starved_us();
-    return late_us() + stalled_us - since->stalled_us;
+    return stall_late_us() + stall_us(&since->meter) + starved_us() - since->starved_us;
 }
 
 static void expect_back(const char *call, const watch *since, int64_t ended_us, int64_t due_ms)
@@ -518,10 +503,7 @@ static void is_back_by_its_deadline(void **state)
 static int begin_all(void **state)
 {
     void *the = NULL;
-    pthread_t meter;
     (void)state;
-    assert_int_equal(pthread_create(&meter, NULL, sleep_on, NULL), 0);
-    pthread_detach(meter);
     stage_begin(&the);
     the_stage = the;
     return 0;
