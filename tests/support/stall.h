@@ -4,7 +4,7 @@
  * may have kept the library, the server or the test. Whatever is to take a certain time at the most
  * is therefore held against
  *
- *     the limit + a little + what the machine stalled since the mark
+ *     the limit + a little + what the machine stalled since the mark, for each hand
  *
  * That still finds real delays: a fault delays the library, and not the meter, which waits for
  * nothing but a processor. On an idle machine the meter shows nothing, and the limit is the limit;
@@ -27,7 +27,8 @@ typedef struct stall {
 /* From now on. The first one of a process starts the meter. */
 stall stall_begin(void);
 
-/* For how long the machine stalled since the mark, what it does at this moment included. */
+/* For how long the machine stalled since the mark, what it does at this moment included: what the
+ * meter was late, for each of the hands that what is measured goes through. */
 int64_t stall_us(const stall *since);
 
 /* How late a thread may run that is due, on a machine that does nothing else. */
