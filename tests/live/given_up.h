@@ -26,7 +26,7 @@ typedef struct row {
 static row the_copy;
 static const row *const the_row = &the_copy;
 
-static inline int64_t hasty_ms(void) { return patience_outlasting_ms(150); }
+static inline int64_t hasty_ms(void) { return patience_outlasting_ms(300); }
 
 static inline int begin_row(void **state)
 {
