@@ -63,6 +63,92 @@ static void an_asynchronous_release_waits_for_no_callback(void **state)
     COMPLETES(given, REDLOCK_LOST);
 }
 
+/* ---- Late news --------------------------------------------------------------------------------*/
+
+static bool has_lost_one(void *client) { return stats_of(client).lost == 1; }
+static bool has_renewed_one(void *client) { return stats_of(client).renewed == 1; }
+
+/* Its user has no handle yet to which the news would belong. */
+static void what_is_lost_before_it_is_delivered_is_told_by_its_status(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    listener seen = {0};
+    deed *taken = deed_new(on);
+    const redlock_options *told =
+        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = hears, .on_lost_arg = &seen);
+    deed_acquire(taken, "r", told);
+    await_holders(the->stage, "r", 1);
+    server_number(the->stage->server, "DEL redlock:{r}");
+    eventually(has_lost_one, on->client);
+    COMPLETES(taken, REDLOCK_LOST);
+    assert_int_equal(seen.told, 0);
+}
+
+static bool is_readable(void *arg)
+{
+    const loop *self = arg;
+    struct pollfd look = {.fd = redlock_fd(self->client), .events = POLLIN};
+    return poll(&look, 1, 0) > 0;
+}
+
+/* It was good when the keeper made it, and is not when it is told: whoever entered has no entry. */
+static void an_entry_that_is_lost_before_it_is_delivered_is_none(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    deed *inner = deed_new(on), *given = deed_new(on);
+    redlock_lock *outer = take(on->client, "r", MINE(.ttl_ms = 400));
+    deed_acquire(inner, "r", MINE(.ttl_ms = 40));
+    eventually(is_readable, on);
+    eventually(is_unheld, outer);
+    COMPLETES(inner, REDLOCK_LOST);
+    deed_release(given, outer);
+    COMPLETES(given, REDLOCK_LOST);
+    async_close(the);
+    eventually(is_all_given_back, &the->account);
+}
+
+typedef struct calls {
+    server *server;
+    long long before;
+} calls;
+
+static bool has_served_one_more(void *arg)
+{
+    const calls *self = arg;
+    return server_calls(self->server, "evalsha") > self->before;
+}
+
+typedef struct asked {
+    redlock_client *client;
+    uint64_t commands;
+} asked;
+
+static bool has_asked_one_more(void *arg)
+{
+    const asked *self = arg;
+    return stats_of(self->client).commands > self->commands;
+}
+
+/* Its answer tells of the fence that was the last one then, and is read when there is a newer one.
+ */
+static void a_renewal_from_before_a_conversion_is_no_loss(void **state)
+{
+    async_stage *the = *state;
+    loop *on = async_open_plain(the);
+    redlock_lock *lock = take(on->client, "r", REDLOCK_OPTIONS(.ttl_ms = 3000, .auto_renew = true));
+    EXPECT(redlock_extend(lock, 3000), REDLOCK_OK); /* the server knows the script now */
+    asked seen = {.client = on->client, .commands = stats_of(on->client).commands};
+    calls served = {the->stage->server, server_calls(the->stage->server, "evalsha")};
+    loop_until(on, has_asked_one_more, &seen);
+    eventually(has_served_one_more, &served);
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    loop_until(on, has_renewed_one, on->client);
+    assert_true(redlock_is_held(lock));
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+}
+
 /* ---- Sets -------------------------------------------------------------------------------------*/
 
 static const redlock_name_bytes two[] = {{"a", 1}, {"b", 1}};
@@ -80,8 +166,6 @@ static void *gathers(void *arg)
     self->status = redlock_acquire_set(self->client, two, 2, self->options, &self->set);
     return NULL;
 }
-
-static bool has_lost_one(void *client) { return stats_of(client).lost == 1; }
 
 /* Its user has no handle yet to which the news would belong. */
 static void what_a_set_loses_while_it_waits_is_told_by_its_status(void **state)
@@ -248,6 +332,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_EVERY_HOST(an_entry_for_which_there_is_no_memory_is_none),
         ON_HOST(an_asynchronous_release_waits_for_no_callback, on_the_keeper),
+        ON_HOST(what_is_lost_before_it_is_delivered_is_told_by_its_status, delivered),
+        ON_HOST(an_entry_that_is_lost_before_it_is_delivered_is_none, delivered),
+        ON_HOST(a_renewal_from_before_a_conversion_is_no_loss, by_hand),
         ON_HOST(what_a_set_loses_while_it_waits_is_told_by_its_status, on_the_keeper),
         ON_HOST(all_of_a_large_set_are_given_back, on_the_keeper),
         ON_EVERY_HOST(a_set_that_is_cancelled_between_two_names_goes_no_further),
