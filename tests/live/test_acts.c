@@ -54,7 +54,7 @@ static void an_asynchronous_release_waits_for_no_callback(void **state)
     listener slow = {0};
     deed *given = deed_new(on);
     const redlock_options *brief =
-        REDLOCK_OPTIONS(.ttl_ms = 100, .on_lost = hears_slowly, .on_lost_arg = &slow);
+        REDLOCK_OPTIONS(.ttl_ms = 600, .on_lost = hears_slowly, .on_lost_arg = &slow);
     redlock_lock *lock = take(on->client, "r", brief);
     eventually(has_heard, &slow);
     deed_release(given, lock);
@@ -76,7 +76,7 @@ static void what_is_lost_before_it_is_delivered_is_told_by_its_status(void **sta
     listener seen = {0};
     deed *taken = deed_new(on);
     const redlock_options *told =
-        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = hears, .on_lost_arg = &seen);
+        REDLOCK_OPTIONS(.ttl_ms = 1500, .auto_renew = true, .on_lost = hears, .on_lost_arg = &seen);
     deed_acquire(taken, "r", told);
     await_holders(the->stage, "r", 1);
     server_number(the->stage->server, "DEL redlock:{r}");
@@ -98,8 +98,8 @@ static void an_entry_that_is_lost_before_it_is_delivered_is_none(void **state)
     async_stage *the = *state;
     loop *on = async_open_plain(the);
     deed *inner = deed_new(on), *given = deed_new(on);
-    redlock_lock *outer = take(on->client, "r", MINE(.ttl_ms = 400));
-    deed_acquire(inner, "r", MINE(.ttl_ms = 40));
+    redlock_lock *outer = take(on->client, "r", MINE(.ttl_ms = 1000));
+    deed_acquire(inner, "r", MINE(.ttl_ms = 100));
     eventually(is_readable, on);
     eventually(is_unheld, outer);
     COMPLETES(inner, REDLOCK_LOST);
@@ -174,9 +174,9 @@ static void what_a_set_loses_while_it_waits_is_told_by_its_status(void **state)
     listener seen = {0};
     pthread_t thread;
     redlock_lock *beside = take(the->stage->other, "b", NULL);
-    const redlock_options *options = REDLOCK_OPTIONS(.ttl_ms = 300, .wait_ms = REDLOCK_WAIT_FOREVER,
-                                                     .auto_renew = true, .on_lost = hears,
-                                                     .on_lost_arg = &seen);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.ttl_ms = 1500, .wait_ms = REDLOCK_WAIT_FOREVER, .auto_renew = true,
+                        .on_lost = hears, .on_lost_arg = &seen);
     gathering_thread waits = {.client = the->stage->client, .options = options};
     assert_int_equal(pthread_create(&thread, NULL, gathers, &waits), 0);
     await_waiters(the->stage, "b", 1);
