@@ -8,8 +8,8 @@
  *     if (redlock_open("redis://localhost:6379", NULL, &client) != REDLOCK_OK) return 1;
  *
  *     redlock_lock *lock;
- *     redlock_status st = redlock_acquire(client, "invoice:42",
- *                                         REDLOCK_OPTIONS(.ttl_ms = 10000, .wait_ms = 5000), &lock);
+ *     redlock_status st = redlock_acquire(
+ *         client, "invoice:42", REDLOCK_OPTIONS(.ttl_ms = 10000, .wait_ms = 5000), &lock);
  *     if (st == REDLOCK_OK) {
  *         pay(redlock_fence(lock));
  *         st = redlock_release(lock);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * What is known of a hold's version on the server, and which conversions are in doubt. Pure.
  *
- *     sent for F     answered with G > F           Conversions are compare and set on the last fence, and mint a
- *   --+------------------+------------------->     new one. So versions are ordered by fence, and whatever was sent
- *     doubt = F          known = (G, kind)         for F is void as soon as a newer fence than F is heard of.
+ *     sent for F     answered with G > F
+ *   --+------------------+------------------->
+ *     doubt = F          known = (G, kind)
+ *
+ * Conversions are compare and set on the last fence, and mint a new one. So versions are ordered by
+ * fence, and whatever was sent for F is void as soon as a newer fence than F is heard of.
  *
  * Exclusive is believed only if the newest version that was told is exclusive, and newer than every conversion that
  * was sent: a downgrade that was cut may be carried out at any moment, an upgrade that was cut proves nothing. */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Asynchronous operations: the same engine as for blocking calls, any number at once on the keeper's lane.
  *
- *    operation_submit (any thread)      the keeper's next turn            finished() runs
- *   -------------------------> SUBMITTED ----------------> RUNNING -----------------------> TOLD --> freed
- *                                                             |  ^                            ^
- *                                                             +--+ answer, message, timer     | its call came back, if
- *                                                                                             | one was in flight
+ *    operation_submit          the keeper's next turn      finished() runs        its call is back
+ *   ------------------> SUBMITTED ------------> RUNNING -------------------> TOLD ---------> freed
+ *    (any thread)                                |  ^
+ *                                                +--+ answer, message, timer
  *
  * finished() runs exactly once for each submitted operation, on the thread that turns the keeper, without its mutex.
  *

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * One connection to one server: a socket that we own, driven by whoever pumps it.
  *
- *            open                 address           connected          TLS done          greeted
- *   CLOSED -------> RESOLVING ------------> CONNECTING -------> SECURING -------> GREETING -------> OPEN
- *      ^                |                       |                  |                 |               |
- *      +----------------+-----------------------+------------------+-----------------+---------------+
+ *          open            address           connected         TLS done         greeted
+ *   CLOSED -----> RESOLVING -------> CONNECTING ------> SECURING ------> GREETING -----> OPEN
+ *      ^              |                  |                 |                |             |
+ *      +--------------+------------------+-----------------+----------------+-------------+
  *                 conn_close: failure, deadline, end of file, or by the owner
  *
  * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The greeting is AUTH, CLIENT
@@ -15,8 +15,7 @@
  *
  * The promise: every submitted call is answered exactly once, by a reply, or by NULL when the
  * connection ends first (where there are very many, in portions: see conn_close and conn_has_pending).
- * A connection whose oldest call missed its deadline is closed, since its later
- * replies could be taken for answers to other questions.
+ * A connection that was silent for longer than the owner of any call bears is closed (conn_tick).
  *
  * Bytes do not outlive their connection, as far as that is up to us: where calls are unanswered and it ends by a
  * failure, or the kernel has to send them again, or where something is unsent, the kernel is told to drop what it has

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The benchmark: a private server, one process per measurement, a table, and one line of JSON.
  *
- *     bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew] [closing]      default: all of them
+ *     bench [--quick] [--apart] [part ...]      default: all of them
+ *
+ * pair, nested, readers, handover, hot, distinct, async, renew, closing
  *
  * A measurement that fails or hangs costs its own rows and figures, never the others'. */
 #include "bench.h"
@@ -125,7 +127,8 @@ static char **names_from(char **argv, bool *is_quick, bool *is_apart)
     for (char **each = argv; *each != NULL; each++) {
         if (is_name_of_part(*each)) continue;
         fprintf(stderr,
-                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] [distinct] [async] [renew] [closing]\n");
+                "usage: bench [--quick] [--apart] [pair] [nested] [readers] [handover] [hot] "
+                "[distinct] [async] [renew] [closing]\n");
         return NULL;
     }
     return argv;

@@ -5,7 +5,7 @@
 
 /* ---- A network that delivers late ---------------------------------------------------------------
  *
- *     acquire "r" --- kept --->| given up, undone by the keeper over another connection | delivered: acquire, undo
+ *     acquire "r" --- kept --->| given up, undone over another connection | acquire, undo arrive
  */
 
 static redlock_client *client_of_row(stage *the, const row *how)

@@ -3,8 +3,8 @@
  * between connections anything may overtake anything.
  *
  *   machine                      node
- *      send ----- delay -------> node_receive        in flight when it is cut: lost, or still executed
- *   receive <---- delay -------- cable_answer         in flight when it is cut: lost
+ *      send ----- delay -------> node_receive     when it is cut: lost, or still executed
+ *   receive <---- delay -------- cable_answer     when it is cut: lost
  *
  * What is put off arrives minutes after its connection was given up, as from a kernel that sends again, or a proxy:
  * in order, but everything else has overtaken it. A node that was busy serves the connections in an order of its own.
