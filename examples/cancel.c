@@ -16,9 +16,9 @@ static void *wait_for_ever(void *arg)
 {
     struct wait *wait = arg;
     redlock_lock *lock;
-    wait->result = redlock_acquire(wait->client, "example:cancel",
-                                   REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = wait->canceller),
-                                   &lock);
+    wait->result = redlock_acquire(
+        wait->client, "example:cancel",
+        REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = wait->canceller), &lock);
     redlock_release(lock); /* NULL unless it was acquired after all; NULL is allowed */
     return NULL;
 }
@@ -40,7 +40,8 @@ int main(int argc, char **argv)
     redlock_client *holder = NULL;
     redlock_lock *lock = NULL;
     struct wait wait = {.result = REDLOCK_ERR_ARGUMENT};
-    if (redlock_open(uri, NULL, &holder) == REDLOCK_OK && redlock_open(uri, NULL, &wait.client) == REDLOCK_OK &&
+    if (redlock_open(uri, NULL, &holder) == REDLOCK_OK &&
+        redlock_open(uri, NULL, &wait.client) == REDLOCK_OK &&
         redlock_canceller_open(&wait.canceller) == REDLOCK_OK &&
         redlock_acquire(holder, "example:cancel", NULL, &lock) == REDLOCK_OK)
         wait.result = cancel_a_wait(&wait);

@@ -18,7 +18,8 @@ static bool write_to(struct account *account, const char *who, uint64_t fence, i
 {
     bool is_current = fence >= account->highest_fence;
     if (is_current) *account = (struct account){.highest_fence = fence, .balance = balance};
-    printf("%s writes with fence %" PRIu64 ": %s\n", who, fence, is_current ? "accepted" : "refused");
+    printf("%s writes with fence %" PRIu64 ": %s\n", who, fence,
+           is_current ? "accepted" : "refused");
     return is_current;
 }
 
@@ -38,7 +39,8 @@ static bool play(redlock_client *alice, redlock_client *bob, struct account *acc
 
     redlock_status alice_released = redlock_release(hers);
     redlock_status bob_released = redlock_release(his);
-    printf("alice releases: %s\nbob releases: %s\n", redlock_strerror(alice_released), redlock_strerror(bob_released));
+    printf("alice releases: %s\nbob releases: %s\n", redlock_strerror(alice_released),
+           redlock_strerror(bob_released));
     return bob_wrote && !alice_wrote && account->balance == 70 && alice_released == REDLOCK_LOST &&
            bob_released == REDLOCK_OK;
 }
@@ -48,8 +50,8 @@ int main(int argc, char **argv)
     const char *uri = argc > 1 ? argv[1] : "redis://localhost:6379";
     redlock_client *alice = NULL, *bob = NULL;
     struct account account = {0};
-    bool is_good = redlock_open(uri, NULL, &alice) == REDLOCK_OK && redlock_open(uri, NULL, &bob) == REDLOCK_OK &&
-                   play(alice, bob, &account);
+    bool is_good = redlock_open(uri, NULL, &alice) == REDLOCK_OK &&
+                   redlock_open(uri, NULL, &bob) == REDLOCK_OK && play(alice, bob, &account);
     redlock_close(bob);
     redlock_close(alice);
     return is_good ? 0 : 1;

@@ -19,8 +19,8 @@ int main(int argc, char **argv)
     redlock_lock *lock;
     st = redlock_acquire(client, "example:hold", NULL, &lock); /* NULL: try once, lease of 30 s */
     if (st == REDLOCK_OK) {
-        printf("held for at least %" PRId64 " ms more, fence %" PRIu64 "\n", redlock_remaining_ms(lock),
-               redlock_fence(lock));
+        printf("held for at least %" PRId64 " ms more, fence %" PRIu64 "\n",
+               redlock_remaining_ms(lock), redlock_fence(lock));
         st = redlock_release(lock); /* frees the handle, whatever it answers */
     }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How do I hold a lock from a libevent base, without any thread? Attach the client to the base: it acquires, renews and
- * releases between the other events, here the ticks of a timer, for several times the lease. */
+ * How do I hold a lock from a libevent base, without any thread? Attach the client to the base: it
+ * acquires, renews and releases between the other events, here the ticks of a timer, for several
+ * times the lease. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -25,7 +26,8 @@ static void tick(evutil_socket_t fd, short events, void *arg)
 {
     struct job *job = arg;
     (void)fd, (void)events;
-    printf("tick %d: held for %" PRId64 " ms more\n", ++job->ticks, redlock_remaining_ms(job->lock));
+    printf("tick %d: held for %" PRId64 " ms more\n", ++job->ticks,
+           redlock_remaining_ms(job->lock));
     if (job->ticks < 8) return;
     event_del(job->timer);
     redlock_status st = redlock_release_async(job->lock, end, job);
@@ -46,10 +48,13 @@ int main(int argc, char **argv)
     struct job job = {.timer = event_new(base, -1, EV_PERSIST, tick, &job)};
     redlock_client *client;
     const char *uri = argc > 1 ? argv[1] : "redis://localhost:6379";
-    if (redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &client) != REDLOCK_OK) return 1;
+    if (redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &client) !=
+        REDLOCK_OK)
+        return 1;
     if (redlock_event_attach(client, base, &job.in_loop) != REDLOCK_OK) return 1;
     redlock_status st = redlock_acquire_async(client, "example:event", 13,
-                                              REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true), acquired, &job, NULL);
+                                              REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true),
+                                              acquired, &job, NULL);
     if (st != REDLOCK_OK) end(&job, st);
     event_base_dispatch(base);
     printf("%s\n", redlock_strerror(job.result));

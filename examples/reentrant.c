@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What if a function that takes a lock calls another that takes the same one? With `reentrant`, the thread that holds
- * it enters again, at no cost. An owner given by name may even be several processes. */
+ * What if a function that takes a lock calls another that takes the same one? With `reentrant`, the
+ * thread that holds it enters again, at no cost. An owner given by name may even be several
+ * processes. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -40,7 +41,8 @@ static bool share(redlock_client *alice, redlock_client *bob)
     if (redlock_acquire(alice, name, OWN(.owner = "txn-77"), &hers) != REDLOCK_OK) return false;
     redlock_status stranger = redlock_acquire(bob, name, NULL, &none);
     redlock_status partner = redlock_acquire(bob, name, OWN(.owner = "txn-77"), &his);
-    printf("a stranger: %s\nthe same owner: %s\n", redlock_strerror(stranger), redlock_strerror(partner));
+    printf("a stranger: %s\nthe same owner: %s\n", redlock_strerror(stranger),
+           redlock_strerror(partner));
     bool is_released = redlock_release(hers) == REDLOCK_OK && redlock_release(his) == REDLOCK_OK;
     return stranger == REDLOCK_BUSY && partner == REDLOCK_OK && is_released;
 }
@@ -49,8 +51,9 @@ int main(int argc, char **argv)
 {
     const char *uri = argc > 1 ? argv[1] : "redis://localhost:6379";
     redlock_client *alice = NULL, *bob = NULL;
-    bool is_good = redlock_open(uri, NULL, &alice) == REDLOCK_OK && redlock_open(uri, NULL, &bob) == REDLOCK_OK &&
-                   pay_twice(alice) == REDLOCK_OK && share(alice, bob);
+    bool is_good = redlock_open(uri, NULL, &alice) == REDLOCK_OK &&
+                   redlock_open(uri, NULL, &bob) == REDLOCK_OK && pay_twice(alice) == REDLOCK_OK &&
+                   share(alice, bob);
     printf("the balance is %" PRId64 "\n", balance);
     redlock_close(bob);
     redlock_close(alice);

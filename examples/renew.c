@@ -20,8 +20,8 @@ static void wake(void *lost, redlock_lock *lock)
 static bool work_past_the_lease(redlock_client *client)
 {
     redlock_lock *lock;
-    redlock_status st =
-        redlock_acquire(client, "example:renew", REDLOCK_OPTIONS(.ttl_ms = 200, .auto_renew = true), &lock);
+    redlock_status st = redlock_acquire(client, "example:renew",
+                                        REDLOCK_OPTIONS(.ttl_ms = 200, .auto_renew = true), &lock);
     if (st != REDLOCK_OK) return false;
     poll(NULL, 0, 800); /* the job; several leases must pass for the example to show anything */
     printf("after 800 ms: held for %" PRId64 " ms more\n", redlock_remaining_ms(lock));
@@ -32,10 +32,11 @@ static bool work_past_the_lease(redlock_client *client)
 static bool work_until_lost(redlock_client *client, sem_t *lost)
 {
     redlock_lock *lock;
-    redlock_status st = redlock_acquire(
-        client, "example:renew",
-        REDLOCK_OPTIONS(.ttl_ms = 200, .auto_renew = true, .max_hold_ms = 500, .on_lost = wake, .on_lost_arg = lost),
-        &lock);
+    redlock_status st =
+        redlock_acquire(client, "example:renew",
+                        REDLOCK_OPTIONS(.ttl_ms = 200, .auto_renew = true, .max_hold_ms = 500,
+                                        .on_lost = wake, .on_lost_arg = lost),
+                        &lock);
     if (st != REDLOCK_OK) return false;
     while (sem_wait(lost) != 0) continue; /* a signal may interrupt it */
     st = redlock_release(lock);

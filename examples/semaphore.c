@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How do I let three in at a time, and no more? Hold the lock in shared mode with three permits. The permit of a
- * process that crashes comes back when its lease ends. */
+ * How do I let three in at a time, and no more? Hold the lock in shared mode with three permits.
+ * The permit of a process that crashes comes back when its lease ends. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,8 +30,8 @@ static void *work(void *arg)
     struct pool *pool = arg;
     for (int i = 0; i < JOBS; i++) {
         redlock_status st;
-        REDLOCK_WITH (pool->client, "example:semaphore", &st, (int *)NULL, .mode = REDLOCK_SHARED, .permits = PERMITS,
-                      .wait_ms = 10000) {
+        REDLOCK_WITH (pool->client, "example:semaphore", &st, (int *)NULL, .mode = REDLOCK_SHARED,
+                      .permits = PERMITS, .wait_ms = 10000) {
             use_the_resource(pool);
         }
         if (st != REDLOCK_OK) fprintf(stderr, "no permit: %s\n", redlock_strerror(st));
@@ -46,7 +46,8 @@ int main(int argc, char **argv)
     pthread_t workers[WORKERS];
     int started = 0;
     if (redlock_open(uri, NULL, &pool.client) != REDLOCK_OK) return 1;
-    while (started < WORKERS && pthread_create(&workers[started], NULL, work, &pool) == 0) started++;
+    while (started < WORKERS && pthread_create(&workers[started], NULL, work, &pool) == 0)
+        started++;
     for (int i = 0; i < started; i++) pthread_join(workers[i], NULL);
     redlock_close(pool.client);
     printf("%d jobs done, at most %d at a time\n", pool.done, pool.busiest);

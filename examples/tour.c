@@ -62,7 +62,8 @@ static void handover(void)
     int64_t times[HANDOVERS];
     times[0] = hand_over(ALICE, BOB);
     say(times[0], "bob queues. alice releases: that makes bob the holder, and he runs.");
-    for (int i = 1; i < HANDOVERS; i++) times[i] = i % 2 == 1 ? hand_over(BOB, ALICE) : hand_over(ALICE, BOB);
+    for (int i = 1; i < HANDOVERS; i++)
+        times[i] = i % 2 == 1 ? hand_over(BOB, ALICE) : hand_over(ALICE, BOB);
     qsort(times, HANDOVERS, sizeof times[0], by_size);
     say(times[HANDOVERS / 2], "They pass it to and fro. The median of %d handovers:", HANDOVERS);
     expect(ask(BOB, (struct order){.verb = RELEASE}).status == REDLOCK_OK, "bob releases");

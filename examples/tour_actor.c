@@ -31,10 +31,11 @@ static void note_loss(void *arg, redlock_lock *lock)
 
 static void acquire(struct order order, struct report *report)
 {
-    report->status = redlock_acquire(self.client, TOUR_LOCK,
-                                     REDLOCK_OPTIONS(.ttl_ms = order.ttl_ms, .wait_ms = order.wait_ms,
-                                                     .auto_renew = order.auto_renew, .on_lost = note_loss),
-                                     &self.lock);
+    report->status =
+        redlock_acquire(self.client, TOUR_LOCK,
+                        REDLOCK_OPTIONS(.ttl_ms = order.ttl_ms, .wait_ms = order.wait_ms,
+                                        .auto_renew = order.auto_renew, .on_lost = note_loss),
+                        &self.lock);
 }
 
 static void release(struct report *report)
@@ -78,7 +79,9 @@ static redlock_status enter(const char *name, const char *uri)
 {
     if (sem_init(&self.lost, 0, 0) != 0) return REDLOCK_ERR_SYSTEM;
     redlock_status st = redlock_open(
-        uri, REDLOCK_CLIENT_OPTIONS(.name = name, .connect_now = true, .log_level = REDLOCK_LOG_ERROR), &self.client);
+        uri,
+        REDLOCK_CLIENT_OPTIONS(.name = name, .connect_now = true, .log_level = REDLOCK_LOG_ERROR),
+        &self.client);
     if (st != REDLOCK_OK) return st;
 
     redlock_lock *rehearsal;

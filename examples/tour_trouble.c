@@ -20,7 +20,8 @@ static bool till_accepts(uint64_t fence)
 void play_crash(void)
 {
     chapter("3. A crash: the holder is killed");
-    struct report carol = granted(ask(CAROL, (struct order){.verb = ACQUIRE, .ttl_ms = 500, .auto_renew = true}));
+    struct report carol =
+        granted(ask(CAROL, (struct order){.verb = ACQUIRE, .ttl_ms = 500, .auto_renew = true}));
     say(took(carol), "carol takes the lock with a lease of 500 ms, which renews itself.");
     tell(ALICE, (struct order){.verb = ACQUIRE, .ttl_ms = 10000, .wait_ms = 10000});
     await_waiter(BOB);
@@ -42,7 +43,8 @@ void play_renewal(void)
     poll(NULL, 0, 1600); /* her work: three leases must pass */
     struct report alice = ask(ALICE, (struct order){.verb = LOOK});
     expect(alice.is_held, "alice still holds the lock");
-    say(now_us() - began_us, "She has renewed it %d times, and it is still hers.", (int)(alice.renewals - before));
+    say(now_us() - began_us, "She has renewed it %d times, and it is still hers.",
+        (int)(alice.renewals - before));
     struct report bob = ask(BOB, (struct order){.verb = ACQUIRE, .ttl_ms = 500});
     expect(bob.status == REDLOCK_BUSY, "the lock is busy for bob");
     say(took(bob), "bob tries once: busy.");

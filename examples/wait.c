@@ -8,7 +8,8 @@
 /* One try of bob's; says what came of it. */
 static redlock_status ask(redlock_client *bob, int64_t wait_ms, redlock_lock **lock)
 {
-    redlock_status st = redlock_acquire(bob, "example:wait", REDLOCK_OPTIONS(.ttl_ms = 5000, .wait_ms = wait_ms), lock);
+    redlock_status st = redlock_acquire(bob, "example:wait",
+                                        REDLOCK_OPTIONS(.ttl_ms = 5000, .wait_ms = wait_ms), lock);
     printf("bob waits at most %" PRId64 " ms: %s\n", wait_ms, redlock_strerror(st));
     return st;
 }
@@ -33,8 +34,8 @@ int main(int argc, char **argv)
     const char *uri = argc > 1 ? argv[1] : "redis://localhost:6379";
 
     redlock_client *alice = NULL, *bob = NULL;
-    bool is_good = redlock_open(uri, NULL, &alice) == REDLOCK_OK && redlock_open(uri, NULL, &bob) == REDLOCK_OK &&
-                   play(alice, bob);
+    bool is_good = redlock_open(uri, NULL, &alice) == REDLOCK_OK &&
+                   redlock_open(uri, NULL, &bob) == REDLOCK_OK && play(alice, bob);
     redlock_close(bob);
     redlock_close(alice);
     if (!is_good) fprintf(stderr, "wait: that is not what should have happened\n");

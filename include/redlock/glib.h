@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * glib.h - a client in a GLib main context, which then runs its completions and, in manual mode, everything else.
+ * glib.h - a client in a GLib main context, which then runs its completions and, in manual mode,
+ * everything else.
  *
  *     struct redlock_glib in_loop;
  *     redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &client);
@@ -9,14 +10,14 @@
  *     redlock_glib_detach(&in_loop);
  *     redlock_close(client);
  *
- * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the context is iterated: no callback of it
- *            may take as long as a lease.
+ * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the context is
+ *            iterated: no callback of it may take as long as a lease.
  * Ownership. The storage is the caller's, and stays where it is until it is detached.
- * Threads.   Attach and detach on the thread that iterates the context; completions run there. Operations come from any
- *            thread.
- * Stopping.  Detach before redlock_close; both may be called inside a completion, and the storage may be freed there
- *            after the detach. A client that a completion closed, and one that fork() left behind in a child, detach by
- *            themselves. Detaching again does nothing.
+ * Threads.   Attach and detach on the thread that iterates the context; completions run there.
+ *            Operations come from any thread.
+ * Stopping.  Detach before redlock_close; both may be called inside a completion, and the storage
+ *            may be freed there after the detach. A client that a completion closed, and one that
+ *            fork() left behind in a child, detach by themselves. Detaching again does nothing.
  *
  * Header only; link glib-2.0. */
 #ifndef REDLOCK_GLIB_H
@@ -50,13 +51,15 @@ static inline gboolean redlock_glib_readable_(gint fd, GIOCondition condition, g
     redlock_status processed = redlock_process(self->client);
     if (is_detached) return G_SOURCE_REMOVE;
     self->is_detached = NULL;
-    if (processed != REDLOCK_ERR_CLOSED && processed != REDLOCK_ERR_FORKED) return G_SOURCE_CONTINUE;
+    if (processed != REDLOCK_ERR_CLOSED && processed != REDLOCK_ERR_FORKED)
+        return G_SOURCE_CONTINUE;
     redlock_glib_detach(self);
     return G_SOURCE_REMOVE;
 }
 
 /* `context` NULL is the default one. REDLOCK_ERR_ARGUMENT for a client that has no descriptor. */
-static inline REDLOCK_MUST_CHECK redlock_status redlock_glib_attach(redlock_client *client, GMainContext *context,
+static inline REDLOCK_MUST_CHECK redlock_status redlock_glib_attach(redlock_client *client,
+                                                                    GMainContext *context,
                                                                     struct redlock_glib *self)
 {
     self->client = NULL;
@@ -64,7 +67,8 @@ static inline REDLOCK_MUST_CHECK redlock_status redlock_glib_attach(redlock_clie
     int fd = redlock_fd(client);
     if (fd < 0) return REDLOCK_ERR_ARGUMENT;
     self->readable = g_unix_fd_source_new(fd, G_IO_IN);
-    g_source_set_callback(self->readable, (GSourceFunc)(void (*)(void))redlock_glib_readable_, self, NULL);
+    g_source_set_callback(self->readable, (GSourceFunc)(void (*)(void))redlock_glib_readable_, self,
+                          NULL);
     self->client = client;
     (void)g_source_attach(self->readable, context);
     return REDLOCK_OK;

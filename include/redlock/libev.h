@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * libev.h - a client in a libev loop, which then runs its completions and, in manual mode, everything else.
+ * libev.h - a client in a libev loop, which then runs its completions and, in manual mode,
+ * everything else.
  *
  *     struct redlock_ev in_loop;
  *     redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &client);
@@ -9,14 +10,15 @@
  *     redlock_ev_detach(&in_loop);
  *     redlock_close(client);
  *
- * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the loop runs: no callback of the loop may
- *            take as long as a lease.
+ * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the loop runs: no
+ *            callback of the loop may take as long as a lease.
  * Ownership. The storage is the caller's, and stays where it is until it is detached.
- * Threads.   Attach, detach and ev_run on one thread; completions run there. Operations come from any thread.
- * Stopping.  An attached client keeps ev_run from ending (unless ev_unref is called). Detach it before redlock_close;
- *            both may be called inside a completion, and the storage may be freed there after the detach. A client that
- *            a completion closed, and one that fork() left behind in a child, detach by themselves. Detaching again
- *            does nothing.
+ * Threads.   Attach, detach and ev_run on one thread; completions run there. Operations come from
+ *            any thread.
+ * Stopping.  An attached client keeps ev_run from ending (unless ev_unref is called). Detach it
+ *            before redlock_close; both may be called inside a completion, and the storage may be
+ *            freed there after the detach. A client that a completion closed, and one that fork()
+ *            left behind in a child, detach by themselves. Detaching again does nothing.
  *
  * Header only; link libev (built with EV_MULTIPLICITY, as it is by default). */
 #ifndef REDLOCK_LIBEV_H
@@ -40,8 +42,8 @@ static inline void redlock_ev_detach(struct redlock_ev *self)
     ev_io_stop(self->loop, &self->readable);
 }
 
-/* A completion may detach, so `self` is looked at afterwards only if none did. One that runs the loop gets here a
- * second time, when nothing can be done. */
+/* A completion may detach, so `self` is looked at afterwards only if none did. One that runs the
+ * loop gets here a second time, when nothing can be done. */
 static inline void redlock_ev_readable_(struct ev_loop *loop, ev_io *readable, int events)
 {
     struct redlock_ev *self = (struct redlock_ev *)readable->data;
@@ -56,7 +58,8 @@ static inline void redlock_ev_readable_(struct ev_loop *loop, ev_io *readable, i
 }
 
 /* REDLOCK_ERR_ARGUMENT for a client that has no descriptor. */
-static inline REDLOCK_MUST_CHECK redlock_status redlock_ev_attach(redlock_client *client, struct ev_loop *loop,
+static inline REDLOCK_MUST_CHECK redlock_status redlock_ev_attach(redlock_client *client,
+                                                                  struct ev_loop *loop,
                                                                   struct redlock_ev *self)
 {
     self->client = NULL;

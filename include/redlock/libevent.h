@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * libevent.h - a client in a libevent base, which then runs its completions and, in manual mode, everything else.
+ * libevent.h - a client in a libevent base, which then runs its completions and, in manual mode,
+ * everything else.
  *
  *     struct redlock_event in_loop;
  *     redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &client);
@@ -9,15 +10,15 @@
  *     redlock_event_detach(&in_loop);
  *     redlock_close(client);
  *
- * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the base runs: no callback of the base may
- *            take as long as a lease.
+ * Host.      The client is MANUAL or DELIVER. A MANUAL one renews only while the base runs: no
+ *            callback of the base may take as long as a lease.
  * Ownership. The storage is the caller's, and stays where it is until it is detached.
- * Threads.   Attach, detach and event_base_dispatch on one thread; completions run there. Operations come from any
- *            thread.
- * Stopping.  An attached client keeps event_base_dispatch from ending. Detach it before redlock_close; both may be
- *            called inside a completion, and the storage may be freed there after the detach. A client that a
- *            completion closed, and one that fork() left behind in a child, detach by themselves. Detaching again does
- *            nothing.
+ * Threads.   Attach, detach and event_base_dispatch on one thread; completions run there.
+ *            Operations come from any thread.
+ * Stopping.  An attached client keeps event_base_dispatch from ending. Detach it before
+ *            redlock_close; both may be called inside a completion, and the storage may be freed
+ *            there after the detach. A client that a completion closed, and one that fork() left
+ *            behind in a child, detach by themselves. Detaching again does nothing.
  *
  * Header only; link libevent_core. */
 #ifndef REDLOCK_LIBEVENT_H
@@ -50,11 +51,14 @@ static inline void redlock_event_readable_(evutil_socket_t fd, short events, voi
     redlock_status processed = redlock_process(self->client);
     if (is_detached) return;
     self->is_detached = NULL;
-    if (processed == REDLOCK_ERR_CLOSED || processed == REDLOCK_ERR_FORKED) redlock_event_detach(self);
+    if (processed == REDLOCK_ERR_CLOSED || processed == REDLOCK_ERR_FORKED)
+        redlock_event_detach(self);
 }
 
-/* REDLOCK_ERR_ARGUMENT for a client that has no descriptor, REDLOCK_ERR_SYSTEM when libevent refuses it. */
-static inline REDLOCK_MUST_CHECK redlock_status redlock_event_attach(redlock_client *client, struct event_base *base,
+/* REDLOCK_ERR_ARGUMENT for a client that has no descriptor, REDLOCK_ERR_SYSTEM when libevent
+ * refuses it. */
+static inline REDLOCK_MUST_CHECK redlock_status redlock_event_attach(redlock_client *client,
+                                                                     struct event_base *base,
                                                                      struct redlock_event *self)
 {
     self->client = NULL;

@@ -35,14 +35,13 @@
  *
  * The library never prints (but see redlock_log_fn), never exits, and raises no signal.
  *
- * What it takes. A thread inside a blocking call has a connection of its own, whatever it holds, and
- * a second one if it waits; both stay open for the next call until redlock_close, so that a client
- * has as many as threads were ever inside at once. Asynchronous operations share two more, and
- * renewals use the first of them. A client has 10 KB, 3 or 4 descriptors, and one thread once
+ * What it takes. A thread inside a blocking call has a connection of its own, whatever it holds,
+ * and a second one if it waits; both stay open for the next call until redlock_close, so that a
+ * client has as many as threads were ever inside at once. Asynchronous operations share two more,
+ * and renewals use the first of them. A client has 10 KB, 3 or 4 descriptors, and one thread once
  * something has to happen in the background (redlock_host); each thread inside a call 30 KB for its
  * connections, and less than 32 KB of its stack; a lock 400 bytes and its name twice. (TLS takes
- * more memory, which is OpenSSL's.)
- */
+ * more memory, which is OpenSSL's.) */
 #ifndef REDLOCK_REDLOCK_H
 #define REDLOCK_REDLOCK_H
 
@@ -154,13 +153,15 @@ typedef struct redlock_allocator {
 /* Who runs what happens in the background: renewals, on_lost, asynchronous operations.
  *
  * KEEPER   a thread of the client's own; completions and on_lost run on it
- * DELIVER  the same thread, but completions of asynchronous operations wait for redlock_process, which runs them on
- *          the caller's thread; redlock_fd is readable when some wait. on_lost still runs on the client's thread
- * MANUAL   no thread at all: EVERYTHING, RENEWALS INCLUDED, HAPPENS INSIDE redlock_process ONLY. Call it whenever
- *          redlock_fd is readable. Blocking calls still work, on the calling thread, but renew nothing. A
- *          wait that ends without the lock leaves the queue before it returns (in what is left of its
- *          time, of timeout_ms at the most, and 5 ms at the least), and a lock that was handed over has
- *          its whole ttl_ms when the call returns, as far as the server answers */
+ * DELIVER  the same thread, but completions of asynchronous operations wait for redlock_process,
+ *          which runs them on the caller's thread; redlock_fd is readable when some wait. on_lost
+ *          still runs on the client's thread
+ * MANUAL   no thread at all: EVERYTHING, RENEWALS INCLUDED, HAPPENS INSIDE redlock_process ONLY.
+ *          Call it whenever redlock_fd is readable. Blocking calls still work, on the calling
+ *          thread, but renew nothing. A wait that ends without the lock leaves the queue before it
+ *          returns (in what is left of its time, of timeout_ms at the most, and 5 ms at the least),
+ *          and a lock that was handed over has its whole ttl_ms when the call returns, as far as
+ *          the server answers */
 typedef enum redlock_host {
     REDLOCK_HOST_KEEPER = 0,
     REDLOCK_HOST_DELIVER = 1,
@@ -171,16 +172,16 @@ typedef struct redlock_client_options {
     size_t struct_size;         /* stamped by REDLOCK_CLIENT_OPTIONS */
     redlock_host host;          /* default REDLOCK_HOST_KEEPER */
     const char *name;           /* shown to people who look who holds a lock; default: none */
-    const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no control characters */
+    const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no controls */
     const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md */
     const char *password;       /* overrides the URI's; as the user, 511 bytes at the most */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
-    int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: not at all */
-    int64_t spin_us;            /* while a server answers faster than this, in MICROseconds, a blocking call polls
-                                   actively for its answer before it sleeps; default 60; at most
-                                   1000; -1: never */
-    bool connect_now;           /* redlock_open connects, and fails if that fails; default: at first use */
+    int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: none */
+    int64_t spin_us;            /* while a server answers faster than this, in MICROseconds, a
+                                   blocking call polls actively for its answer before it sleeps;
+                                   default 60; at most 1000; -1: never */
+    bool connect_now;           /* redlock_open does, and fails if that fails; default: later */
     const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
     const char *tls_ca_directory;
     const char *tls_certificate_file; /* client certificate, PEM, with ... */
@@ -189,7 +190,7 @@ typedef struct redlock_client_options {
     bool tls_skip_verification;       /* accept any certificate: for experiments only */
     redlock_log_fn *log;              /* default: warnings and errors to stderr */
     void *log_arg;
-    redlock_level log_level;    /* the most detailed level that is logged; default REDLOCK_LOG_WARNING */
+    redlock_level log_level;    /* the most detailed one; default REDLOCK_LOG_WARNING */
     redlock_allocator allocator;
     redlock_detail *detail;     /* where redlock_open explains a failure; may be NULL */
 } redlock_client_options;
@@ -221,7 +222,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_open(const char *uri,
  * REDLOCK_ERR_CLOSED. No other call of this client may begin after redlock_close did; calls that
  * began before are waited for, except redlock_fd, _timeout_ms, _process and _stats_read, which must
  * be over. Inside a callback it takes effect when the callback returns
- * (REDLOCK_HOST_DELIVER: in the next redlock_process, or the one that is running). NULL is allowed. */
+ * (REDLOCK_HOST_DELIVER: in the next redlock_process, or the one that is running). NULL is
+ * allowed. */
 REDLOCK_API redlock_status redlock_close(redlock_client *client);
 
 /* ---- Cancelling a wait ------------------------------------------------------------------------
@@ -243,9 +245,9 @@ typedef struct redlock_lock redlock_lock;
 
 /* Told once that a lock is no longer ours, no later than the end of its validity, even when the
  * network is silent. Runs on the keeper's thread (REDLOCK_HOST_MANUAL: inside redlock_process) with
- * no lock of the library held: be brief, do not block. It may read the lock; a blocking call of this
- * client answers REDLOCK_ERR_IN_CALLBACK. It is never called after redlock_release returned (release
- * waits for a call that is running). */
+ * no lock of the library held: be brief, do not block. It may read the lock; a blocking call of
+ * this client answers REDLOCK_ERR_IN_CALLBACK. It is never called after redlock_release returned
+ * (release waits for a call that is running). */
 typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
 
 #define REDLOCK_WAIT_FOREVER ((int64_t)-1)
@@ -256,10 +258,10 @@ typedef enum redlock_mode { REDLOCK_EXCLUSIVE = 0, REDLOCK_SHARED = 1 } redlock_
 
 /* Who goes first when shared and exclusive waiters meet. All users of one name should say the same.
  *
- * READERS   a shared request joins shared holders even while an exclusive one waits. The fastest for readers; a
- *           steady stream of them starves writers.
- * FAIR      in the order of arrival, but readers that wait enter together; nobody starves: a writer sits out two
- *           batches of readers at the most.
+ * READERS   a shared request joins shared holders even while an exclusive one waits. The fastest
+ *           for readers; a steady stream of them starves writers.
+ * FAIR      in the order of arrival, but readers that wait enter together; nobody starves: a writer
+ *           sits out two batches of readers at the most.
  * WRITERS   no reader enters while a writer waits; a steady stream of writers starves readers. */
 typedef enum redlock_policy {
     REDLOCK_PREFER_READERS = 0,
@@ -271,20 +273,24 @@ typedef struct redlock_options {
     size_t struct_size;  /* stamped by REDLOCK_OPTIONS */
     redlock_mode mode;   /* default REDLOCK_EXCLUSIVE */
     redlock_policy policy; /* default REDLOCK_PREFER_READERS */
-    uint32_t permits;    /* REDLOCK_SHARED: at most so many holders at once (a semaphore); default: any number */
-    bool reentrant;      /* the owner may acquire it again while it holds it; each acquire is released by itself */
-    const char *owner;   /* with reentrant: who the owner is, in 1 to 64 bytes, also for other processes;
-                            default: the calling thread, for this client */
+    uint32_t permits;    /* REDLOCK_SHARED: at most so many holders at once (a semaphore);
+                            default: any number */
+    bool reentrant;      /* the owner may acquire it again while it holds it; each acquire is
+                            released by itself */
+    const char *owner;   /* with reentrant: who the owner is, in 1 to 64 bytes, also for other
+                            processes; default: the calling thread, for this client */
     int64_t ttl_ms;      /* the lease: how long the server keeps the lock for a holder it does not
                             hear of; default 30000; 1 ms to 30 days */
-    int64_t wait_ms;     /* 0: try once; > 0: wait at most so long, but the server has timeout_ms for
-                            its first answer, as for a try; REDLOCK_WAIT_FOREVER */
+    int64_t wait_ms;     /* 0: try once; > 0: wait at most so long, but the server has
+                            timeout_ms for its first answer, as for a try;
+                            REDLOCK_WAIT_FOREVER */
     bool auto_renew;     /* the keeper renews every ttl/3 until release */
     int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never;
                             a longer ttl_ms is cut to it */
     int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
-                            waiter that froze delays the next by no more than the longer claim of the two;
-                            default: the smaller of ttl_ms and 2000; less than some round trips never holds */
+                            waiter that froze delays the next by no more than the longer claim
+                            of the two; default: the smaller of ttl_ms and 2000; less than some
+                            round trips never holds */
     redlock_lost_fn *on_lost; /* may be NULL */
     void *on_lost_arg;
     redlock_canceller *canceller; /* may be NULL; lives until the call returns */
@@ -294,12 +300,12 @@ typedef struct redlock_options {
 #define REDLOCK_OPTIONS(...)                                                                       \
     (&(const redlock_options){.struct_size = sizeof(redlock_options), __VA_ARGS__})
 
-/* Entering a reentrant hold again answers the same handle and sends nothing, provided that it renews
- * itself or its lease lasts for at least two thirds of the ttl_ms that is asked for (it is extended
- * otherwise; a shorter ttl never shortens the lease). A shared acquire inside an exclusive hold is
- * such an entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade. An
- * upgrade and an extension share the time of the call; its canceller ends them, as does the end of
- * the lease (REDLOCK_LOST). The other options are those of the first acquire.
+/* Entering a reentrant hold again answers the same handle and sends nothing, provided that it
+ * renews itself or its lease lasts for at least two thirds of the ttl_ms that is asked for (it is
+ * extended otherwise; a shorter ttl never shortens the lease). A shared acquire inside an exclusive
+ * hold is such an entry; an exclusive one inside a shared hold is an upgrade, see redlock_upgrade.
+ * An upgrade and an extension share the time of the call; its canceller ends them, as does the end
+ * of the lease (REDLOCK_LOST). The other options are those of the first acquire.
  *
  * Acquires the lock that is called `name`. Waiters are served in the order of their arrival: the
  * lock is handed to the next one by the release itself. `options` may be NULL (try once, 30 s).
@@ -308,18 +314,19 @@ typedef struct redlock_options {
  * and nothing is held: a request whose answer never came is undone in the background.
  *
  * The call is back within wait_ms, or timeout_ms if that is longer: a free lock is got by the
- * shortest wait as surely as by a try, and while the server has not answered at all a short wait goes
- * on as a try does. From its first answer on only wait_ms counts.
+ * shortest wait as surely as by a try, and while the server has not answered at all a short wait
+ * goes on as a try does. From its first answer on only wait_ms counts.
  *
  * REDLOCK_BUSY        wait_ms was 0 and somebody holds the lock (this thread, too, unless it enters
  *                     again), or waits whom the policy lets go first
  * REDLOCK_TIMED_OUT   wait_ms passed
  * REDLOCK_CANCELLED   the canceller was used
- * REDLOCK_DEADLOCK    the wait would never end: this thread (or owner) holds the lock itself, in a way
- *                     that excludes what it asks for now; or this thread has as many permits as there are
+ * REDLOCK_DEADLOCK    the wait would never end: this thread (or owner) holds the lock itself, in a
+ *                     way that excludes what it asks for now; or this thread has as many permits as
+ *                     there are
  * REDLOCK_LOST        reentrant: the hold that was to be entered again is lost
- * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT: nothing was sent
- * REDLOCK_ERR_TIMEOUT, _ERR_CONNECT, _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait
+ * REDLOCK_ERR_NAME, _ERR_TTL, _ERR_ARGUMENT: nothing was sent REDLOCK_ERR_TIMEOUT, _ERR_CONNECT,
+ * _ERR_RESOLVE, _ERR_UNAVAILABLE: the server could not be asked. A wait
  *                     goes on through such failures until it is over, and reports the last one.
  * The other failures cannot be mended by waiting, and end a wait at once. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire(redlock_client *client,
@@ -340,8 +347,8 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_clie
  *
  * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
  *                     overlapped with another holder's
- * REDLOCK_ERR_...     the server could not be told within timeout_ms; the keeper goes on trying until the
- *                     lease ends by itself */
+ * REDLOCK_ERR_...     the server could not be told within timeout_ms; the keeper goes on trying
+ *                     until the lease ends by itself */
 REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
 
 /* Makes the lease last `ttl_ms` from now, if that is longer than it lasts already.
@@ -361,8 +368,8 @@ REDLOCK_API redlock_status redlock_downgrade(redlock_lock *lock);
  * for ever. Release and acquire exclusively instead. The rest is as for redlock_downgrade. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_upgrade(redlock_lock *lock);
 
-/* The calling thread becomes the owner of a hold that another thread acquired: for handing work over. It matters
- * to reentrant holds, and to who is told REDLOCK_DEADLOCK. */
+/* The calling thread becomes the owner of a hold that another thread acquired: for handing work
+ * over. It matters to reentrant holds, and to who is told REDLOCK_DEADLOCK. */
 REDLOCK_API void redlock_adopt(redlock_lock *lock);
 
 /* In which mode is it held now, surely? Shared while a conversion is of unknown outcome. */
@@ -376,8 +383,8 @@ REDLOCK_API int64_t redlock_remaining_ms(const redlock_lock *lock);
 
 /* The fencing token: higher than that of every earlier holder of this name. Pass it to the resource
  * that the lock protects, which refuses a lower one than it has seen (Kleppmann 2016). Who enters
- * beside others, a reader beside readers or an owner beside itself, has the lock's last one: theirs,
- * or a later one that a conversion minted. A conversion gives the hold a new one. */
+ * beside others, a reader beside readers or an owner beside itself, has the lock's last one:
+ * theirs, or a later one that a conversion minted. A conversion gives the hold a new one. */
 REDLOCK_API uint64_t redlock_fence(const redlock_lock *lock);
 
 /* The lock's name and, if length is not NULL, its length. Lives as long as the handle. */
@@ -403,7 +410,8 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
  *
  *     the body's error     `err`, never touched by the library
  *     the release          `st`: REDLOCK_OK, or REDLOCK_LOST, or why the server could not be told
- *     both failed          `err` is what counts, so the failed release is also logged, once, as a warning
+ *     both failed          `err` is what counts, so the failed release is also logged, once, as a
+ *                          warning
  *
  * Leaving changes no errno. Inside a callback of the client, where nothing may wait, the lock is
  * given back in the background, and the release counts as REDLOCK_OK; so it is with REDLOCK_AUTO.
@@ -467,50 +475,55 @@ static inline bool redlock_scope_enter(redlock_scope *scope)
 
 /* ---- Asynchronous operations ------------------------------------------------------------------
  *
- * They take what their blocking twins take and return at once. REDLOCK_OK means: the completion runs exactly once, later,
- * never inside the submitting call, with no lock of the library held, on the thread that redlock_host says. Anything else
- * means that it never runs. A completion may call every function here but the blocking ones (they answer
- * REDLOCK_ERR_IN_CALLBACK); redlock_close inside one takes effect when it returns. Operations that redlock_close finds
- * complete with REDLOCK_ERR_CLOSED before it returns. All of a client share one connection for commands and one for messages;
- * what is submitted together leaves together. One thread may hold and wait for the same name: it is
- * not told REDLOCK_DEADLOCK, unless by the server, for an explicit owner. */
+ * They take what their blocking twins take and return at once. REDLOCK_OK means: the completion
+ * runs exactly once, later, never inside the submitting call, with no lock of the library held, on
+ * the thread that redlock_host says. Anything else means that it never runs. A completion may call
+ * every function here but the blocking ones (they answer REDLOCK_ERR_IN_CALLBACK); redlock_close
+ * inside one takes effect when it returns. Operations that redlock_close finds complete with
+ * REDLOCK_ERR_CLOSED before it returns. All of a client share one connection for commands and one
+ * for messages; what is submitted together leaves together. One thread may hold and wait for the
+ * same name: it is not told REDLOCK_DEADLOCK, unless by the server, for an explicit owner. */
 
 /* On REDLOCK_OK, `lock` is held, to be given back with redlock_release or redlock_release_async;
  * otherwise it is NULL. REDLOCK_LOST: it was acquired, and lost before the completion could run. */
 typedef void redlock_acquired_fn(void *arg, redlock_status status, redlock_lock *lock);
 typedef void redlock_done_fn(void *arg, redlock_status status);
 
-/* Names an operation for redlock_cancel_async; never used twice, so that a late cancel does no harm. 0 is none. */
+/* Names an operation for redlock_cancel_async; never used twice, so that a late cancel does no
+ * harm. 0 is none. */
 typedef uint64_t redlock_operation;
 
 /* `id` may be NULL; it is 0 where a hold is entered again, which cannot be cancelled.
  * options->canceller and options->detail are not for here: REDLOCK_ERR_ARGUMENT. */
-REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(redlock_client *client, const void *name,
-                                                                    size_t name_length,
-                                                                    const redlock_options *options,
-                                                                    redlock_acquired_fn *acquired, void *arg,
-                                                                    redlock_operation *id);
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_async(
+    redlock_client *client, const void *name, size_t name_length, const redlock_options *options,
+    redlock_acquired_fn *acquired, void *arg, redlock_operation *id);
 
-/* The handle is gone when this returned REDLOCK_OK; or REDLOCK_ERR_CLOSED or _ERR_SYSTEM, and then the lock is released in the
- * background if that is still possible. `done` may be NULL. */
-REDLOCK_API redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
-REDLOCK_API redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg);
-REDLOCK_API redlock_status redlock_upgrade_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
-REDLOCK_API redlock_status redlock_downgrade_async(redlock_lock *lock, redlock_done_fn *done, void *arg);
+/* The handle is gone when this returned REDLOCK_OK; or REDLOCK_ERR_CLOSED or _ERR_SYSTEM, and then
+ * the lock is released in the background if that is still possible. `done` may be NULL. */
+REDLOCK_API redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done,
+                                                 void *arg);
+REDLOCK_API redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms,
+                                                redlock_done_fn *done, void *arg);
+REDLOCK_API redlock_status redlock_upgrade_async(redlock_lock *lock, redlock_done_fn *done,
+                                                 void *arg);
+REDLOCK_API redlock_status redlock_downgrade_async(redlock_lock *lock, redlock_done_fn *done,
+                                                   void *arg);
 
-/* An acquisition that is not complete yet completes with REDLOCK_CANCELLED, unless it is being granted just now. */
+/* An acquisition that is not complete yet completes with REDLOCK_CANCELLED, unless it is being
+ * granted just now. */
 REDLOCK_API void redlock_cancel_async(redlock_client *client, redlock_operation id);
 
-/* For an event loop (DELIVER and MANUAL): one descriptor, to be watched for reading; it covers sockets, timers and
- * wake-ups, and lives as long as the client. -1 where there is none. */
+/* For an event loop (DELIVER and MANUAL): one descriptor, to be watched for reading; it covers
+ * sockets, timers and wake-ups, and lives as long as the client. -1 where there is none. */
 REDLOCK_API int redlock_fd(const redlock_client *client);
 
-/* For loops that would rather have a timeout (MANUAL): how long until redlock_process has something to do by the clock, in
- * ms, rounded up; 0: now; -1: nothing is scheduled. */
+/* For loops that would rather have a timeout (MANUAL): how long until redlock_process has something
+ * to do by the clock, in ms, rounded up; 0: now; -1: nothing is scheduled. */
 REDLOCK_API int64_t redlock_timeout_ms(const redlock_client *client);
 
-/* Does what can be done without waiting, and runs completions. One thread at a time; not inside a completion.
- * REDLOCK_ERR_CLOSED when a completion closed the client: it is gone. */
+/* Does what can be done without waiting, and runs completions. One thread at a time; not inside a
+ * completion. REDLOCK_ERR_CLOSED when a completion closed the client: it is gone. */
 REDLOCK_API redlock_status redlock_process(redlock_client *client);
 
 /* ---- Many at once ----------------------------------------------------------------------------*/
@@ -526,11 +539,11 @@ typedef struct redlock_set redlock_set;
  * all). They are taken in an order of their own (by their bytes), the same everywhere, so that two
  * sets never wait for each other. While some wait, those that are held already are renewed.
  * `options` are those of each lock. The call is back within the longer of wait_ms and timeout_ms,
- * however many there are.
- * On REDLOCK_OK, *set is to be given back with redlock_release_set; otherwise it is NULL and nothing is
- * held: what was taken is being given back in the background (REDLOCK_HOST_MANUAL: before the call
- * returns, in what is left of its time, and in redlock_process what that did not suffice for).
- * The same name twice, and the option reentrant, are REDLOCK_ERR_ARGUMENT. */
+ * however many there are. On REDLOCK_OK, *set is to be given back with redlock_release_set;
+ * otherwise it is NULL and nothing is held: what was taken is being given back in the background
+ * (REDLOCK_HOST_MANUAL: before the call returns, in what is left of its time, and in
+ * redlock_process what that did not suffice for). The same name twice, and the option reentrant,
+ * are REDLOCK_ERR_ARGUMENT. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client *client,
                                                                   const redlock_name_bytes *names,
                                                                   size_t count,
@@ -544,10 +557,10 @@ REDLOCK_API redlock_lock *redlock_set_lock(const redlock_set *set, size_t index)
  * of redlock_release; after _ERR_FORKED and _ERR_IN_CALLBACK nothing was done. NULL is allowed. */
 REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
 
-/* The asynchronous twins. On REDLOCK_OK, `set` is to be given back with either release; otherwise it
- * is NULL, and what was taken is being given back. The names need to live no longer than the call;
- * `id` (may be NULL) is for redlock_cancel_async. redlock_release_set_async takes the set and asks
- * about all of its locks at once; after _ERR_FORKED and _ERR_MEMORY nothing was done. */
+/* The asynchronous twins. On REDLOCK_OK, `set` is to be given back with either release; otherwise
+ * it is NULL, and what was taken is being given back. The names need to live no longer than the
+ * call; `id` (may be NULL) is for redlock_cancel_async. redlock_release_set_async takes the set and
+ * asks about all of its locks at once; after _ERR_FORKED and _ERR_MEMORY nothing was done. */
 typedef void redlock_set_acquired_fn(void *arg, redlock_status status, redlock_set *set);
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set_async(
     redlock_client *client, const redlock_name_bytes *names, size_t count,
@@ -599,8 +612,9 @@ REDLOCK_API redlock_status redlock_inspect_async(redlock_client *client, const v
  * also when it is repeated because an answer was lost. *removed (may be NULL) is how many held it;
  * 0 also where the answer that told it was lost. REDLOCK_OK if nobody did. REDLOCK_ERR_TIMEOUT also
  * when the lock changed hands between each look at it and its taking, for timeout_ms. */
-REDLOCK_API redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
-                                                 size_t *removed, redlock_detail *detail);
+REDLOCK_API redlock_status redlock_force_release(redlock_client *client, const void *name,
+                                                 size_t name_length, size_t *removed,
+                                                 redlock_detail *detail);
 
 /* The asynchronous twin. */
 typedef void redlock_forced_fn(void *arg, redlock_status status, size_t removed);

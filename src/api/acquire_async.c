@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Asynchronous acquisition: what the blocking one does, handed to the keeper, with a completion at the end. */
+ * Asynchronous acquisition: what the blocking one does, handed to the keeper, with a completion at
+ * the end. */
 #include "api/async.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@
 
 /* ---- The end ---- */
 
-/* With on_lost, if there is to be one: only from now on, since nobody hears of a loss before they hear of the lock. */
+/* With on_lost, if there is to be one: only from now on, since nobody hears of a loss before they
+ * hear of the lock. */
 static redlock_status hand_out(acquiring *self)
 {
     redlock_client *client = self->base.client;
@@ -47,8 +49,8 @@ static void finished(operation *op, int64_t now_us)
 
 /* ---- The beginning ---- */
 
-static redlock_status prepare(acquiring *self, const void *name, size_t name_length, const wanted *what,
-                              const limits *within)
+static redlock_status prepare(acquiring *self, const void *name, size_t name_length,
+                              const wanted *what, const limits *within)
 {
     redlock_client *client = self->base.client;
     operation *op = &self->base.op;
@@ -66,8 +68,8 @@ static redlock_status prepare(acquiring *self, const void *name, size_t name_len
     return REDLOCK_OK;
 }
 
-redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length, const limits *within,
-                               redlock_operation *id)
+redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length,
+                               const limits *within, redlock_operation *id)
 {
     keeper *keeps = &self->base.client->keeper;
     wanted what = acquisition_wanted(&self->options);
@@ -90,7 +92,8 @@ redlock_status acquiring_start(acquiring *self, const void *name, size_t name_le
     return status;
 }
 
-acquiring *acquiring_new(redlock_client *client, const redlock_options *o, redlock_acquired_fn *acquired, void *arg)
+acquiring *acquiring_new(redlock_client *client, const redlock_options *o,
+                         redlock_acquired_fn *acquired, void *arg)
 {
     size_t inbox = o->wait_ms != 0 ? INBOX_SIZE : 0;
     acquiring *self = completion_new(client, sizeof *self + inbox, finished, tell);
@@ -102,7 +105,8 @@ acquiring *acquiring_new(redlock_client *client, const redlock_options *o, redlo
     return self;
 }
 
-redlock_status acquiring_check(redlock_client *client, const redlock_options *options, redlock_options *o)
+redlock_status acquiring_check(redlock_client *client, const redlock_options *options,
+                               redlock_options *o)
 {
     if (!options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
     if (o->canceller != NULL || o->detail != NULL) return REDLOCK_ERR_ARGUMENT;
@@ -110,8 +114,8 @@ redlock_status acquiring_check(redlock_client *client, const redlock_options *op
 }
 
 static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length,
-                                  const redlock_options *o, redlock_acquired_fn *acquired, void *arg,
-                                  redlock_operation *id)
+                                  const redlock_options *o, redlock_acquired_fn *acquired,
+                                  void *arg, redlock_operation *id)
 {
     acquiring *self = acquiring_new(client, o, acquired, arg);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
@@ -120,8 +124,8 @@ static redlock_status acquire_new(redlock_client *client, const void *name, size
 }
 
 static redlock_status acquire_async(redlock_client *client, const void *name, size_t name_length,
-                                    const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
-                                    redlock_operation *id)
+                                    const redlock_options *options, redlock_acquired_fn *acquired,
+                                    void *arg, redlock_operation *id)
 {
     redlock_options o = {0};
     redlock_status status = acquiring_check(client, options, &o);
@@ -131,14 +135,15 @@ static redlock_status acquire_async(redlock_client *client, const void *name, si
     status = acquisition_check(&o);
     if (status != REDLOCK_OK) return status;
     wanted what = acquisition_wanted(&o);
-    redlock_lock *held = o.reentrant ? acquisition_enter_again(client, name, name_length, &what) : NULL;
+    redlock_lock *held = o.reentrant ? acquisition_enter_again(client, name, name_length, &what)
+                                     : NULL;
     if (held == NULL) return acquire_new(client, name, name_length, &o, acquired, arg, id);
     return reenter_async(held, &what, wanted_ttl_ms, acquired, arg);
 }
 
 redlock_status redlock_acquire_async(redlock_client *client, const void *name, size_t name_length,
-                                     const redlock_options *options, redlock_acquired_fn *acquired, void *arg,
-                                     redlock_operation *id)
+                                     const redlock_options *options, redlock_acquired_fn *acquired,
+                                     void *arg, redlock_operation *id)
 {
     if (id != NULL) *id = 0;
     if (client == NULL || acquired == NULL) return REDLOCK_ERR_ARGUMENT;

@@ -20,8 +20,8 @@ act act_about(const act_kind *kind, redlock_lock *lock)
     return (act){.kind = kind, .client = client_of(lock), .lock = lock, .may_spin = true};
 }
 
-redlock_status act_about_name(act *self, const act_kind *kind, redlock_client *client, const void *name,
-                              size_t name_length)
+redlock_status act_about_name(act *self, const act_kind *kind, redlock_client *client,
+                              const void *name, size_t name_length)
 {
     *self = (act){.kind = kind, .client = client, .may_spin = true};
     self->key_length = name == NULL ? 0 : key_write(NULL, 0, client->key_prefix, name, name_length);
@@ -114,7 +114,8 @@ static void end_patience(request *asked, int64_t now_us)
         request_cut(asked, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
 }
 
-/* Moves all that are under way as far as that goes. True: some are still, and are waited for until then. */
+/* Moves all that are under way as far as that goes. True: some are still, and are waited for until
+ * then. */
 static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *until_us)
 {
     int64_t now_us = clock_now_us();
@@ -132,7 +133,8 @@ static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *un
             continue;
         }
         is_under_way = true;
-        *until_us = earliest(*until_us, earliest(exchange_wake_us(self->asks), needed_until_us(self)));
+        *until_us =
+            earliest(*until_us, earliest(exchange_wake_us(self->asks), needed_until_us(self)));
     }
     return is_under_way;
 }
@@ -168,7 +170,8 @@ redlock_status act_wait(act *self, const limits *within)
 {
     exchange asks;
     request state;
-    if (act_begin(self, &asks, &state, within->deadline_us)) wait_for_all(self->client, self, 1, within);
+    if (act_begin(self, &asks, &state, within->deadline_us))
+        wait_for_all(self->client, self, 1, within);
     else act_end(self, REDLOCK_OK);
     return self->status;
 }

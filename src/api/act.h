@@ -8,8 +8,8 @@
  *               +----------+ another question
  *
  * What an act asks, what an answer means and what becomes of the lock is a constant table, an
- * act_kind. act_wait drives it on the calling thread; async.c hands it to the keeper. What was begun
- * is ended, once, also when it was never sent. Private to the api.
+ * act_kind. act_wait drives it on the calling thread; async.c hands it to the keeper. What was
+ * begun is ended, once, also when it was never sent. Private to the api.
  *
  * Threads: an act belongs to the thread that pumps its connection. */
 #ifndef REDLOCK_API_ACT_H
@@ -27,10 +27,10 @@ typedef struct act_kind {
     bool (*judge)(act *self, const answer *from);
     /* It is over: what its status is in the end. NULL: the same. */
     redlock_status (*end)(act *self, redlock_status status);
-    void (*before_sending)(act *self);                 /* NULL: nothing is to be done */
-    void (*read)(act *self, const reply *from);        /* what an answer cannot carry; NULL: nothing */
-    bool needs_the_lease;                              /* without it there is no use in waiting */
-    bool outlasts_close;                               /* a close of the client waits for it */
+    void (*before_sending)(act *self);          /* NULL: nothing is to be done */
+    void (*read)(act *self, const reply *from); /* what an answer cannot carry; NULL: nothing */
+    bool needs_the_lease;                       /* without it there is no use in waiting */
+    bool outlasts_close;                        /* a close of the client waits for it */
 } act_kind;
 
 struct act {
@@ -40,7 +40,8 @@ struct act {
     redlock_status status; /* over: of all; before: as it was judged */
     exchange *asks;        /* NULL: it was answered at once */
     request *state;
-    bool may_spin; /* nobody is known to need the processor more, as the next holder of a contended lock does */
+    bool may_spin; /* nobody is known to need the processor more, as the next holder of a contended
+                      lock does */
     bool is_submitted; /* nobody may wait */
     bool is_over;
     redlock_detail *detail; /* for the words of a failure; may be NULL */
@@ -59,10 +60,12 @@ struct act {
 
 extern const act_kind act_extend, act_upgrade, act_downgrade, act_release, act_inspect, act_force;
 
-/* A hold that was entered once more is made good for what is asked now; or the entry is taken back. */
+/* A hold that was entered once more is made good for what is asked now; or the entry is taken
+ * back. */
 act act_reentry(redlock_lock *held, const wanted *what, int64_t ttl_ms);
 
-/* What re-entry is made of, besides: the beginning and the judgement of an extension and of a conversion. */
+/* What re-entry is made of, besides: the beginning and the judgement of an extension and of a
+ * conversion. */
 bool extension_is_asked(act *self, question *about);
 bool extension_is_judged(act *self, const answer *from);
 bool conversion_is_asked(act *self, question *about, enum script_id id);
@@ -72,20 +75,21 @@ void conversion_is_sent(act *self);
 /* About a lock. */
 act act_about(const act_kind *kind, redlock_lock *lock);
 
-/* About a name: REDLOCK_OK, REDLOCK_ERR_NAME or REDLOCK_ERR_MEMORY. act_forget_name frees what it takes. */
-redlock_status act_about_name(act *self, const act_kind *kind, redlock_client *client, const void *name,
-                              size_t name_length);
+/* About a name: REDLOCK_OK, REDLOCK_ERR_NAME or REDLOCK_ERR_MEMORY. act_forget_name frees what it
+ * takes. */
+redlock_status act_about_name(act *self, const act_kind *kind, redlock_client *client,
+                              const void *name, size_t name_length);
 void act_forget_name(act *self);
 
 /* What act_inspect found; NULL when it failed. */
 redlock_inspection *act_inspection(const act *self);
 
-/* Begins, by the deadline, with an exchange and a request that outlive the act. True: it is to be driven on a
- * connection. False: it was answered at once. */
+/* Begins, by the deadline, with an exchange and a request that outlive the act. True: it is to be
+ * driven on a connection. False: it was answered at once. */
 bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us);
 
-/* Ends what was begun: `why` is the status of its request, or why that did not come to its end, or why nobody is to
- * hear of it. */
+/* Ends what was begun: `why` is the status of its request, or why that did not come to its end, or
+ * why nobody is to hear of it. */
 void act_end(act *self, redlock_status why);
 
 /* Begins, waits on a lane of the pool, and ends. The status is returned. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Asynchronous acts: what the blocking calls do, handed to the keeper, with a completion at the end. */
+ * Asynchronous acts: what the blocking calls do, handed to the keeper, with a completion at the
+ * end. */
 #include "api/async.h"
 #include "engine/lease.h"
 #include "host/clock.h"
 
 /* ---- The end ---- */
 
-/* The lock is looked at in the moment in which it is told, and may be let go of by whoever is told. */
+/* The lock is looked at in the moment in which it is told, and may be let go of by whoever is
+ * told. */
 static redlock_status part_with_lock(acting *self)
 {
     redlock_lock *lock = self->what.lock;
@@ -113,8 +115,8 @@ static redlock_status submit(acting *self)
     return acting_submit(self, limits_of_one(self->base.client).deadline_us);
 }
 
-redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl_ms, redlock_acquired_fn *acquired,
-                             void *arg)
+redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl_ms,
+                             redlock_acquired_fn *acquired, void *arg)
 {
     act enters = act_reentry(held, what, ttl_ms);
     acting *self = new_acting(&enters, tell_reentered, arg);
@@ -126,8 +128,8 @@ redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl
     return submit(self);
 }
 
-static redlock_status do_async(const act_kind *kind, redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done,
-                               void *arg)
+static redlock_status do_async(const act_kind *kind, redlock_lock *lock, int64_t ttl_ms,
+                               redlock_done_fn *done, void *arg)
 {
     if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
     if (fork_guard_is_child(&client_of(lock)->fork)) return REDLOCK_ERR_FORKED;
@@ -142,7 +144,8 @@ redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, 
     return do_async(&act_release, lock, 0, done, arg);
 }
 
-redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done, void *arg)
+redlock_status redlock_extend_async(redlock_lock *lock, int64_t ttl_ms, redlock_done_fn *done,
+                                    void *arg)
 {
     if (lock != NULL && (ttl_ms < 1 || ttl_ms > LEASE_MOST_MS)) return REDLOCK_ERR_TTL;
     return do_async(&act_extend, lock, ttl_ms, done, arg);
@@ -161,7 +164,8 @@ redlock_status redlock_downgrade_async(redlock_lock *lock, redlock_done_fn *done
 /* ---- About a name ---- */
 
 static redlock_status ask_about_name(const act_kind *kind, redlock_client *client, const void *name,
-                                     size_t name_length, void (*tell)(completion *base), void *arg, acting **out)
+                                     size_t name_length, void (*tell)(completion *base), void *arg,
+                                     acting **out)
 {
     act what;
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
@@ -178,7 +182,8 @@ redlock_status redlock_inspect_async(redlock_client *client, const void *name, s
     acting *self = NULL;
     if (client == NULL || inspected == NULL) return REDLOCK_ERR_ARGUMENT;
     client_begin_call(client);
-    redlock_status status = ask_about_name(&act_inspect, client, name, name_length, tell_inspected, arg, &self);
+    redlock_status status =
+        ask_about_name(&act_inspect, client, name, name_length, tell_inspected, arg, &self);
     if (status == REDLOCK_OK) {
         self->inspected = inspected;
         status = submit(self);
@@ -187,13 +192,14 @@ redlock_status redlock_inspect_async(redlock_client *client, const void *name, s
     return status;
 }
 
-redlock_status redlock_force_release_async(redlock_client *client, const void *name, size_t name_length,
-                                           redlock_forced_fn *forced, void *arg)
+redlock_status redlock_force_release_async(redlock_client *client, const void *name,
+                                           size_t name_length, redlock_forced_fn *forced, void *arg)
 {
     acting *self = NULL;
     if (client == NULL || forced == NULL) return REDLOCK_ERR_ARGUMENT;
     client_begin_call(client);
-    redlock_status status = ask_about_name(&act_force, client, name, name_length, tell_forced, arg, &self);
+    redlock_status status =
+        ask_about_name(&act_force, client, name, name_length, tell_forced, arg, &self);
     if (status == REDLOCK_OK) {
         self->forced = forced;
         status = submit(self);

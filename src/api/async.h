@@ -17,14 +17,16 @@ typedef struct acquiring {
 } acquiring;
 
 /* Copies what the caller asks for; REDLOCK_OK, REDLOCK_ERR_ARGUMENT, REDLOCK_ERR_FORKED. */
-redlock_status acquiring_check(redlock_client *client, const redlock_options *options, redlock_options *o);
+redlock_status acquiring_check(redlock_client *client, const redlock_options *options,
+                               redlock_options *o);
 
 /* One that is not started; the options were checked. NULL when out of memory. */
-acquiring *acquiring_new(redlock_client *client, const redlock_options *o, redlock_acquired_fn *acquired, void *arg);
+acquiring *acquiring_new(redlock_client *client, const redlock_options *o,
+                         redlock_acquired_fn *acquired, void *arg);
 
 /* Starts it, or frees it and says why not. `id` may be NULL. */
-redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length, const limits *within,
-                               redlock_operation *id);
+redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length,
+                               const limits *within, redlock_operation *id);
 
 /* An act that is handed to the keeper, and who is told of its end. */
 typedef struct acting {
@@ -42,15 +44,15 @@ typedef struct acting {
 /* Of an act about a lock, that is not submitted yet. NULL when out of memory. */
 acting *acting_new(const act *what, redlock_done_fn *done, void *arg);
 
-/* Begins it, and those that its operation's `after` leads to, and hands all of them in, or none: then they are ended,
- * and freed, and why is told. */
+/* Begins it, and those that its operation's `after` leads to, and hands all of them in, or none:
+ * then they are ended, and freed, and why is told. */
 redlock_status acting_submit(acting *first, int64_t deadline_us);
 
 /* Cancels the acquisition of a set; false: the id is none of one. */
 bool set_cancel_async(redlock_client *client, redlock_operation id);
 
 /* A hold that was entered once more is made good for what is asked, or the entry is taken back. */
-redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl_ms, redlock_acquired_fn *acquired,
-                             void *arg);
+redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl_ms,
+                             redlock_acquired_fn *acquired, void *arg);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Cancellers: an eventfd that stays readable from cancel to reset, so that one of them ends any number of
- * waits, and waits need no registration. */
+ * Cancellers: an eventfd that stays readable from cancel to reset, so that one of them ends any
+ * number of waits, and waits need no registration. */
 #include "api/canceller.h"
 
 #include <errno.h>
@@ -59,7 +59,10 @@ void redlock_canceller_close(redlock_canceller *canceller)
     free(canceller);
 }
 
-int canceller_fd(const redlock_canceller *canceller) { return canceller == NULL ? -1 : canceller->fd; }
+int canceller_fd(const redlock_canceller *canceller)
+{
+    return canceller == NULL ? -1 : canceller->fd;
+}
 
 _Bool canceller_is_set(const redlock_canceller *canceller)
 {

@@ -50,7 +50,8 @@ static void await_end_of_calls(redlock_client *client)
 {
     bool has_calls = atomic_fetch_or(&client->calls, CLIENT_IS_CLOSING) > 0;
     mutex_lock(&client->calls_mutex);
-    while (has_calls && !client->has_no_calls) mutex_wait(&client->calls_mutex, &client->calls_ended);
+    while (has_calls && !client->has_no_calls)
+        mutex_wait(&client->calls_mutex, &client->calls_ended);
     mutex_unlock(&client->calls_mutex);
 }
 
@@ -90,7 +91,8 @@ void client_free_lock(redlock_lock *lock)
 
 static bool is_in_callback(const redlock_client *client)
 {
-    return keeper_is_calling(&client->keeper) || atomic_load(&client->delivering) == thread_number();
+    return keeper_is_calling(&client->keeper) ||
+           atomic_load(&client->delivering) == thread_number();
 }
 
 redlock_status client_enter(const redlock_client *client)
@@ -110,7 +112,8 @@ static redlock_status check(const redlock_client_options *o)
         why = "a timeout is 0 (the default) to 30 days";
     else if (o->linger_ms < -1 || o->linger_ms > duration_most_ms)
         why = "linger_ms is -1 (not at all), 0 (the default) to 30 days";
-    else if (o->spin_us < -1 || o->spin_us > SPIN_MOST_US) why = "spin_us is -1 (never), 0 (the default) to 1000";
+    else if (o->spin_us < -1 || o->spin_us > SPIN_MOST_US)
+        why = "spin_us is -1 (never), 0 (the default) to 1000";
     else if (o->key_prefix != NULL && !key_prefix_is_valid(o->key_prefix))
         why = "key_prefix has braces or control characters, or is too long";
     else if ((o->allocator.allocate == NULL) != (o->allocator.release == NULL))
@@ -130,7 +133,8 @@ static redlock_status override(char *field, size_t size, const char *value, redl
     return REDLOCK_ERR_ARGUMENT;
 }
 
-static redlock_status find_server(redlock_client *self, const char *uri, const redlock_client_options *o)
+static redlock_status find_server(redlock_client *self, const char *uri,
+                                  const redlock_client_options *o)
 {
     redlock_status status = endpoint_parse(&self->server, uri, o->detail);
     if (status != REDLOCK_OK) return status;
@@ -170,7 +174,10 @@ static redlock_status identify(redlock_client *self)
     return REDLOCK_OK;
 }
 
-static int64_t or_default(int64_t value, int64_t otherwise) { return value != 0 ? value : otherwise; }
+static int64_t or_default(int64_t value, int64_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
 
 static void configure(redlock_client *self, const redlock_client_options *o)
 {
@@ -179,14 +186,16 @@ static void configure(redlock_client *self, const redlock_client_options *o)
     self->grace_ms = self->linger_ms > GRACE_LEAST_MS ? self->linger_ms : GRACE_LEAST_MS;
     self->config.server = &self->server;
     self->config.client_name = self->name;
-    self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) * US_PER_MS;
+    self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) *
+                                      US_PER_MS;
     self->config.tls = self->tls;
     self->config.tls_server_name = self->tls_server_name;
     self->config.memory = &self->memory;
     self->config.log = &self->log;
     self->config.counters = &self->counters;
     self->config.spin_us = o->spin_us == -1 ? 0 : or_default(o->spin_us, DEFAULT_SPIN_US);
-    /* A spinner takes a processor from somebody, perhaps from the server: never more than half of them. */
+    /* A spinner takes a processor from somebody, perhaps from the server: never more than half of
+     * them. */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     self->config.spinners_most = processors > 1 ? (unsigned)processors / 2 : 0;
 }
@@ -209,7 +218,8 @@ static redlock_status start(redlock_client *self)
                           .fork = &self->fork};
     self->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->closing_fd < 0) return REDLOCK_ERR_SYSTEM;
-    if (self->host == REDLOCK_HOST_DELIVER) self->completions_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->host == REDLOCK_HOST_DELIVER)
+        self->completions_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->host == REDLOCK_HOST_DELIVER && self->completions_fd < 0) return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
@@ -236,7 +246,8 @@ static redlock_status make(redlock_client *self, const char *uri, const redlock_
     return status == REDLOCK_OK ? start(self) : status;
 }
 
-/* connect_now: one connection, made before redlock_open returns and then kept for the first call. */
+/* connect_now: one connection, made before redlock_open returns and then kept for the first
+ * call. */
 static redlock_status connect_now(redlock_client *self, redlock_detail *detail)
 {
     lane *on;
@@ -248,7 +259,8 @@ static redlock_status connect_now(redlock_client *self, redlock_detail *detail)
     return status;
 }
 
-redlock_status redlock_open(const char *uri, const redlock_client_options *options, redlock_client **client)
+redlock_status redlock_open(const char *uri, const redlock_client_options *options,
+                            redlock_client **client)
 {
     redlock_client_options o;
     if (client == NULL) return REDLOCK_ERR_ARGUMENT;
@@ -275,7 +287,8 @@ redlock_status redlock_open(const char *uri, const redlock_client_options *optio
 redlock_status client_close(redlock_client *client)
 {
     uint64_t one = 1;
-    if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one) return REDLOCK_ERR_SYSTEM;
+    if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one)
+        return REDLOCK_ERR_SYSTEM;
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED; /* which a callback made */
@@ -291,7 +304,8 @@ static void close_from_keeper(keeper *keeps)
     (void)client_close((redlock_client *)((char *)keeps - offsetof(redlock_client, keeper)));
 }
 
-/* In a callback the client is needed a little longer: whoever runs the callback closes it afterwards. */
+/* In a callback the client is needed a little longer: whoever runs the callback closes it
+ * afterwards. */
 redlock_status redlock_close(redlock_client *client)
 {
     if (client == NULL) return REDLOCK_OK;
@@ -303,5 +317,7 @@ redlock_status redlock_close(redlock_client *client)
     }
     uint64_t one = 1;
     atomic_store(&client->close_after_delivery, true);
-    return write(client->completions_fd, &one, sizeof one) == (ssize_t)sizeof one ? REDLOCK_OK : REDLOCK_ERR_SYSTEM;
+    return write(client->completions_fd, &one, sizeof one) == (ssize_t)sizeof one
+               ? REDLOCK_OK
+               : REDLOCK_ERR_SYSTEM;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What a client is made of. Private to the api.
  *
- * The memory of a client lives until redlock_close was called and the last lock handle is released: both
- * count as references. */
+ * The memory of a client lives until redlock_close was called and the last lock handle is released:
+ * both count as references. */
 #ifndef REDLOCK_API_CLIENT_H
 #define REDLOCK_API_CLIENT_H
 
@@ -42,8 +42,9 @@ struct redlock_client {
     mutex completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
     struct gathering *gatherings; /* acquisitions of sets; with the same mutex */
-    int completions_fd;                                /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
-    _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client, redlock_process does it */
+    int completions_fd;           /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
+    _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client,
+                                          redlock_process does it */
     _Atomic uint64_t delivering;       /* the number of the thread that runs them; 0: none */
     int closing_fd;                    /* readable once redlock_close began: ends every wait */
     pool lanes;
@@ -60,7 +61,8 @@ redlock_client *client_of(const redlock_lock *lock);
 void client_free_lock(redlock_lock *lock);
 void client_unref(redlock_client *client);
 
-/* Around every public call that is given the client, and that redlock_close has to wait for. May be nested. */
+/* Around every public call that is given the client, and that redlock_close has to wait for. May be
+ * nested. */
 void client_begin_call(redlock_client *client);
 void client_end_call(redlock_client *client);
 

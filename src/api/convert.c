@@ -10,7 +10,10 @@ static bool has_permits(const redlock_lock *lock)
     return !mode_read(&as, lock_mode(lock), lock->mode_length) || as.permits > 0;
 }
 
-static char kind_after(enum script_id id) { return id == SCRIPT_UPGRADE ? KIND_EXCLUSIVE : KIND_SHARED; }
+static char kind_after(enum script_id id)
+{
+    return id == SCRIPT_UPGRADE ? KIND_EXCLUSIVE : KIND_SHARED;
+}
 
 bool conversion_is_asked(act *self, question *about, enum script_id id)
 {
@@ -36,7 +39,8 @@ void conversion_is_sent(act *self)
 }
 
 /* STALE, and of that kind: an earlier attempt of ours made the conversion. */
-static redlock_status meaning_of(const act *self, const answer *from, const standing *held, char kind)
+static redlock_status meaning_of(const act *self, const answer *from, const standing *held,
+                                 char kind)
 {
     if (from->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
     bool is_done = from->code == CONVERT_DONE || from->code == CONVERT_STALE;
@@ -64,14 +68,18 @@ bool conversion_is_judged(act *self, const answer *from)
     if (!is_stale && from->code != CONVERT_DONE) {
         keeper_told(lock->keeper, lock, &held, self->own_fence, self->state->sent_us);
     } else {
-        tenure known = keeper_told_conversion(lock->keeper, lock, &held, &asked, self->state->sent_us);
+        tenure known =
+            keeper_told_conversion(lock->keeper, lock, &held, &asked, self->state->sent_us);
         if (tenure_voids(&known, &asked, held.fence)) return asks_again(self, &known);
     }
     self->status = meaning_of(self, from, &held, kind);
     return false;
 }
 
-static bool upgrade_is_asked(act *self, question *about) { return conversion_is_asked(self, about, SCRIPT_UPGRADE); }
+static bool upgrade_is_asked(act *self, question *about)
+{
+    return conversion_is_asked(self, about, SCRIPT_UPGRADE);
+}
 
 static bool downgrade_is_asked(act *self, question *about)
 {

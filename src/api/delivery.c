@@ -29,7 +29,8 @@ static void dropped(operation *op)
     end_half(self, &self->is_dropped);
 }
 
-void *completion_new(redlock_client *client, size_t size, void (*finished)(operation *op, int64_t now_us),
+void *completion_new(redlock_client *client, size_t size,
+                     void (*finished)(operation *op, int64_t now_us),
                      void (*tell)(completion *self))
 {
     completion *self = memory_new(&client->memory, size);
@@ -39,11 +40,15 @@ void *completion_new(redlock_client *client, size_t size, void (*finished)(opera
     self->op.finished = finished;
     self->op.free_self = dropped;
     self->op.asks.round_trip = &client->stats.round_trip;
-    self->op.entry.number = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
+    self->op.entry.number =
+        atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
     return self;
 }
 
-redlock_status completion_submit(completion *self) { return keeper_submit(&self->client->keeper, &self->op); }
+redlock_status completion_submit(completion *self)
+{
+    return keeper_submit(&self->client->keeper, &self->op);
+}
 
 void completion_free(completion *self) { memory_free(&self->client->memory, self); }
 
@@ -64,7 +69,8 @@ static void post(redlock_client *client, completion *self)
     *client->completions_end = self;
     client->completions_end = &self->next;
     mutex_unlock(&client->completions_mutex);
-    while (is_first && write(client->completions_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+    while (is_first && write(client->completions_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
 }
 
 void completion_conclude(completion *self)

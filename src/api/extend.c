@@ -36,7 +36,8 @@ bool extension_is_judged(act *self, const answer *from)
     return false;
 }
 
-const act_kind act_extend = {.begin = extension_is_asked, .judge = extension_is_judged, .needs_the_lease = true};
+const act_kind act_extend = {
+    .begin = extension_is_asked, .judge = extension_is_judged, .needs_the_lease = true};
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
 {

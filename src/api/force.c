@@ -12,8 +12,8 @@ static bool is_asked(act *self, question *about)
     return true;
 }
 
-/* The fence is another one than was named. Where an attempt was cut, that one did it; else it was the first look, or
- * somebody came or went. A fence of 0: nobody has the lock. */
+/* The fence is another one than was named. Where an attempt was cut, that one did it; else it was
+ * the first look, or somebody came or went. A fence of 0: nobody has the lock. */
 static bool takes_away(act *self, int64_t fence)
 {
     bool was_taken = self->is_done || (self->fence != 0 && self->state->is_ambiguous);
@@ -29,7 +29,8 @@ static bool is_judged(act *self, const answer *from)
 {
     self->status = REDLOCK_OK;
     if (from->code == FORCE_STALE) return takes_away(self, from->value[0]);
-    bool is_known = from->code == FORCE_FREED || from->code == FORCE_HANDED_OVER || from->code == CODE_MORE;
+    bool is_known = from->code == FORCE_FREED || from->code == FORCE_HANDED_OVER ||
+                    from->code == CODE_MORE;
     if (!is_known) self->status = REDLOCK_ERR_PROTOCOL;
     if (is_known && !self->is_done) self->removed = from->value[1];
     self->is_done |= is_known;
@@ -38,8 +39,8 @@ static bool is_judged(act *self, const answer *from)
 
 const act_kind act_force = {.begin = is_asked, .judge = is_judged};
 
-static redlock_status force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,
-                                    redlock_detail *detail)
+static redlock_status force_release(redlock_client *client, const void *name, size_t name_length,
+                                    size_t *removed, redlock_detail *detail)
 {
     act self;
     redlock_status status = client_enter(client);
@@ -53,8 +54,8 @@ static redlock_status force_release(redlock_client *client, const void *name, si
     return status;
 }
 
-redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length, size_t *removed,
-                                     redlock_detail *detail)
+redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
+                                     size_t *removed, redlock_detail *detail)
 {
     if (removed != NULL) *removed = 0;
     detail_write(detail, "");

@@ -17,7 +17,8 @@ typedef struct texts {
     size_t owner_length, holder_length, mode_length, key_length;
 } texts;
 
-static void write_texts(texts *out, const redlock_client *client, uint64_t number, const wanted *what)
+static void write_texts(texts *out, const redlock_client *client, uint64_t number,
+                        const wanted *what)
 {
     out->mode_length = mode_write(out->mode, &what->as);
     out->owner_length = owner_write(out->owner, what->owner, what->owner_length);
@@ -39,7 +40,8 @@ static redlock_lock *allocate(redlock_client *client, const texts *from, size_t 
     return lock;
 }
 
-static void copy_texts(redlock_lock *lock, const char *key_prefix, const void *name, const texts *from)
+static void copy_texts(redlock_lock *lock, const char *key_prefix, const void *name,
+                       const texts *from)
 {
     char *key = lock->bytes;
     char *own_name = key + lock->key_length + 1;
@@ -50,8 +52,8 @@ static void copy_texts(redlock_lock *lock, const char *key_prefix, const void *n
     memcpy(own_holder + lock->holder_length + 1, from->mode, lock->mode_length);
 }
 
-redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
-                         const redlock_options *options)
+redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length,
+                         const wanted *what, const redlock_options *options)
 {
     assert(name_length > 0);
     assert(options->ttl_ms > 0);
@@ -105,35 +107,42 @@ redlock_status handle_status(const redlock_lock *lock)
 redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, bool waits, int64_t now_us)
 {
     histogram_add(&client->stats.hold, now_us - lock->acquired_us);
-    counter_add(&client->stats.release_failed, !handle_is_valid(lock, now_us) && !lock_is_closed(lock));
-    return keeper_let_go(&client->keeper, lock, waits, now_us); /* which may take the client with it */
+    counter_add(&client->stats.release_failed,
+                !handle_is_valid(lock, now_us) && !lock_is_closed(lock));
+    return keeper_let_go(&client->keeper, lock, waits,
+                         now_us); /* which may take the client with it */
 }
 
 void handle_leave(redlock_client *client, redlock_lock *lock)
 {
     int64_t now_us = clock_now_us();
     if (!holds_leave(&client->holds, lock)) return;
-    if (keeper_let_go(&client->keeper, lock, true, now_us) == REDLOCK_OK) keeper_unanswered(&client->keeper, lock, now_us);
+    if (keeper_let_go(&client->keeper, lock, true, now_us) == REDLOCK_OK)
+        keeper_unanswered(&client->keeper, lock, now_us);
 }
 
 /* ---- What it tells ---- */
 
 /* A child of fork has the handle, and holds nothing. */
-static bool is_ours(const redlock_lock *lock) { return lock != NULL && !fork_guard_is_child(&client_of(lock)->fork); }
+static bool is_ours(const redlock_lock *lock)
+{
+    return lock != NULL && !fork_guard_is_child(&client_of(lock)->fork);
+}
 
-bool redlock_is_held(const redlock_lock *lock) { return is_ours(lock) && handle_is_valid(lock, clock_now_us()); }
+bool redlock_is_held(const redlock_lock *lock)
+{
+    return is_ours(lock) && handle_is_valid(lock, clock_now_us());
+}
 
 int64_t redlock_remaining_ms(const redlock_lock *lock)
 {
     int64_t now_us = clock_now_us();
     if (!is_ours(lock) || !handle_is_valid(lock, now_us)) return 0;
-    return (atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed) - now_us) / US_PER_MS;
+    return (atomic_load_explicit(&lock->hold.valid_until_us, memory_order_relaxed) - now_us) /
+           US_PER_MS;
 }
 
-uint64_t redlock_fence(const redlock_lock *lock)
-{
-    return is_ours(lock) ? lock_fence(lock) : 0;
-}
+uint64_t redlock_fence(const redlock_lock *lock) { return is_ours(lock) ? lock_fence(lock) : 0; }
 
 redlock_mode redlock_lock_mode(const redlock_lock *lock)
 {

@@ -14,10 +14,10 @@ typedef struct wanted {
     size_t owner_length;
 } wanted;
 
-/* A handle for one acquisition, with an identity of its own, not held yet. It counts as a reference of the client. NULL
- * when out of memory. */
-redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
-                         const redlock_options *options);
+/* A handle for one acquisition, with an identity of its own, not held yet. It counts as a reference
+ * of the client. NULL when out of memory. */
+redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length,
+                         const wanted *what, const redlock_options *options);
 
 /* What the script is asked about this lock. */
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms);
@@ -28,9 +28,11 @@ bool handle_is_valid(const redlock_lock *lock, int64_t now_us);
 redlock_status handle_status(const redlock_lock *lock);
 
 /* The last entry lets go: as keeper_let_go, and counted. */
-redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, bool waits, int64_t now_us);
+redlock_status handle_let_go(redlock_client *client, redlock_lock *lock, bool waits,
+                             int64_t now_us);
 
-/* Takes an entry back that came to nothing; if it was the last, the lock is given back in the background. */
+/* Takes an entry back that came to nothing; if it was the last, the lock is given back in the
+ * background. */
 void handle_leave(redlock_client *client, redlock_lock *lock);
 
 #endif

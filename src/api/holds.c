@@ -30,7 +30,10 @@ void holds_destroy(holds *self)
     mutex_destroy(&self->mutex);
 }
 
-static redlock_lock **bucket_of(holds *self, uint32_t h) { return &self->bucket[h & (self->buckets - 1)]; }
+static redlock_lock **bucket_of(holds *self, uint32_t h)
+{
+    return &self->bucket[h & (self->buckets - 1)];
+}
 
 static void chain(holds *self, redlock_lock *lock)
 {
@@ -91,14 +94,16 @@ bool holds_leave(holds *self, redlock_lock *lock)
 
 static bool is_named(const redlock_lock *lock, uint32_t h, const void *name, size_t name_length)
 {
-    return lock->name_hash == h && lock->name_length == name_length && memcmp(lock_name(lock), name, name_length) == 0;
+    return lock->name_hash == h && lock->name_length == name_length &&
+           memcmp(lock_name(lock), name, name_length) == 0;
 }
 
 static bool belongs_to(const redlock_lock *lock, const claimant *who)
 {
     if (!lock->is_reentrant) return false;
     if (who->owner_length == 0) return lock->owner_length == 0 && lock->thread == who->thread;
-    return lock->owner_length == who->owner_length && memcmp(lock_owner(lock), who->owner, who->owner_length) == 0;
+    return lock->owner_length == who->owner_length &&
+           memcmp(lock_owner(lock), who->owner, who->owner_length) == 0;
 }
 
 redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, const claimant *who)
@@ -106,7 +111,8 @@ redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, con
     uint32_t h = hash(name, name_length);
     mutex_lock(&self->mutex);
     redlock_lock *lock = *bucket_of(self, h);
-    while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who))) lock = lock->same_bucket;
+    while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who)))
+        lock = lock->same_bucket;
     if (lock != NULL) lock->depth++;
     mutex_unlock(&self->mutex);
     return lock;
@@ -117,14 +123,17 @@ static bool is_valid_hold_of(const redlock_lock *lock, uint64_t thread, int64_t 
     return lock->thread == thread && now_us < atomic_load(&lock->hold.valid_until_us);
 }
 
-bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread, const mode *as, int64_t now_us)
+bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t thread,
+                    const mode *as, int64_t now_us)
 {
     uint32_t h = hash(name, name_length);
     uint32_t shared = 0;
     bool does = false;
     mutex_lock(&self->mutex);
-    for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does; lock = lock->same_bucket) {
-        if (!is_named(lock, h, name, name_length) || !is_valid_hold_of(lock, thread, now_us)) continue;
+    for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does;
+         lock = lock->same_bucket) {
+        if (!is_named(lock, h, name, name_length) || !is_valid_hold_of(lock, thread, now_us))
+            continue;
         does = lock_kind(lock) == KIND_EXCLUSIVE || as->kind == KIND_EXCLUSIVE;
         shared++;
     }

@@ -6,7 +6,8 @@
 #include "api/options.h"
 
 enum { LISTED_PARTIES = 1000 };
-/* Where an answer has what: { code, nonce, now us, fence, holders, waiters, [member, score, ...] }. */
+/* Where an answer has what: { code, nonce, now us, fence, holders, waiters, [member, score, ...]
+ * }. */
 enum { AT_NOW = 2, AT_FENCE, AT_HOLDERS, AT_WAITERS, AT_LIST, ITEMS };
 
 /* One block: this, the parties, and the texts that they point to. */
@@ -20,7 +21,8 @@ typedef struct listing {
 static char *put_text(char **at, const char *bytes, size_t length)
 {
     char *text = *at;
-    for (size_t i = 0; i < length; i++) text[i] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '_';
+    for (size_t i = 0; i < length; i++)
+        text[i] = bytes[i] >= ' ' && bytes[i] <= '~' ? bytes[i] : '_';
     text[length] = '\0';
     *at += length + 1;
     return text;
@@ -34,7 +36,8 @@ static void fill_party(redlock_party *party, const member_parts *parts, char **t
     party->permits = parts->mode.permits;
 }
 
-static void add_holder(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
+static void add_holder(listing *self, const reply *member, int64_t score, int64_t now_us,
+                       char **texts)
 {
     member_parts parts;
     int64_t now_ms = now_us / 1000;
@@ -47,7 +50,8 @@ static void add_holder(listing *self, const reply *member, int64_t score, int64_
     fill_party(party, &parts, texts);
 }
 
-static void add_waiter(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
+static void add_waiter(listing *self, const reply *member, int64_t score, int64_t now_us,
+                       char **texts)
 {
     member_parts parts;
     bool is_shared = score < WRITER_BAND;
@@ -59,7 +63,8 @@ static void add_waiter(listing *self, const reply *member, int64_t score, int64_
     fill_party(party, &parts, texts);
 }
 
-static void add_member(listing *self, const reply *member, int64_t score, int64_t now_us, char **texts)
+static void add_member(listing *self, const reply *member, int64_t score, int64_t now_us,
+                       char **texts)
 {
     if (score < READER_BAND) add_holder(self, member, score, now_us, texts);
     else add_waiter(self, member, score, now_us, texts);
@@ -67,7 +72,9 @@ static void add_member(listing *self, const reply *member, int64_t score, int64_
 
 static bool is_list(const reply *from)
 {
-    if (from->kind != REPLY_ARRAY || from->count < ITEMS || from->items[AT_LIST].kind != REPLY_ARRAY) return false;
+    if (from->kind != REPLY_ARRAY || from->count < ITEMS ||
+        from->items[AT_LIST].kind != REPLY_ARRAY)
+        return false;
     const reply *list = &from->items[AT_LIST];
     bool is_whole = list->count % 2 == 0;
     for (size_t i = AT_NOW; is_whole && i < AT_LIST; i++)
@@ -102,13 +109,16 @@ static void read_reply(act *self, const reply *from)
     made->shown.parties = made->parties;
     char *texts = (char *)(made->parties + members->count / 2);
     for (size_t i = 0; i < members->count; i += 2)
-        add_member(made, &members->items[i], members->items[i + 1].integer, from->items[AT_NOW].integer, &texts);
+        add_member(made, &members->items[i], members->items[i + 1].integer,
+                   from->items[AT_NOW].integer, &texts);
 }
 
 static bool is_asked(act *self, question *about)
 {
-    *about = (question){
-        .script = SCRIPT_INSPECT, .key = self->key, .key_length = self->key_length, .first_ms = LISTED_PARTIES};
+    *about = (question){.script = SCRIPT_INSPECT,
+                        .key = self->key,
+                        .key_length = self->key_length,
+                        .first_ms = LISTED_PARTIES};
     return true;
 }
 
@@ -127,16 +137,21 @@ static redlock_status end(act *self, redlock_status status)
     return status;
 }
 
-const act_kind act_inspect = {.begin = is_asked, .judge = is_judged, .end = end, .read = read_reply};
+const act_kind act_inspect = {
+    .begin = is_asked, .judge = is_judged, .end = end, .read = read_reply};
 
-redlock_inspection *act_inspection(const act *self) { return self->made == NULL ? NULL : &self->made->shown; }
+redlock_inspection *act_inspection(const act *self)
+{
+    return self->made == NULL ? NULL : &self->made->shown;
+}
 
 static redlock_status inspect(redlock_client *client, const void *name, size_t name_length,
                               redlock_inspection **inspection, redlock_detail *detail)
 {
     act self;
     redlock_status status = client_enter(client);
-    if (status == REDLOCK_OK) status = act_about_name(&self, &act_inspect, client, name, name_length);
+    if (status == REDLOCK_OK)
+        status = act_about_name(&self, &act_inspect, client, name, name_length);
     if (status != REDLOCK_OK) return status;
     limits within = limits_of_one(client);
     self.detail = detail;

@@ -20,7 +20,8 @@ limits limits_of(const redlock_client *client, const redlock_options *o, int64_t
 limits limits_to_part(const limits *self, const redlock_client *client, int64_t now_us)
 {
     int64_t until_us = earliest(self->deadline_us, now_us + client->timeout_us);
-    return (limits){.wait_until_us = now_us, .deadline_us = latest(until_us, now_us + PART_WITHIN_US)};
+    return (limits){.wait_until_us = now_us,
+                    .deadline_us = latest(until_us, now_us + PART_WITHIN_US)};
 }
 
 limits limits_of_one(const redlock_client *client)

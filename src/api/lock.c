@@ -21,13 +21,16 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 redlock_status acquisition_check(redlock_options *o)
 {
-    if ((unsigned)o->mode > REDLOCK_SHARED || (unsigned)o->policy > REDLOCK_PREFER_WRITERS) return REDLOCK_ERR_ARGUMENT;
+    if ((unsigned)o->mode > REDLOCK_SHARED || (unsigned)o->policy > REDLOCK_PREFER_WRITERS)
+        return REDLOCK_ERR_ARGUMENT;
     if (o->permits > 0 && o->mode != REDLOCK_SHARED) return REDLOCK_ERR_ARGUMENT;
-    if (o->owner != NULL && (!o->reentrant || o->owner[0] == '\0' || strlen(o->owner) > MODE_OWNER_MAX))
+    if (o->owner != NULL &&
+        (!o->reentrant || o->owner[0] == '\0' || strlen(o->owner) > MODE_OWNER_MAX))
         return REDLOCK_ERR_ARGUMENT;
     if (o->ttl_ms == 0) o->ttl_ms = DEFAULT_TTL_MS;
     if (o->ttl_ms < 1 || o->ttl_ms > LEASE_MOST_MS) return REDLOCK_ERR_TTL;
-    if (o->wait_ms < REDLOCK_WAIT_FOREVER || o->max_hold_ms < 0 || o->claim_ms < 0) return REDLOCK_ERR_ARGUMENT;
+    if (o->wait_ms < REDLOCK_WAIT_FOREVER || o->max_hold_ms < 0 || o->claim_ms < 0)
+        return REDLOCK_ERR_ARGUMENT;
     if (o->wait_ms > LEASE_MOST_MS || o->max_hold_ms > LEASE_MOST_MS) return REDLOCK_ERR_ARGUMENT;
     if (o->max_hold_ms > 0 && o->max_hold_ms < o->ttl_ms) o->ttl_ms = o->max_hold_ms;
     if (o->claim_ms == 0) o->claim_ms = DEFAULT_CLAIM_MS;
@@ -37,8 +40,8 @@ redlock_status acquisition_check(redlock_options *o)
 
 /* ---- Acquire ---- */
 
-acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock, const redlock_options *o,
-                                const limits *within)
+acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock *lock,
+                                const redlock_options *o, const limits *within)
 {
     return (acquire_terms){.hold_id = lock_hold_id(lock),
                            .hold_id_length = lock->hold_id_length,
@@ -52,8 +55,8 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
                            .seed = client->config.jitter_seed ^ lock->hold.jitter};
 }
 
-question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o, const lane *on,
-                              char inbox[INBOX_SIZE])
+question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o,
+                              const lane *on, char inbox[INBOX_SIZE])
 {
     question asked = handle_question(lock, SCRIPT_ACQUIRE, o->ttl_ms);
     asked.grace_ms = client->grace_ms;
@@ -74,8 +77,8 @@ static question undoes(const redlock_client *client, const question *asked)
 }
 
 /* True when what it is given up with was undone behind its question. */
-static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op, const redlock_options *o,
-                const limits *within)
+static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op,
+                const redlock_options *o, const limits *within)
 {
     char inbox[INBOX_SIZE];
     int64_t now_us = clock_now_us();
@@ -111,13 +114,13 @@ void acquisition_count(redlock_client *client, const acquire *op, int64_t waited
     }
 }
 
-static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op, const redlock_options *o,
-                  int64_t now_us)
+static void adopt(redlock_client *client, redlock_lock *lock, const acquire *op,
+                  const redlock_options *o, int64_t now_us)
 {
     lock->was_handed_over = op->was_handed_over;
     lock->acquired_us = now_us;
-    hold_begin(&lock->hold, o->ttl_ms, op->held.lease_ms, op->valid_until_us, o->auto_renew, o->max_hold_ms, now_us,
-               lock->hold.jitter);
+    hold_begin(&lock->hold, o->ttl_ms, op->held.lease_ms, op->valid_until_us, o->auto_renew,
+               o->max_hold_ms, now_us, lock->hold.jitter);
     holds_add(&client->holds, lock);
     keeper_adopt(&client->keeper, lock, op->held.fence, op->held.kind);
 }
@@ -136,14 +139,15 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
     return op->status;
 }
 
-/* A wait that is over leaves the queue before the call returns, if the server has been answering so fast
- * that nobody notices, or if there is no keeper that sees to it otherwise. */
+/* A wait that is over leaves the queue before the call returns, if the server has been answering so
+ * fast that nobody notices, or if there is no keeper that sees to it otherwise. */
 static bool is_to_leave(const redlock_client *client, const lane *on, const acquire *op)
 {
     if (!op->is_owed || op->status < 0) return false;
     if (client->host == REDLOCK_HOST_MANUAL) return true;
     bool is_over = op->status == REDLOCK_TIMED_OUT || op->status == REDLOCK_CANCELLED;
-    bool is_near = on->command.state == CONN_OPEN && on->command.first == NULL && on->command.answer_us < NEAR_US;
+    bool is_near = on->command.state == CONN_OPEN && on->command.first == NULL &&
+                   on->command.answer_us < NEAR_US;
     return is_over && is_near && op->is_queued;
 }
 
@@ -160,11 +164,13 @@ static bool undo_is_judged(act *self, const answer *from)
     return false;
 }
 
-static const act_kind act_undo = {.begin = undo_is_asked, .judge = undo_is_judged, .outlasts_close = true};
+static const act_kind act_undo = {
+    .begin = undo_is_asked, .judge = undo_is_judged, .outlasts_close = true};
 
-/* True when nothing is owed any more: a question that was cut, and arrives behind this one, is refused. */
-static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op, const redlock_options *o,
-                  const limits *within)
+/* True when nothing is owed any more: a question that was cut, and arrives behind this one, is
+ * refused. */
+static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op,
+                  const redlock_options *o, const limits *within)
 {
     char inbox[INBOX_SIZE];
     question about = acquisition_question(client, lock, o, on, inbox);
@@ -179,9 +185,10 @@ static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const ac
     return act_wait_on(&self, on, &part) == REDLOCK_OK;
 }
 
-/* A lease that is a claim is made what the ttl would have given, where no keeper does it later: the claim is all that
- * a program has which calls redlock_process later, or never. Tried for half of the claim: without an answer the lock
- * goes on with what is left. Not beyond what a whole lease would have been, so that a maximum hold is not moved. */
+/* A lease that is a claim is made what the ttl would have given, where no keeper does it later: the
+ * claim is all that a program has which calls redlock_process later, or never. Tried for half of
+ * the claim: without an answer the lock goes on with what is left. Not beyond what a whole lease
+ * would have been, so that a maximum hold is not moved. */
 static void make_whole(redlock_lock *lock, const limits *within)
 {
     int64_t now_us = clock_now_us();
@@ -193,7 +200,8 @@ static void make_whole(redlock_lock *lock, const limits *within)
     if (self.ttl_ms > 0) (void)act_wait(&self, &half);
 }
 
-/* REDLOCK_LOST when it was taken away meanwhile: then it is given back, and no on_lost tells of what nobody had. */
+/* REDLOCK_LOST when it was taken away meanwhile: then it is given back, and no on_lost tells of
+ * what nobody had. */
 static redlock_status stretch(redlock_client *client, redlock_lock *lock, const redlock_options *o,
                               const limits *within)
 {
@@ -204,8 +212,8 @@ static redlock_status stretch(redlock_client *client, redlock_lock *lock, const 
     return REDLOCK_LOST;
 }
 
-static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, const redlock_options *o,
-                                   const limits *within, int64_t began_us)
+static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock,
+                                   const redlock_options *o, const limits *within, int64_t began_us)
 {
     lane *on;
     redlock_status status = pool_borrow(&client->lanes, &on, began_us);
@@ -218,7 +226,8 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock, c
     int64_t now_us = clock_now_us();
     if (is_to_leave(client, on, &op) && leave(client, lock, on, &op, o, within)) op.is_owed = false;
     acquisition_count(client, &op, now_us - began_us);
-    bool is_a_claim = op.status == REDLOCK_OK && op.was_handed_over && client->host == REDLOCK_HOST_MANUAL;
+    bool is_a_claim = op.status == REDLOCK_OK && op.was_handed_over &&
+                      client->host == REDLOCK_HOST_MANUAL;
     if (is_a_claim) lock->on_lost = NULL; /* until it is more */
     status = acquisition_settle(client, lock, &op, o, undo_is_behind, now_us);
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
@@ -240,7 +249,8 @@ wanted acquisition_wanted(const redlock_options *o)
                     .owner_length = o->owner == NULL ? 0 : strlen(o->owner)};
 }
 
-redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length, const wanted *what)
+redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, size_t name_length,
+                                      const wanted *what)
 {
     char field[OWNER_FIELD_SIZE];
     claimant who = {.thread = thread_number()};
@@ -251,17 +261,20 @@ redlock_lock *acquisition_enter_again(redlock_client *client, const void *name, 
     return holds_enter(&client->holds, name, name_length, &who);
 }
 
-static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length, const wanted *what,
-                             const redlock_options *o)
+static bool waits_for_itself(redlock_client *client, const void *name, size_t name_length,
+                             const wanted *what, const redlock_options *o)
 {
     mode as = what->as;
-    /* An explicit owner may have a hold elsewhere, beside which it enters whatever the limit: the server can tell. */
+    /* An explicit owner may have a hold elsewhere, beside which it enters whatever the limit: the
+     * server can tell. */
     if (what->owner_length > 0) as.permits = 0;
-    return o->wait_ms != 0 && holds_excludes(&client->holds, name, name_length, thread_number(), &as, clock_now_us());
+    return o->wait_ms != 0 &&
+           holds_excludes(&client->holds, name, name_length, thread_number(), &as, clock_now_us());
 }
 
-static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length, const wanted *what,
-                                  const redlock_options *o, const limits *within, int64_t began_us, redlock_lock **out)
+static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length,
+                                  const wanted *what, const redlock_options *o,
+                                  const limits *within, int64_t began_us, redlock_lock **out)
 {
     bool needs_thread = o->auto_renew || o->on_lost != NULL || o->wait_ms != 0;
     redlock_status status = keeper_reserve(&client->keeper, needs_thread);
@@ -276,8 +289,8 @@ static redlock_status acquire_new(redlock_client *client, const void *name, size
     return status;
 }
 
-redlock_status acquisition_take(redlock_client *client, const void *name, size_t name_length, redlock_options *o,
-                                const limits *within, redlock_lock **lock)
+redlock_status acquisition_take(redlock_client *client, const void *name, size_t name_length,
+                                redlock_options *o, const limits *within, redlock_lock **lock)
 {
     int64_t wanted_ttl_ms = o->ttl_ms, began_us = clock_now_us();
     redlock_status status = acquisition_check(o);
@@ -285,7 +298,8 @@ redlock_status acquisition_take(redlock_client *client, const void *name, size_t
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
     limits own = within != NULL ? *within : limits_of(client, o, began_us);
     wanted what = acquisition_wanted(o);
-    redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &what) : NULL;
+    redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &what)
+                                      : NULL;
     if (held != NULL) {
         act enters = act_reentry(held, &what, wanted_ttl_ms);
         status = act_wait(&enters, &own);
@@ -314,8 +328,8 @@ redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, s
     return status;
 }
 
-redlock_status redlock_acquire(redlock_client *client, const char *name, const redlock_options *options,
-                               redlock_lock **lock)
+redlock_status redlock_acquire(redlock_client *client, const char *name,
+                               const redlock_options *options, redlock_lock **lock)
 {
     return redlock_acquire_bytes(client, name, name == NULL ? 0 : strlen(name), options, lock);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A hold that its owner enters once more: as it is, or made exclusive, or its lease made longer, or both; or the new
- * entry is taken back. */
+ * A hold that its owner enters once more: as it is, or made exclusive, or its lease made longer, or
+ * both; or the new entry is taken back. */
 #include "api/act.h"
 
 enum need { NEEDS_NOTHING, NEEDS_THE_MODE, NEEDS_THE_LEASE };
@@ -36,7 +36,8 @@ static bool judge(act *self, const answer *from)
     if (asked->script == SCRIPT_RENEW) return extension_is_judged(self, from);
     if (conversion_is_judged(self, from)) return true;
     question next;
-    if (self->status != REDLOCK_OK || need_of(self) != NEEDS_THE_LEASE || !extension_is_asked(self, &next))
+    if (self->status != REDLOCK_OK || need_of(self) != NEEDS_THE_LEASE ||
+        !extension_is_asked(self, &next))
         return false;
     next.nonce = asked->nonce;
     next.grace_ms = asked->grace_ms;

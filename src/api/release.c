@@ -19,8 +19,8 @@ static bool is_asked(act *self, question *about)
     return true;
 }
 
-/* One that finds nothing was taken from us, unless an earlier attempt may have been the one, while the lease that was
- * let go of lasted. */
+/* One that finds nothing was taken from us, unless an earlier attempt may have been the one, while
+ * the lease that was let go of lasted. */
 static bool is_judged(act *self, const answer *from)
 {
     bool may_be_ours = self->state->is_ambiguous && clock_now_us() < self->lock->until_us;
@@ -28,9 +28,9 @@ static bool is_judged(act *self, const answer *from)
     return false;
 }
 
-/* What was answered at once has let go already, and the handle may be gone. What an answer that says that more are left
- * has done is done, whatever became of those who wait: if its time ran out before all were served, the keeper goes on
- * with them. */
+/* What was answered at once has let go already, and the handle may be gone. What an answer that
+ * says that more are left has done is done, whatever became of those who wait: if its time ran out
+ * before all were served, the keeper goes on with them. */
 static redlock_status end(act *self, redlock_status status)
 {
     if (self->asks == NULL) return status;
@@ -45,7 +45,8 @@ static redlock_status end(act *self, redlock_status status)
     return status;
 }
 
-const act_kind act_release = {.begin = is_asked, .judge = is_judged, .end = end, .outlasts_close = true};
+const act_kind act_release = {
+    .begin = is_asked, .judge = is_judged, .end = end, .outlasts_close = true};
 
 redlock_status redlock_release(redlock_lock *lock)
 {

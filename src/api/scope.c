@@ -11,8 +11,9 @@ static void warn(const event_log *log, const char *name, redlock_status status)
              redlock_strerror(status));
 }
 
-/* Releases, and logs a failure if it has no other place to go. The variable goes in any case: in a callback, which may
- * not wait, the lock is given back in the background. The body's errno is the body's. */
+/* Releases, and logs a failure if it has no other place to go. The variable goes in any case: in a
+ * callback, which may not wait, the lock is given back in the background. The body's errno is the
+ * body's. */
 static redlock_status release(redlock_lock *lock, bool warns)
 {
     const int kept = errno;
@@ -44,8 +45,9 @@ void redlock_auto_release(redlock_lock **lock)
     *lock = NULL;
 }
 
-redlock_scope redlock_scope_begin(redlock_client *client, const char *name, const redlock_options *options,
-                                  redlock_status *status, int *error)
+redlock_scope redlock_scope_begin(redlock_client *client, const char *name,
+                                  const redlock_options *options, redlock_status *status,
+                                  int *error)
 {
     redlock_scope scope = {.status = status, .error = error};
     redlock_status st = redlock_acquire(client, name, options, &scope.lock);
@@ -53,8 +55,8 @@ redlock_scope redlock_scope_begin(redlock_client *client, const char *name, cons
     return scope;
 }
 
-/* On a clean body the release is the result; beside an error of the body, or where nobody asked for the
- * result, it can only be logged. */
+/* On a clean body the release is the result; beside an error of the body, or where nobody asked for
+ * the result, it can only be logged. */
 void redlock_scope_end(redlock_scope *scope)
 {
     if (scope->lock == NULL) return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Many locks at once: taken in the order of their bytes, which is the same for everyone, so that no two sets can each
- * hold what the other waits for (Havender 1968). */
+ * Many locks at once: taken in the order of their bytes, which is the same for everyone, so that no
+ * two sets can each hold what the other waits for (Havender 1968). */
 #include "api/set.h"
 
 #include <assert.h>
@@ -14,7 +14,8 @@
 
 static int compare(const void *left, const void *right)
 {
-    const redlock_name_bytes *a = &((const set_entry *)left)->name, *b = &((const set_entry *)right)->name;
+    const redlock_name_bytes *a = &((const set_entry *)left)->name,
+                             *b = &((const set_entry *)right)->name;
     size_t shorter = a->length < b->length ? a->length : b->length;
     int order = memcmp(a->bytes, b->bytes, shorter);
     if (order != 0) return order;
@@ -33,10 +34,12 @@ static redlock_status fill(redlock_set *self, const redlock_name_bytes *names)
     return REDLOCK_OK;
 }
 
-redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, size_t count, redlock_set **out)
+redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, size_t count,
+                       redlock_set **out)
 {
     assert(count > 0);
-    redlock_set *self = memory_new(&client->memory, sizeof *self + count * (sizeof(set_entry) + sizeof(act)));
+    redlock_set *self =
+        memory_new(&client->memory, sizeof *self + count * (sizeof(set_entry) + sizeof(act)));
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->from = client->memory;
     self->count = count;
@@ -53,8 +56,8 @@ void set_free(redlock_set *self)
     memory_free(&from, self);
 }
 
-redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names, size_t count,
-                         const redlock_options *options, redlock_options *o)
+redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names,
+                         size_t count, const redlock_options *options, redlock_options *o)
 {
     bool has_room = count <= SIZE_MAX / (sizeof(set_entry) + sizeof(act)) / 2;
     if (client == NULL || names == NULL || count == 0 || !has_room) return REDLOCK_ERR_ARGUMENT;
@@ -89,7 +92,8 @@ size_t set_prepare_releases(redlock_set *self)
 {
     size_t count = 0;
     for (size_t i = self->count; i-- > 0;)
-        if (self->entries[i].lock != NULL) self->acts[count++] = act_about(&act_release, self->entries[i].lock);
+        if (self->entries[i].lock != NULL)
+            self->acts[count++] = act_about(&act_release, self->entries[i].lock);
     return count;
 }
 
@@ -125,14 +129,15 @@ void set_leave(redlock_client *client, redlock_set *self)
 /* ---- Acquiring, blocking ---- */
 
 /* Each has what is left of the limits of all. */
-static redlock_status acquire_all(redlock_client *client, redlock_set *self, const redlock_options *o,
-                                  const limits *within)
+static redlock_status acquire_all(redlock_client *client, redlock_set *self,
+                                  const redlock_options *o, const limits *within)
 {
     redlock_status status = REDLOCK_OK;
     redlock_options terms = set_terms(o);
     for (size_t i = 0; i < self->count && status == REDLOCK_OK; i++) {
         set_entry *next = &self->entries[i];
-        status = acquisition_take(client, next->name.bytes, next->name.length, &terms, within, &next->lock);
+        status = acquisition_take(client, next->name.bytes, next->name.length, &terms, within,
+                                  &next->lock);
     }
     if (status != REDLOCK_OK || o->auto_renew) return status;
     size_t extended = set_prepare_extensions(self);
@@ -140,17 +145,19 @@ static redlock_status acquire_all(redlock_client *client, redlock_set *self, con
     return set_first_failure(self, extended);
 }
 
-/* With one that cannot be had, none is wanted. Nobody waits for that, where there is a keeper that does it. */
+/* With one that cannot be had, none is wanted. Nobody waits for that, where there is a keeper that
+ * does it. */
 static void give_all_back(redlock_client *client, redlock_set *self, const limits *within)
 {
     limits part = limits_to_part(within, client, clock_now_us());
-    if (client->host == REDLOCK_HOST_MANUAL) act_wait_each(self->acts, set_prepare_releases(self), &part);
+    if (client->host == REDLOCK_HOST_MANUAL)
+        act_wait_each(self->acts, set_prepare_releases(self), &part);
     else set_leave(client, self);
     set_free(self);
 }
 
-static redlock_status acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
-                                  redlock_options *o, redlock_set **set)
+static redlock_status acquire_set(redlock_client *client, const redlock_name_bytes *names,
+                                  size_t count, redlock_options *o, redlock_set **set)
 {
     int64_t began_us = clock_now_us();
     redlock_set *self;
@@ -166,8 +173,8 @@ static redlock_status acquire_set(redlock_client *client, const redlock_name_byt
     return status;
 }
 
-redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_bytes *names, size_t count,
-                                   const redlock_options *options, redlock_set **set)
+redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_bytes *names,
+                                   size_t count, const redlock_options *options, redlock_set **set)
 {
     redlock_options o;
     if (set == NULL) return REDLOCK_ERR_ARGUMENT;

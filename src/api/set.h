@@ -18,20 +18,21 @@ struct redlock_set {
     set_entry entries[]; /* in the order of acquisition */
 };
 
-/* Of the names, which are to stay where they are until the set is acquired. REDLOCK_OK, REDLOCK_ERR_NAME,
- * REDLOCK_ERR_ARGUMENT, REDLOCK_ERR_MEMORY. */
-redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, size_t count, redlock_set **out);
+/* Of the names, which are to stay where they are until the set is acquired. REDLOCK_OK,
+ * REDLOCK_ERR_NAME, REDLOCK_ERR_ARGUMENT, REDLOCK_ERR_MEMORY. */
+redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, size_t count,
+                       redlock_set **out);
 void set_free(redlock_set *self);
 
-/* With which options each is taken: renewed until all are there, as what was taken first must not run out meanwhile;
- * and nobody hears of a loss before they hear of the set. */
+/* With which options each is taken: renewed until all are there, as what was taken first must not
+ * run out meanwhile; and nobody hears of a loss before they hear of the set. */
 redlock_options set_terms(const redlock_options *o);
 
 /* All are taken. Prepares to extend those that have no whole lease; so many in `acts`. */
 size_t set_prepare_extensions(redlock_set *self);
 
-/* They were extended: from here on each lives by the caller's own terms. REDLOCK_OK, REDLOCK_LOST or
- * REDLOCK_ERR_CLOSED. */
+/* They were extended: from here on each lives by the caller's own terms. REDLOCK_OK, REDLOCK_LOST
+ * or REDLOCK_ERR_CLOSED. */
 redlock_status set_hand_out(redlock_set *self, const redlock_options *o);
 
 /* Prepares to release those that are taken, the last one first; so many in `acts`. */
@@ -44,7 +45,7 @@ void set_leave(redlock_client *client, redlock_set *self);
 redlock_status set_first_failure(const redlock_set *self, size_t count);
 
 /* Is that a question for a set? REDLOCK_OK or REDLOCK_ERR_ARGUMENT; the options are copied. */
-redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names, size_t count,
-                         const redlock_options *options, redlock_options *o);
+redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names,
+                         size_t count, const redlock_options *options, redlock_options *o);
 
 #endif

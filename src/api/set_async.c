@@ -16,8 +16,8 @@ struct gathering {
     redlock_set *set;
     redlock_options options;
     limits within;
-    size_t next;   /* the entry that is being acquired */
-    size_t parts;  /* extensions that are under way, and one more while they are being submitted */
+    size_t next;  /* the entry that is being acquired */
+    size_t parts; /* extensions that are under way, and one more while they are being submitted */
     redlock_set_acquired_fn *acquired;
     void *arg;
     gathering *before, *behind; /* of the client's; with completions_mutex, as is ... */
@@ -145,8 +145,8 @@ static void copy_names(gathering *self)
     }
 }
 
-static redlock_status gathering_new(redlock_client *client, redlock_set *set, const redlock_options *o,
-                                    gathering **out)
+static redlock_status gathering_new(redlock_client *client, redlock_set *set,
+                                    const redlock_options *o, gathering **out)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < set->count; i++) {
@@ -180,8 +180,9 @@ static redlock_status gather(redlock_client *client, redlock_set *set, const red
     return status;
 }
 
-static redlock_status acquire_set_async(redlock_client *client, const redlock_name_bytes *names, size_t count,
-                                        redlock_options *o, redlock_set_acquired_fn *acquired, void *arg,
+static redlock_status acquire_set_async(redlock_client *client, const redlock_name_bytes *names,
+                                        size_t count, redlock_options *o,
+                                        redlock_set_acquired_fn *acquired, void *arg,
                                         redlock_operation *id)
 {
     redlock_set *set;
@@ -195,9 +196,10 @@ static redlock_status acquire_set_async(redlock_client *client, const redlock_na
     return status;
 }
 
-redlock_status redlock_acquire_set_async(redlock_client *client, const redlock_name_bytes *names, size_t count,
-                                         const redlock_options *options, redlock_set_acquired_fn *acquired,
-                                         void *arg, redlock_operation *id)
+redlock_status redlock_acquire_set_async(redlock_client *client, const redlock_name_bytes *names,
+                                         size_t count, const redlock_options *options,
+                                         redlock_set_acquired_fn *acquired, void *arg,
+                                         redlock_operation *id)
 {
     redlock_options o;
     if (id != NULL) *id = 0;
@@ -224,7 +226,7 @@ bool set_cancel_async(redlock_client *client, redlock_operation id)
 /* ---- Releasing: all at once ---- */
 
 typedef struct parting {
-    completion base; /* first: of the whole; its operation is never submitted */
+    completion base;      /* first: of the whole; its operation is never submitted */
     _Atomic size_t parts; /* as in a gathering */
     _Atomic int status;   /* the first that is not REDLOCK_OK */
     redlock_done_fn *done;

@@ -19,7 +19,8 @@ void redlock_stats_read(const redlock_client *client, redlock_stats *stats, size
     memset(stats, 0, struct_size);
     if (client == NULL || fork_guard_is_child(&client->fork)) return;
     redlock_stats now;
-    counters_read((uint64_t *)&now, (const uint64_t *)&client->stats, sizeof now / sizeof(uint64_t));
+    counters_read((uint64_t *)&now, (const uint64_t *)&client->stats,
+                  sizeof now / sizeof(uint64_t));
     now.commands = read_counter(&client->counters.commands);
     now.writes = read_counter(&client->counters.writes);
     now.connections = read_counter(&client->counters.connections);

@@ -8,7 +8,7 @@
 const char *redlock_strerror(redlock_status status)
 {
     switch ((int)status) {
-#define STATUS_TEXT(name, value, text)                                                                                 \
+#define STATUS_TEXT(name, value, text)                                                             \
     case value: return text;
         REDLOCK_STATUSES(STATUS_TEXT)
 #undef STATUS_TEXT
@@ -19,7 +19,7 @@ const char *redlock_strerror(redlock_status status)
 const char *redlock_status_name(redlock_status status)
 {
     switch ((int)status) {
-#define STATUS_NAME(name, value, text)                                                                                 \
+#define STATUS_NAME(name, value, text)                                                             \
     case value: return "REDLOCK_" #name;
         REDLOCK_STATUSES(STATUS_NAME)
 #undef STATUS_NAME
@@ -29,5 +29,6 @@ const char *redlock_status_name(redlock_status status)
 
 const char *redlock_version(void)
 {
-    return STRINGIFY(REDLOCK_VERSION_MAJOR) "." STRINGIFY(REDLOCK_VERSION_MINOR) "." STRINGIFY(REDLOCK_VERSION_PATCH);
+    return STRINGIFY(REDLOCK_VERSION_MAJOR) "." STRINGIFY(REDLOCK_VERSION_MINOR) "." STRINGIFY(
+        REDLOCK_VERSION_PATCH);
 }

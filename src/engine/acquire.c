@@ -11,13 +11,15 @@
 static void move(acquire *self, enum acquire_state to)
 {
     static const bool allowed[5][5] = {
-        [ACQUIRE_TRYING] = {[ACQUIRE_SUBSCRIBING] = true, [ACQUIRE_ASKING] = true, [ACQUIRE_DONE] = true},
+        [ACQUIRE_TRYING] =
+            {[ACQUIRE_SUBSCRIBING] = true, [ACQUIRE_ASKING] = true, [ACQUIRE_DONE] = true},
         [ACQUIRE_SUBSCRIBING] = {[ACQUIRE_ASKING] = true, [ACQUIRE_DONE] = true},
         [ACQUIRE_ASKING] = {[ACQUIRE_ASKING] = true,
                             [ACQUIRE_SUBSCRIBING] = true,
                             [ACQUIRE_WAITING] = true,
                             [ACQUIRE_DONE] = true},
-        [ACQUIRE_WAITING] = {[ACQUIRE_SUBSCRIBING] = true, [ACQUIRE_ASKING] = true, [ACQUIRE_DONE] = true},
+        [ACQUIRE_WAITING] =
+            {[ACQUIRE_SUBSCRIBING] = true, [ACQUIRE_ASKING] = true, [ACQUIRE_DONE] = true},
     };
     assert(allowed[self->state][to]);
     (void)allowed;
@@ -40,7 +42,8 @@ static int64_t end_us(const acquire *self)
 static void ask(acquire *self)
 {
     self->unanswered_us = acquire_unanswered_us(self);
-    request_begin(&self->asks, end_us(self), self->terms.timeout_us, jitter_below(&self->jitter, UINT32_MAX));
+    request_begin(&self->asks, end_us(self), self->terms.timeout_us,
+                  jitter_below(&self->jitter, UINT32_MAX));
 }
 
 static void queue_up(acquire *self)
@@ -65,10 +68,7 @@ void acquire_begin(acquire *self, const acquire_terms *terms, bool inbox_is_open
     ask(self);
 }
 
-bool acquire_queues(const acquire *self)
-{
-    return self->state == ACQUIRE_ASKING;
-}
+bool acquire_queues(const acquire *self) { return self->state == ACQUIRE_ASKING; }
 
 bool acquire_wants_inbox(const acquire *self)
 {
@@ -83,13 +83,10 @@ int64_t acquire_unanswered_us(const acquire *self)
     return latest_us > self->unanswered_us ? latest_us : self->unanswered_us;
 }
 
-bool acquire_is_waiting(const acquire *self)
-{
-    return self->state == ACQUIRE_WAITING;
-}
+bool acquire_is_waiting(const acquire *self) { return self->state == ACQUIRE_WAITING; }
 
-/* A lease that is over already is no lock: whoever tried has failed, whoever may wait asks again once
- * the server has surely forgotten the old lease. */
+/* A lease that is over already is no lock: whoever tried has failed, whoever may wait asks again
+ * once the server has surely forgotten the old lease. */
 static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
 {
     assert(self->state != ACQUIRE_DONE);
@@ -121,10 +118,7 @@ static void take(acquire *self, const standing *held, int64_t valid_until_us, in
     finish(self, REDLOCK_OK);
 }
 
-static bool is_instant(int64_t server_us)
-{
-    return server_us > 0 && server_us <= NUMBER_MOST;
-}
+static bool is_instant(int64_t server_us) { return server_us > 0 && server_us <= NUMBER_MOST; }
 
 static void take_message(acquire *self, const grant *from, int64_t received_us, int64_t now_us)
 {
@@ -133,8 +127,9 @@ static void take_message(acquire *self, const grant *from, int64_t received_us, 
     int64_t lease_ms = from->lease_ms < self->terms.ttl_ms ? from->lease_ms : self->terms.ttl_ms;
     standing held = {.fence = from->fence, .kind = self->terms.kind, .lease_ms = lease_ms};
     bool has_known = self->known.server_us > 0;
-    int64_t until_us = has_known ? lease_valid_until_granted(self->known, from->server_us, received_us, lease_ms)
-                                 : lease_valid_until(self->known.sent_us, lease_ms);
+    int64_t until_us =
+        has_known ? lease_valid_until_granted(self->known, from->server_us, received_us, lease_ms)
+                  : lease_valid_until(self->known.sent_us, lease_ms);
     self->was_answered = true; /* by the message of a question that was carried out */
     self->was_handed_over = true;
     take(self, &held, until_us, now_us);
@@ -168,9 +163,9 @@ static void take_answer(acquire *self, int64_t now_us)
 static bool is_place(const request *asked)
 {
     const int64_t *value = asked->value;
-    return is_instant(asked->server_us) && value[0] >= 0 && value[0] <= LEASE_MOST_MS && value[1] > 0 &&
-           value[1] <= INT32_MAX && value[2] >= 0 && value[2] <= LEASE_MOST_MS && value[3] >= READER_BAND &&
-           value[3] < WRITER_BAND;
+    return is_instant(asked->server_us) && value[0] >= 0 && value[0] <= LEASE_MOST_MS &&
+           value[1] > 0 && value[1] <= INT32_MAX && value[2] >= 0 && value[2] <= LEASE_MOST_MS &&
+           value[3] >= READER_BAND && value[3] < WRITER_BAND;
 }
 
 static void note_queued(acquire *self, int64_t now_us)
@@ -181,14 +176,16 @@ static void note_queued(acquire *self, int64_t now_us)
         finish(self, REDLOCK_ERR_PROTOCOL);
         return;
     }
-    self->known = (server_instant){.sent_us = self->asks.sent_us, .server_us = self->asks.server_us};
+    self->known =
+        (server_instant){.sent_us = self->asks.sent_us, .server_us = self->asks.server_us};
     self->arrival_us = self->asks.value[3];
     self->unheard = 0;
     self->is_queued = true;
     self->at_deadline = REDLOCK_TIMED_OUT;
     self->urged = lease_ms == 0 ? self->urged + 1 : 0;
     self->recheck_us = now_us + recheck_pause_us(self->urged) +
-                       recheck_after_us(lease_ms, position, self->terms.claim_ms, self->asks.value[2], &self->jitter);
+                       recheck_after_us(lease_ms, position, self->terms.claim_ms,
+                                        self->asks.value[2], &self->jitter);
     if (take_early_grant(self, now_us)) return;
     if (!self->inbox_is_open || self->must_ask_again) {
         queue_up(self);
@@ -238,23 +235,16 @@ static void read_answer(acquire *self, int64_t now_us)
     self->was_answered = true;
     self->text[0] = '\0'; /* whatever failed before has passed */
     if (self->asks.code != ACQUIRE_QUEUED) self->urged = 0;
-    /* A try is never queued, and a question that queues is never just refused: not by our script. */
-    bool is_for_another = acquire_queues(self)
-                              ? self->asks.code == ACQUIRE_BUSY
-                              : self->asks.code == ACQUIRE_QUEUED || self->asks.code == ACQUIRE_UNHEARD;
+    /* A try is never queued, and a question that queues is never just refused: not by our
+     * script. */
+    bool is_for_another = acquire_queues(self) ? self->asks.code == ACQUIRE_BUSY
+                                               : self->asks.code == ACQUIRE_QUEUED ||
+                                                     self->asks.code == ACQUIRE_UNHEARD;
     switch (is_for_another ? CODE_BAD_ARGUMENT : self->asks.code) {
-    case ACQUIRE_GRANTED:
-        take_answer(self, now_us);
-        break;
-    case ACQUIRE_QUEUED:
-        note_queued(self, now_us);
-        break;
-    case ACQUIRE_BUSY:
-        note_busy(self);
-        break;
-    case ACQUIRE_UNHEARD:
-        note_unheard(self, now_us);
-        break;
+    case ACQUIRE_GRANTED: take_answer(self, now_us); break;
+    case ACQUIRE_QUEUED: note_queued(self, now_us); break;
+    case ACQUIRE_BUSY: note_busy(self); break;
+    case ACQUIRE_UNHEARD: note_unheard(self, now_us); break;
     case ACQUIRE_DEADLOCK:
         self->is_owed = acquire_unanswered_us(self) > 0 || self->is_queued;
         finish(self, REDLOCK_DEADLOCK);
@@ -263,8 +253,7 @@ static void read_answer(acquire *self, int64_t now_us)
         self->is_owed = acquire_unanswered_us(self) > 0;
         finish(self, REDLOCK_ERR_QUEUE_FULL);
         break;
-    default:
-        finish(self, REDLOCK_ERR_PROTOCOL);
+    default: finish(self, REDLOCK_ERR_PROTOCOL);
     }
 }
 
@@ -279,7 +268,8 @@ static void end_by_failure(acquire *self)
 {
     assert(self->asks.state == REQUEST_DONE);
     assert(self->asks.status != REDLOCK_OK);
-    bool was_cut_short = self->asks.status == REDLOCK_ERR_TIMEOUT && self->at_deadline == REDLOCK_TIMED_OUT;
+    bool was_cut_short = self->asks.status == REDLOCK_ERR_TIMEOUT &&
+                         self->at_deadline == REDLOCK_TIMED_OUT;
     if (!was_cut_short) note_failure(self, self->asks.status, self->asks.text);
     finish(self, self->at_deadline);
 }
@@ -288,13 +278,15 @@ void acquire_asked(acquire *self, int64_t now_us)
 {
     if (self->state != ACQUIRE_TRYING && self->state != ACQUIRE_ASKING) return;
     switch (self->asks.state) {
-    case REQUEST_READY: /* after an unknown script, too, no answer is on its way that a grant has to wait for */
+    case REQUEST_READY: /* after an unknown script, too, no answer is on its way that a grant has to
+                           wait for */
         (void)take_early_grant(self, now_us);
         break;
     case REQUEST_SENT:
         self->is_owed = true;
         /* Until an answer tells more, a grant may be as old as the first question that queues. */
-        if (acquire_queues(self) && self->known.sent_us == 0) self->known.sent_us = self->asks.sent_us;
+        if (acquire_queues(self) && self->known.sent_us == 0)
+            self->known.sent_us = self->asks.sent_us;
         break;
     case REQUEST_BACKOFF:
         note_failure(self, self->asks.status, self->asks.text);
@@ -326,7 +318,8 @@ void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int
         finish(self, why);
         return;
     }
-    /* What was published meanwhile is gone: whatever the state, ask once the inbox is open again. */
+    /* What was published meanwhile is gone: whatever the state, ask once the inbox is open
+     * again. */
     self->must_ask_again = true;
     bool asks_already = self->state == ACQUIRE_ASKING && self->asks.state == REQUEST_SENT;
     if (self->state != ACQUIRE_SUBSCRIBING && !asks_already) queue_up(self);
@@ -343,11 +336,13 @@ void acquire_granted(acquire *self, const grant *from, int64_t now_us)
     if (!is_for(self, from)) return;
     bool has_answer = self->asks.state == REQUEST_SENT || self->asks.state == REQUEST_DONE;
     if (self->state == ACQUIRE_ASKING && has_answer) {
-        /* The answer is on its way on the other connection, or was not read yet: let it come first, so that
-         * nothing is left in flight, and so that the server's clock and the arrival are known. */
+        /* The answer is on its way on the other connection, or was not read yet: let it come first,
+         * so that nothing is left in flight, and so that the server's clock and the arrival are
+         * known. */
         self->has_early_grant = true;
         self->early_grant = *from;
-        self->early_grant.hold_id = self->early_grant.holder = self->early_grant.key = NULL; /* they do not live so long */
+        self->early_grant.hold_id = self->early_grant.holder = self->early_grant.key =
+            NULL; /* they do not live so long */
         self->early_grant_us = now_us;
     } else if (self->state == ACQUIRE_WAITING || self->state == ACQUIRE_ASKING) {
         take_message(self, from, now_us, now_us);

@@ -29,8 +29,9 @@
  *
  * From the first answer on, the end of the wait ends whatever is under way, also a later question.
  *
- * When the server says that nobody hears us on its side, the inbox leads elsewhere, or is dead: the first time it is
- * opened anew at once, then at every interval of the claim, and each time the question is asked again.
+ * When the server says that nobody hears us on its side, the inbox leads elsewhere, or is dead: the
+ * first time it is opened anew at once, then at every interval of the claim, and each time the
+ * question is asked again.
  *
  * Invariant: when DONE without the lock, is_owed tells whether the server may still hold or queue
  * us, and then the driver must undo it (script cancel). It completes exactly once. */
@@ -58,29 +59,34 @@ typedef struct acquire_terms {
     int64_t deadline_us;   /* the end before that: no earlier than wait_until_us; NEVER likewise */
     int64_t timeout_us;    /* of one request */
     bool may_wait;
-    bool queues_first;   /* without a try: with many on one inbox, a try would let later ones overtake */
-    char kind;           /* that is asked for: KIND_EXCLUSIVE or KIND_SHARED */
+    bool queues_first; /* without a try: with many on one inbox, a try would let later ones overtake
+                        */
+    char kind;         /* that is asked for: KIND_EXCLUSIVE or KIND_SHARED */
     uint32_t seed;
 } acquire_terms;
 
 typedef struct acquire {
     enum acquire_state state;
     acquire_terms terms;
-    request asks;           /* the question of TRYING (no waiter's member) and ASKING (with it) */
+    request asks; /* the question of TRYING (no waiter's member) and ASKING (with it) */
     bool inbox_is_open;
-    bool was_answered;      /* the first question: only from then on the wait can be over */
-    bool is_queued;         /* the last answer said so */
+    bool was_answered; /* the first question: only from then on the wait can be over */
+    bool is_queued;    /* the last answer said so */
     bool is_owed;
-    int64_t unanswered_us;  /* when the latest question was sent that was cut, and may still be carried out; 0: none */
-    bool must_ask_again;    /* the inbox opened anew while a question was under way */
-    int64_t recheck_us;     /* WAITING: when to ask again */
-    int64_t arrival_us;     /* as the server told it, to keep the place in the line; 0: it did not */
-    unsigned unheard;       /* how often in a row the server said that nobody hears us there */
-    bool distrusts_inbox;   /* the driver is to subscribe anew, if the subscription is older than this question */
-    server_instant known;   /* from the last answer "queued"; before it, only when the first question that queues was sent */
-    bool has_early_grant;   /* a grant's message overtook the answer that is under way: kept until it is there */
+    int64_t unanswered_us; /* when the latest question was sent that was cut, and may still be
+                              carried out; 0: none */
+    bool must_ask_again;   /* the inbox opened anew while a question was under way */
+    int64_t recheck_us;    /* WAITING: when to ask again */
+    int64_t arrival_us;    /* as the server told it, to keep the place in the line; 0: it did not */
+    unsigned unheard;      /* how often in a row the server said that nobody hears us there */
+    bool distrusts_inbox; /* the driver is to subscribe anew, if the subscription is older than this
+                             question */
+    server_instant known; /* from the last answer "queued"; before it, only when the first question
+                             that queues was sent */
+    bool has_early_grant; /* a grant's message overtook the answer that is under way: kept until it
+                             is there */
     grant early_grant;
-    int64_t early_grant_us; /* when it was received */
+    int64_t early_grant_us;     /* when it was received */
     redlock_status at_deadline; /* what the end of the wait will say */
     char text[ANSWER_TEXT];     /* more words for it, or "" */
     unsigned rechecks;
@@ -88,8 +94,8 @@ typedef struct acquire {
     uint32_t jitter;
     /* DONE */
     redlock_status status;
-    bool was_handed_over;   /* granted by a message or after queueing: the lease is only a claim */
-    standing held;          /* as it was told */
+    bool was_handed_over; /* granted by a message or after queueing: the lease is only a claim */
+    standing held;        /* as it was told */
     int64_t valid_until_us;
 } acquire;
 
@@ -104,7 +110,8 @@ bool acquire_wants_inbox(const acquire *self);
 /* Is a message awaited, and no answer? */
 bool acquire_is_waiting(const acquire *self);
 
-/* When the latest question was sent that was never answered, and may still be carried out; 0: all were. */
+/* When the latest question was sent that was never answered, and may still be carried out; 0: all
+ * were. */
 int64_t acquire_unanswered_us(const acquire *self);
 
 /* The question was moved on by its connection: call after every event of `asks`. */

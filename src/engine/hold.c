@@ -6,12 +6,17 @@
 
 #include "engine/lease.h"
 
-enum { RETRY_FIRST_US = 5000, RETRY_LAST_US = 1000000, SLACK_MOST_US = 50000, HASTE_MOST_US = 1000000 };
+enum {
+    RETRY_FIRST_US = 5000,
+    RETRY_LAST_US = 1000000,
+    SLACK_MOST_US = 50000,
+    HASTE_MOST_US = 1000000
+};
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* A third of the lease, up to a tenth of that earlier, so that locks taken together drift apart. Never, when the
- * lease reaches the end already (to the millisecond that hold_renew rounds by). */
+/* A third of the lease, up to a tenth of that earlier, so that locks taken together drift apart.
+ * Never, when the lease reaches the end already (to the millisecond that hold_renew rounds by). */
 static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
 {
     assert(lease_ms > 0);
@@ -21,8 +26,8 @@ static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
     return from_us + third - (int64_t)jitter_below(&self->jitter, (uint32_t)most);
 }
 
-void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us, bool auto_renew,
-                int64_t max_hold_ms, int64_t now_us, uint32_t seed)
+void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us,
+                bool auto_renew, int64_t max_hold_ms, int64_t now_us, uint32_t seed)
 {
     assert(ttl_ms > 0 && ttl_ms <= LEASE_MOST_MS);
     assert(lease_ms > 0);
@@ -77,7 +82,8 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
     assert(lease_ms > 0);
     int64_t until_us = lease_valid_until(sent_us, lease_ms);
     self->failures = 0;
-    if (until_us > valid_until(self)) atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
+    if (until_us > valid_until(self))
+        atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
     self->renew_at_us = next_renewal_us(self, sent_us, lease_ms);
 }
 
@@ -93,7 +99,8 @@ void hold_retry(hold *self, int64_t not_before_us, int64_t now_us)
 {
     assert(self->ttl_ms > 0);
     unsigned n = self->failures < 8 ? self->failures : 8;
-    int64_t span = least((int64_t)RETRY_FIRST_US << n, least(RETRY_LAST_US, self->ttl_ms * US_PER_MS / 8));
+    int64_t span =
+        least((int64_t)RETRY_FIRST_US << n, least(RETRY_LAST_US, self->ttl_ms * US_PER_MS / 8));
     if (self->failures < UINT16_MAX) self->failures++;
     int64_t at_us = now_us + span / 2 + (int64_t)jitter_below(&self->jitter, (uint32_t)span);
     self->renew_at_us = at_us > not_before_us ? at_us : not_before_us;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * The schedule of one held lock: when to renew, what to ask for, when it is lost. Pure: instants are
- * handed in. valid_until_us may be read by any thread; the rest belongs to one thread at a time.
+ * The schedule of one held lock: when to renew, what to ask for, when it is lost. Pure: instants
+ * are handed in. valid_until_us may be read by any thread; the rest belongs to one thread at a
+ * time.
  *
  *   now      +ttl/3               +2 ttl/3              valid_until
  *    +---------+----- retries -------+------- retries ------+---> lost
  *            renew
  *
  * A renewal that is answered moves everything to the right; one that is not is retried until
- * valid_until. A lock that was handed over begins with its claim for a lease, and its first renewal stretches that
- * to what the ttl would have given; without auto_renew that is also the last. */
+ * valid_until. A lock that was handed over begins with its claim for a lease, and its first renewal
+ * stretches that to what the ttl would have given; without auto_renew that is also the last. */
 #ifndef REDLOCK_ENGINE_HOLD_H
 #define REDLOCK_ENGINE_HOLD_H
 
@@ -21,7 +22,8 @@
 typedef struct hold {
     _Atomic int64_t valid_until_us;
     int64_t ttl_ms;
-    int64_t end_us;      /* renewals ask for no lease beyond this: end of the maximum hold, or of the only ttl; NEVER */
+    int64_t end_us; /* renewals ask for no lease beyond this: end of the maximum hold, or of the
+                       only ttl; NEVER */
     int64_t renew_at_us; /* NEVER: none is due, or one is under way */
     uint32_t jitter;
     uint16_t failures; /* renewals that came to nothing, in a row */
@@ -31,8 +33,8 @@ typedef struct hold {
 enum hold_due { HOLD_RESTS, HOLD_RENEWS, HOLD_IS_OVER };
 
 /* A lease of lease_ms was granted just before now_us. max_hold_ms 0: no maximum. */
-void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us, bool auto_renew,
-                int64_t max_hold_ms, int64_t now_us, uint32_t seed);
+void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us,
+                bool auto_renew, int64_t max_hold_ms, int64_t now_us, uint32_t seed);
 
 /* What is due now? */
 enum hold_due hold_due(const hold *self, int64_t now_us);
@@ -43,8 +45,8 @@ int64_t hold_wake_us(const hold *self);
 /* How much earlier than hold_wake_us it may be looked at, so that renewals travel together. */
 int64_t hold_slack_us(const hold *self);
 
-/* A renewal begins: the lease to ask for, in ms; not above 0 when the maximum hold has passed, and nothing is to be
- * sent. */
+/* A renewal begins: the lease to ask for, in ms; not above 0 when the maximum hold has passed, and
+ * nothing is to be sent. */
 int64_t hold_renew(hold *self, int64_t now_us);
 
 /* It was granted `lease_ms`, by a request sent at sent_us. Validity never moves back. */
@@ -53,8 +55,8 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms);
 /* The holder itself asked for a longer lease, and got it: the maximum hold moves with it. */
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms);
 
-/* The server's clock was set: what is to be renewed at all is renewed soon, spread over a tenth of the ttl, which is
- * one second at the most. */
+/* The server's clock was set: what is to be renewed at all is renewed soon, spread over a tenth of
+ * the ttl, which is one second at the most. */
 void hold_hasten(hold *self, int64_t now_us);
 
 /* From now on it is not renewed beyond the lease that it has. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The re-check schedule of waiters. Pure: no clock, no socket.
  *
- * The stagger is 2 ms a place for the first 32 places, so that a live waiter behind a few dead ones acts within
- * 64 ms, and 0.05 ms a place behind them, so that ten thousand waiters make twenty commands a ms and no more, and one
- * behind six thousand dead acts within half a second. */
+ * The stagger is 2 ms a place for the first 32 places, so that a live waiter behind a few dead ones
+ * acts within 64 ms, and 0.05 ms a place behind them, so that ten thousand waiters make twenty
+ * commands a ms and no more, and one behind six thousand dead acts within half a second. */
 #include "engine/recheck.h"
 
 #include <assert.h>
@@ -11,7 +11,13 @@
 #include "engine/lease.h"
 #include "engine/request.h"
 
-enum { NEAR_PLACES = 32, NEAR_STEP_US = 2000, FAR_STEP_US = 50, CAP_PLACES = 256, PLACES_MOST = 65536 };
+enum {
+    NEAR_PLACES = 32,
+    NEAR_STEP_US = 2000,
+    FAR_STEP_US = 50,
+    CAP_PLACES = 256,
+    PLACES_MOST = 65536
+};
 enum { URGED_AT_ONCE = 3, PAUSE_FIRST_US = 1000, PAUSE_DOUBLINGS = 6 };
 static const int64_t cap_least_us = 5000, cap_most_us = 30000000;
 
@@ -37,8 +43,8 @@ static int64_t shorter_ms(int64_t claim_ms, int64_t claim_ahead_ms)
     return claim_ahead_ms > 0 && claim_ahead_ms < claim_ms ? claim_ahead_ms : claim_ms;
 }
 
-int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms, int64_t claim_ahead_ms,
-                         uint32_t *jitter)
+int64_t recheck_after_us(int64_t lease_left_ms, int64_t position, int64_t claim_ms,
+                         int64_t claim_ahead_ms, uint32_t *jitter)
 {
     assert(claim_ms > 0);
     if (lease_left_ms <= 0) return 0;

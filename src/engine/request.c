@@ -28,10 +28,8 @@ bool status_is_hopeless(redlock_status status)
     case REDLOCK_ERR_PROTOCOL:
     case REDLOCK_ERR_WRONG_TYPE:
     case REDLOCK_ERR_ARGUMENT:
-    case REDLOCK_ERR_MEMORY:
-        return true;
-    default:
-        return false;
+    case REDLOCK_ERR_MEMORY: return true;
+    default: return false;
     }
 }
 
@@ -45,7 +43,9 @@ static void move(request *self, enum request_state to, int64_t wake_us)
     assert(allowed[self->state][to]);
     (void)allowed;
     self->state = to;
-    self->wake_us = to == REQUEST_DONE ? NEVER : wake_us < self->deadline_us ? wake_us : self->deadline_us;
+    self->wake_us = to == REQUEST_DONE            ? NEVER
+                    : wake_us < self->deadline_us ? wake_us
+                                                  : self->deadline_us;
 }
 
 static void finish(request *self, redlock_status status)
@@ -61,7 +61,8 @@ static void note_failure(request *self, redlock_status why, const char *text)
     snprintf(self->text, sizeof self->text, "%s", text ? text : "");
 }
 
-/* The first retry is immediate: most failures are one lost connection. Then full jitter over a doubling span. */
+/* The first retry is immediate: most failures are one lost connection. Then full jitter over a
+ * doubling span. */
 static int64_t backoff_us(request *self)
 {
     unsigned n = self->failures++;
@@ -178,11 +179,10 @@ void request_refused(request *self, redlock_status why, const char *text, int64_
 
 void request_tick(request *self, int64_t now_us)
 {
-    if (self->state == REQUEST_DONE || self->state == REQUEST_SENT || now_us < self->wake_us) return;
-    if (now_us >= self->deadline_us)
-        finish(self, self->status);
-    else if (self->state == REQUEST_BACKOFF)
-        move(self, REQUEST_READY, self->deadline_us);
+    if (self->state == REQUEST_DONE || self->state == REQUEST_SENT || now_us < self->wake_us)
+        return;
+    if (now_us >= self->deadline_us) finish(self, self->status);
+    else if (self->state == REQUEST_BACKOFF) move(self, REQUEST_READY, self->deadline_us);
 }
 
 bool request_is_unanswered(const request *self)

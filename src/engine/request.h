@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One question to a server, asked until it is answered: retries, unknown scripts, and what an unanswered
- * attempt means. Pure: no clock, no socket; the driver sends, and tells what happened.
+ * One question to a server, asked until it is answered: retries, unknown scripts, and what an
+ * unanswered attempt means. Pure: no clock, no socket; the driver sends, and tells what happened.
  *
  *              request_sent              a script's code, or a hopeless error
  *   READY -----------------------> SENT -----------------------------------------> DONE
@@ -30,21 +30,22 @@ enum request_state { REQUEST_READY, REQUEST_SENT, REQUEST_BACKOFF, REQUEST_DONE 
 
 typedef struct request {
     enum request_state state;
-    bool by_source;      /* READY: the script is unknown there, and its source is wanted; whoever
-                            sends clears it unless the question itself carries the source (EVAL):
-                            another such answer is then a failure */
-    bool is_ambiguous;   /* an attempt was cut: it may have taken effect */
-    bool is_partial;     /* an answer said that more are left: what was asked is done, but for those */
-    unsigned failures;   /* attempts that came to nothing, in a row */
+    bool by_source;    /* READY: the script is unknown there, and its source is wanted; whoever
+                          sends clears it unless the question itself carries the source (EVAL):
+                          another such answer is then a failure */
+    bool is_ambiguous; /* an attempt was cut: it may have taken effect */
+    bool is_partial; /* an answer said that more are left: what was asked is done, but for those */
+    unsigned failures; /* attempts that came to nothing, in a row */
     uint32_t jitter;
-    int64_t deadline_us; /* the whole request ends here */
-    int64_t timeout_us;  /* how long one attempt may go unanswered */
-    int64_t sent_us;     /* of the latest attempt, from before its bytes could leave */
+    int64_t deadline_us;   /* the whole request ends here */
+    int64_t timeout_us;    /* how long one attempt may go unanswered */
+    int64_t sent_us;       /* of the latest attempt, from before its bytes could leave */
     int64_t unanswered_us; /* when the latest attempt was sent that was cut; 0: none was */
     int64_t wake_us;
-    redlock_status status; /* DONE: REDLOCK_OK with an answer; before: why the last attempt failed */
-    int64_t code;          /* DONE, REDLOCK_OK: the script's code, ... */
-    int64_t server_us;     /* ... the server's clock (0: not told) ... */
+    redlock_status
+        status;        /* DONE: REDLOCK_OK with an answer; before: why the last attempt failed */
+    int64_t code;      /* DONE, REDLOCK_OK: the script's code, ... */
+    int64_t server_us; /* ... the server's clock (0: not told) ... */
     int64_t value[ANSWER_VALUES]; /* ... and integers */
     char text[ANSWER_TEXT];       /* more words for a failed status, or "" */
 } request;
@@ -57,7 +58,8 @@ void request_sent(request *self, int64_t now_us);
 /* When the attempt in flight is to be given up. */
 int64_t request_attempt_deadline_us(const request *self);
 
-/* It was answered. (ANSWER_CUT: no answer will come.) That more are left is no end: it is READY to ask once more. */
+/* It was answered. (ANSWER_CUT: no answer will come.) That more are left is no end: it is READY to
+ * ask once more. */
 void request_answered(request *self, const answer *from, int64_t now_us);
 /* It was answered, but something else is to be asked now: READY again. */
 void request_again(request *self);
@@ -73,9 +75,10 @@ bool request_is_unanswered(const request *self);
 
 /* What an answer means for whoever asked, whatever the question. */
 enum verdict {
-    VERDICT_DONE,      /* the script's code is the answer */
-    VERDICT_MORE,      /* done, but for others that are left: the same is to be asked again at once */
-    VERDICT_BY_SOURCE, /* the server does not know the script: it is to be asked again with its source */
+    VERDICT_DONE, /* the script's code is the answer */
+    VERDICT_MORE, /* done, but for others that are left: the same is to be asked again at once */
+    VERDICT_BY_SOURCE, /* the server does not know the script: it is to be asked again with its
+                          source */
     VERDICT_LATER,     /* it is worth another try */
     VERDICT_HOPELESS   /* it is not */
 };

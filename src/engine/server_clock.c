@@ -9,7 +9,8 @@ enum { STEP_LEAST_US = 50000, US_PER_APART_US = 1000 };
 static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
-int64_t server_clock_read(server_clock *self, int64_t server_us, int64_t sent_us, int64_t received_us)
+int64_t server_clock_read(server_clock *self, int64_t server_us, int64_t sent_us,
+                          int64_t received_us)
 {
     if (server_us <= 0 || server_us > FENCE_MOST) return 0; /* no time that a server tells */
     const server_clock told = {server_us - received_us, server_us - sent_us, received_us, true};

@@ -20,9 +20,10 @@ typedef struct server_clock {
     bool is_known;
 } server_clock;
 
-/* An answer tells server_us; what is no time is passed over. By how much the clock was set since the one before, at least; 0: it
- * need not have been, since clocks run apart by up to 0.1 %. */
-int64_t server_clock_read(server_clock *self, int64_t server_us, int64_t sent_us, int64_t received_us);
+/* An answer tells server_us; what is no time is passed over. By how much the clock was set since
+ * the one before, at least; 0: it need not have been, since clocks run apart by up to 0.1 %. */
+int64_t server_clock_read(server_clock *self, int64_t server_us, int64_t sent_us,
+                          int64_t received_us);
 
 /* Is a step of so much worth a renewal of a lease of ttl_ms? */
 bool server_clock_step_matters(int64_t step_us, int64_t ttl_ms);

@@ -8,8 +8,9 @@
 enum { NOT = TENURE_SOUGHT };
 
 static const unsigned char leads_to[TENURE_STATES][TENURE_EVENTS] = {
-    [TENURE_SOUGHT] =
-        {[TENURE_GRANTED] = TENURE_HELD, [TENURE_GIVEN_UP] = TENURE_OVER, [TENURE_GIVEN_UP_OWED] = TENURE_UNDOING},
+    [TENURE_SOUGHT] = {[TENURE_GRANTED] = TENURE_HELD,
+                       [TENURE_GIVEN_UP] = TENURE_OVER,
+                       [TENURE_GIVEN_UP_OWED] = TENURE_UNDOING},
     [TENURE_HELD] = {[TENURE_LAPSES] = TENURE_LAPSED,
                      [TENURE_ABSENT] = TENURE_GONE,
                      [TENURE_CLOSED] = TENURE_TAKING,
@@ -20,8 +21,9 @@ static const unsigned char leads_to[TENURE_STATES][TENURE_EVENTS] = {
                        [TENURE_LET_GO] = TENURE_UNDOING,
                        [TENURE_LET_GO_OWED] = TENURE_UNDOING},
     [TENURE_GONE] = {[TENURE_LET_GO] = TENURE_OVER, [TENURE_LET_GO_OWED] = TENURE_UNDOING},
-    [TENURE_TAKING] =
-        {[TENURE_LET_GO] = TENURE_UNDOING, [TENURE_LET_GO_OWED] = TENURE_UNDOING, [TENURE_UNDONE] = TENURE_TAKEN},
+    [TENURE_TAKING] = {[TENURE_LET_GO] = TENURE_UNDOING,
+                       [TENURE_LET_GO_OWED] = TENURE_UNDOING,
+                       [TENURE_UNDONE] = TENURE_TAKEN},
     [TENURE_TAKEN] = {[TENURE_LET_GO] = TENURE_OVER, [TENURE_LET_GO_OWED] = TENURE_OVER},
     [TENURE_LEAVING] = {[TENURE_RELEASED] = TENURE_OVER, [TENURE_UNANSWERED] = TENURE_UNDOING},
     [TENURE_UNDOING] = {[TENURE_UNDONE] = TENURE_OVER},
@@ -65,7 +67,8 @@ bool tenure_has_kind(const tenure *self, char kind)
     return version_is_settled(&self->version) && self->version.kind == kind;
 }
 
-/* Something newer is known than what was done, and no conversion of ours made it: what was done is gone. */
+/* Something newer is known than what was done, and no conversion of ours made it: what was done is
+ * gone. */
 static bool is_overtaken(const tenure *self, uint64_t fence, char kind)
 {
     uint64_t newest = self->version.fence;
@@ -84,7 +87,10 @@ bool tenure_is_held(const tenure *self) { return self->state == TENURE_HELD; }
 
 char tenure_kind(const tenure *self) { return version_kind(&self->version); }
 
-bool tenure_has_handle(const tenure *self) { return self->state >= TENURE_HELD && self->state <= TENURE_TAKEN; }
+bool tenure_has_handle(const tenure *self)
+{
+    return self->state >= TENURE_HELD && self->state <= TENURE_TAKEN;
+}
 
 enum tenure_wants tenure_wants(const tenure *self)
 {
@@ -97,4 +103,7 @@ enum tenure_wants tenure_wants(const tenure *self)
     }
 }
 
-bool tenure_is_freeable(const tenure *self) { return self->state == TENURE_OVER && self->pins == 0; }
+bool tenure_is_freeable(const tenure *self)
+{
+    return self->state == TENURE_OVER && self->pins == 0;
+}

@@ -65,7 +65,12 @@ enum tenure_event {
     TENURE_EVENTS
 };
 
-enum tenure_wants { TENURE_WANTS_NOTHING, TENURE_WANTS_RENEWAL, TENURE_WANTS_RELEASE, TENURE_WANTS_UNDO };
+enum tenure_wants {
+    TENURE_WANTS_NOTHING,
+    TENURE_WANTS_RENEWAL,
+    TENURE_WANTS_RELEASE,
+    TENURE_WANTS_UNDO
+};
 
 /* All zero: the hold is sought, and nothing is known of it. */
 typedef struct tenure {
@@ -93,10 +98,12 @@ void tenure_doubted(tenure *self, uint64_t fence);
 typedef struct conversion {
     uint64_t own_fence; /* what it was when the question left */
     char kind;          /* that is asked for */
-    bool is_stale;      /* another fence was the last one: it is made by an earlier attempt, or not at all */
+    bool is_stale; /* another fence was the last one: it is made by an earlier attempt, or not at
+                      all */
 } conversion;
 
-/* Is it made for nothing, as far as is known now, so that it is to be asked for the newest fence? */
+/* Is it made for nothing, as far as is known now, so that it is to be asked for the newest
+ * fence? */
 bool tenure_voids(const tenure *self, const conversion *asked, uint64_t fence);
 
 /* Is it of that kind already, with nothing on its way that may still change it? */

@@ -8,8 +8,9 @@
  * Conversions are compare and set on the last fence, and mint a new one. So versions are ordered by
  * fence, and whatever was sent for F is void as soon as a newer fence than F is heard of.
  *
- * Exclusive is believed only if the newest version that was told is exclusive, and newer than every conversion that
- * was sent: a downgrade that was cut may be carried out at any moment, an upgrade that was cut proves nothing. */
+ * Exclusive is believed only if the newest version that was told is exclusive, and newer than every
+ * conversion that was sent: a downgrade that was cut may be carried out at any moment, an upgrade
+ * that was cut proves nothing. */
 #ifndef REDLOCK_ENGINE_VERSION_H
 #define REDLOCK_ENGINE_VERSION_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Randomness from the kernel. The rule: all the bytes that were asked for, or none are to be used. */
+ * Randomness from the kernel. The rule: all the bytes that were asked for, or none are to be
+ * used. */
 #include "host/entropy.h"
 
 #include <errno.h>

@@ -5,16 +5,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
+static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 void fork_guard_open(fork_guard *self)
 {
     *self = (fork_guard){.pid = getpid()};
 #ifdef MADV_WIPEONFORK
-    void *page = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page =
+        mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return;
     if (madvise(page, page_size(), MADV_WIPEONFORK) != 0) {
         munmap(page, page_size());

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* A page that the kernel wipes in a child of fork (MADV_WIPEONFORK, Linux 4.14), so that asking costs one
- * load; where there is none, the process id is compared. No pthread_atfork: that is process-wide. */
+/* A page that the kernel wipes in a child of fork (MADV_WIPEONFORK, Linux 4.14), so that asking
+ * costs one load; where there is none, the process id is compared. No pthread_atfork: that is
+ * process-wide. */
 typedef struct fork_guard {
     volatile unsigned char *page; /* NULL: compare pids */
     pid_t pid;

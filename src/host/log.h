@@ -14,7 +14,8 @@ typedef struct event_log {
 /* The user's function, or the default that writes to stderr. */
 event_log event_log_from(redlock_log_fn *write, void *arg, redlock_level level);
 
-/* Formats and hands over one line, cut at 512 bytes. Text from outside goes through text_escape first. */
+/* Formats and hands over one line, cut at 512 bytes. Text from outside goes through text_escape
+ * first. */
 void log_line(const event_log *log, redlock_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

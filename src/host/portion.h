@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How much is done at a time where there may be very much to do. The simulator is built a second time with the
- * smallest portions, so that what happens between two of them is tested without ten thousand operations. */
+ * How much is done at a time where there may be very much to do. The simulator is built a second
+ * time with the smallest portions, so that what happens between two of them is tested without ten
+ * thousand operations. */
 #ifndef REDLOCK_HOST_PORTION_H
 #define REDLOCK_HOST_PORTION_H
 

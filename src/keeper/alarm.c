@@ -7,7 +7,8 @@
 
 bool alarm_open(alarm_clock *self)
 {
-    *self = (alarm_clock){.fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK), .at_us = INT64_MAX};
+    *self = (alarm_clock){.fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK),
+                          .at_us = INT64_MAX};
     return self->fd >= 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Things that are found by their number: a hash table that is chained through them. Pure.
  *
- * The numbers are consecutive, so that their low bits spread them. The table doubles when its chains get long; without
- * memory they get longer, and that is all: adding cannot fail. */
+ * The numbers are consecutive, so that their low bits spread them. The table doubles when its
+ * chains get long; without memory they get longer, and that is all: adding cannot fail. */
 #ifndef REDLOCK_KEEPER_DIRECTORY_H
 #define REDLOCK_KEEPER_DIRECTORY_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Renewals and undos on the keeper's connection. An errand that got no good answer is sent again:
- * a renewal until the lock's validity ends, an undo until the server has surely forgotten the lock by itself. */
+ * Renewals and undos on the keeper's connection. An errand that got no good answer is sent again: a
+ * renewal until the lock's validity ends, an undo until the server has surely forgotten the lock by
+ * itself. */
 #include "keeper/keeper_internal.h"
 
 #include <assert.h>
@@ -25,8 +26,9 @@ static void answered(call *back, const reply *from, int64_t now_us);
 
 enum { USUAL_ANSWERS = 4 };
 
-/* For how long a silent server is borne: a renewal leaves time for another one, on a new connection; but a server that
- * is as slow as it usually is has done nothing wrong, however short the lease. */
+/* For how long a silent server is borne: a renewal leaves time for another one, on a new
+ * connection; but a server that is as slow as it usually is has done nothing wrong, however short
+ * the lease. */
 static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
@@ -44,14 +46,15 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
     errand *out = &lock->errand;
     char inbox[INBOX_SIZE];
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
-    question ask = {.script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
-                    .key = lock_key(lock),
-                    .key_length = lock->key_length,
-                    .holder = lock_holder(lock),
-                    .holder_length = lock->holder_length,
-                    .first_ms = first_ms,
-                    .grace_ms = self->terms.grace_ms,
-                    .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
+    question ask = {
+        .script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
+        .key = lock_key(lock),
+        .key_length = lock->key_length,
+        .holder = lock_holder(lock),
+        .holder_length = lock->holder_length,
+        .first_ms = first_ms,
+        .grace_ms = self->terms.grace_ms,
+        .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
     if (undoes) {
         ask.mode = lock_mode(lock);
         ask.mode_length = lock->mode_length;
@@ -74,28 +77,34 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     assert(mutex_is_mine(&self->mutex));
     bool renews = tenure_is_held(&lock->tenure);
     int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
-    /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum hold. */
+    /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum
+     * hold. */
     if (lock->errand.state == ERRAND_NONE && !(renews && first_ms <= 0)) {
-        bool was_sent = self->lane.command.state != CONN_CLOSED && submit(self, lock, first_ms, now_us);
+        bool was_sent = self->lane.command.state != CONN_CLOSED &&
+                        submit(self, lock, first_ms, now_us);
         if (!was_sent) hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
     keeper_plan(self, lock);
 }
 
-/* Every lock is seen to, in the rounds that follow, also one whose errand is out: its answer may be older. */
-static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *read, int64_t now_us)
+/* Every lock is seen to, in the rounds that follow, also one whose errand is out: its answer may be
+ * older. */
+static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *read,
+                          int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     if (read->kind != ANSWER_CODE || read->server_us == 0) return;
-    int64_t step_us = server_clock_read(&self->server_clock, read->server_us, lock->errand.call.sent_us, now_us);
+    int64_t step_us =
+        server_clock_read(&self->server_clock, read->server_us, lock->errand.call.sent_us, now_us);
     if (step_us == 0) return;
     self->to_hasten = self->locks;
     self->step_us = step_us;
 }
 
 /* What is answered after the lease ended brings nothing back. */
-static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool is_old, int64_t now_us)
+static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool is_old,
+                    int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     assert(tenure_is_held(&lock->tenure));
@@ -106,7 +115,8 @@ static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool
 }
 
 /* A renewal is tried for as long as the lease lasts, whatever the server says. */
-static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, bool is_old, int64_t now_us)
+static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, bool is_old,
+                             int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     standing held;
@@ -160,8 +170,10 @@ static void answered(call *back, const reply *from, int64_t now_us)
     look_at_clock(self, lock, &read, now_us);
     enum errand_state state = lock->errand.state;
     lock->errand.state = ERRAND_NONE;
-    if (state != ERRAND_UNDO) renewal_answered(self, lock, &read, state == ERRAND_OLD_RENEWAL, now_us);
-    else if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) undo_answered(self, lock, &read, now_us);
+    if (state != ERRAND_UNDO)
+        renewal_answered(self, lock, &read, state == ERRAND_OLD_RENEWAL, now_us);
+    else if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO)
+        undo_answered(self, lock, &read, now_us);
     bool is_free = lock_unpin(lock);
     if (!is_free) keeper_plan(self, lock);
     mutex_unlock(&self->mutex);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The doors of the keeper, through which any thread comes in; its list of locks and its schedule. */
+ * The doors of the keeper, through which any thread comes in; its list of locks and its
+ * schedule. */
 #include "keeper/keeper.h"
 
 #include <assert.h>
@@ -17,7 +18,8 @@
 
 static const int64_t awake = INT64_MIN;
 
-/* An undo is tried for the ttl, or so long if that is longer: a queued waiter has no lease that would end it. */
+/* An undo is tried for the ttl, or so long if that is longer: a queued waiter has no lease that
+ * would end it. */
 static const int64_t undo_least_us = 60 * 1000000;
 
 static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -64,8 +66,10 @@ static int64_t plan_us(const redlock_lock *lock)
     bool is_out = lock->errand.state != ERRAND_NONE;
     if (lock->loss == LOSS_UNTOLD) return INT64_MIN;
     switch (tenure_wants(&lock->tenure)) {
-    case TENURE_WANTS_UNDO: return is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
-    case TENURE_WANTS_RENEWAL: return is_watched(lock) || is_out ? hold_wake_us(&lock->hold) : NEVER;
+    case TENURE_WANTS_UNDO:
+        return is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
+    case TENURE_WANTS_RENEWAL:
+        return is_watched(lock) || is_out ? hold_wake_us(&lock->hold) : NEVER;
     default: return NEVER;
     }
 }
@@ -102,7 +106,8 @@ static void leave_held(redlock_lock *lock)
 static void publish(redlock_lock *lock)
 {
     assert(mutex_is_mine(&lock->keeper->mutex));
-    atomic_store(&lock->standing, standing_word(lock->tenure.own_fence, tenure_kind(&lock->tenure)));
+    atomic_store(&lock->standing,
+                 standing_word(lock->tenure.own_fence, tenure_kind(&lock->tenure)));
 }
 
 bool lock_move(redlock_lock *lock, enum tenure_event what)
@@ -157,7 +162,8 @@ void keeper_take(keeper *self, redlock_lock *lock, int64_t now_us)
 
 /* ---- The doors ---- */
 
-/* What is in the poller leaves it before it is closed: the number may be somebody else's a moment later. */
+/* What is in the poller leaves it before it is closed: the number may be somebody else's a moment
+ * later. */
 static void command_closing(conn *which, int fd)
 {
     keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.command));
@@ -200,7 +206,8 @@ redlock_status keeper_reserve(keeper *self, bool needs_thread)
 {
     mutex_lock(&self->mutex);
     redlock_status status = REDLOCK_OK;
-    if (!schedule_reserve(&self->timers, self->terms.config->memory, self->lock_count + 1)) status = REDLOCK_ERR_MEMORY;
+    if (!schedule_reserve(&self->timers, self->terms.config->memory, self->lock_count + 1))
+        status = REDLOCK_ERR_MEMORY;
     else if (needs_thread) status = keeper_start(self);
     if (status == REDLOCK_OK) self->lock_count++;
     mutex_unlock(&self->mutex);
@@ -234,7 +241,8 @@ bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost)
 {
     int64_t now_us = clock_now_us();
     mutex_lock(&self->mutex);
-    bool is_held = tenure_is_held(&lock->tenure) && now_us < atomic_load(&lock->hold.valid_until_us);
+    bool is_held = tenure_is_held(&lock->tenure) &&
+                   now_us < atomic_load(&lock->hold.valid_until_us);
     if (is_held) lock->on_lost = on_lost;
     if (is_held && is_watched(lock)) (void)keeper_start(self);
     if (is_held) keeper_plan(self, lock);
@@ -255,7 +263,8 @@ static void undo_or_give_up(keeper *self, redlock_lock *lock, int64_t now_us)
 static void settle(keeper *self, redlock_lock *lock, enum tenure_state before, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
-    if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING) undo_or_give_up(self, lock, now_us);
+    if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING)
+        undo_or_give_up(self, lock, now_us);
     bool is_free = tenure_is_freeable(&lock->tenure);
     if (!is_free) keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
@@ -362,7 +371,8 @@ static void told(redlock_lock *lock, const standing *held, uint64_t own_fence, i
         hold_extended(&lock->hold, sent_us, held->lease_ms);
 }
 
-void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)
+void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_t own_fence,
+                 int64_t sent_us)
 {
     mutex_lock(&self->mutex);
     told(lock, held, own_fence, sent_us);
@@ -370,8 +380,8 @@ void keeper_told(keeper *self, redlock_lock *lock, const standing *held, uint64_
     mutex_unlock(&self->mutex);
 }
 
-tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held, const conversion *asked,
-                              int64_t sent_us)
+tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held,
+                              const conversion *asked, int64_t sent_us)
 {
     assert(held->fence > 0);
     mutex_lock(&self->mutex);
@@ -432,7 +442,10 @@ bool keeper_has_forked(keeper *self)
     return self->is_forked;
 }
 
-bool keeper_is_calling(const keeper *self) { return atomic_load(&self->turning) == thread_number(); }
+bool keeper_is_calling(const keeper *self)
+{
+    return atomic_load(&self->turning) == thread_number();
+}
 
 /* From here on an undo has nobody to see to it. */
 static void end(keeper *self)

@@ -12,7 +12,8 @@
 #include "keeper/keeper.h"
 #include "lane/drive.h"
 
-/* The clock is looked at after so many operations; and so many are taken in, or found to be due, in one turn. */
+/* The clock is looked at after so many operations; and so many are taken in, or found to be due, in
+ * one turn. */
 enum { BETWEEN_CLOCKS = PORTION(16, 1), TAKEN_MOST = PORTION(256, 1) };
 
 static void drop(operations *self, operation *op);
@@ -84,7 +85,8 @@ static void unready(operations *self, operation *op)
 
 static void sweep_again(operations *self) { self->unswept = self->all; }
 
-/* The next one to be advanced. While a sweep is under way it goes first: whoever came first asks first. */
+/* The next one to be advanced. While a sweep is under way it goes first: whoever came first asks
+ * first. */
 static operation *take_next(operations *self)
 {
     operation *op = self->unswept != NULL ? self->unswept : self->ready;
@@ -125,7 +127,10 @@ static void moved(exchange *asks)
     make_ready(&keeps->operations, (operation *)asks);
 }
 
-static bool is_in_flight(const operation *op) { return !op->is_at_once && exchange_is_in_flight(&op->asks); }
+static bool is_in_flight(const operation *op)
+{
+    return !op->is_at_once && exchange_is_in_flight(&op->asks);
+}
 
 static void drop(operations *self, operation *op)
 {
@@ -173,7 +178,8 @@ static void catch_up(keeper *keeps, operation *op, int64_t now_us)
     bool is_open = keeps->lane.inbox_is_subscribed;
     if (op->inbox_seen == self->inbox_changes) return;
     op->inbox_seen = self->inbox_changes;
-    if (engine->inbox_is_open || !is_open) acquire_inbox_lost(engine, self->inbox_why, self->inbox_text, now_us);
+    if (engine->inbox_is_open || !is_open)
+        acquire_inbox_lost(engine, self->inbox_why, self->inbox_text, now_us);
     if (is_open) acquire_inbox_opened(engine, now_us);
 }
 
@@ -297,13 +303,18 @@ static bool has_submitted(keeper *keeps)
 static void take_due(operations *self, int64_t now_us)
 {
     timer *first;
-    for (int n = 0; n < TAKEN_MOST && (first = schedule_first(&self->timers)) != NULL && first->at_us <= now_us; n++) {
+    for (int n = 0; n < TAKEN_MOST && (first = schedule_first(&self->timers)) != NULL &&
+                    first->at_us <= now_us;
+         n++) {
         schedule_remove(&self->timers, first);
         make_ready(self, (operation *)((char *)first - offsetof(operation, timer)));
     }
 }
 
-bool operations_has_work(const operations *self) { return self->ready != NULL || self->unswept != NULL; }
+bool operations_has_work(const operations *self)
+{
+    return self->ready != NULL || self->unswept != NULL;
+}
 
 int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
 {
@@ -324,7 +335,8 @@ int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
     return first == NULL ? NEVER : first->at_us;
 }
 
-/* What a waiting operation may see of a connection: gone, on its way, or open; and how often it went. */
+/* What a waiting operation may see of a connection: gone, on its way, or open; and how often it
+ * went. */
 static unsigned look(const conn *at)
 {
     unsigned stage = at->state == CONN_OPEN ? 2 : at->state == CONN_CLOSED ? 0 : 1;
@@ -348,7 +360,8 @@ void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
     for (operation *op = self->all, *next; op != NULL; op = next) {
         next = op->next;
         if (op->is_told || (op->outlasts_close && !even_those)) continue;
-        if (op->acquires && !op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
+        if (op->acquires && !op->is_at_once)
+            acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
         tell(keeps, op, REDLOCK_ERR_CLOSED, now_us);
         if (keeps->is_forked) return;
     }
@@ -394,7 +407,8 @@ static void granted(void *arg, const grant *message, int64_t now_us)
     mutex_lock(&keeps->mutex);
     operation *op = find(&keeps->operations, number_of(message->hold_id, message->hold_id_length));
     mutex_unlock(&keeps->mutex);
-    if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL) return;
+    if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL)
+        return;
     catch_up(keeps, op, now_us);
     acquire_granted(&op->acquisition, message, now_us);
     make_ready(&keeps->operations, op);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * Asynchronous operations: the same engine as for blocking calls, any number at once on the keeper's lane.
+ * Asynchronous operations: the same engine as for blocking calls, any number at once on the
+ * keeper's lane.
  *
  *    operation_submit          the keeper's next turn      finished() runs        its call is back
  *   ------------------> SUBMITTED ------------> RUNNING -------------------> TOLD ---------> freed
  *    (any thread)                                |  ^
  *                                                +--+ answer, message, timer
  *
- * finished() runs exactly once for each submitted operation, on the thread that turns the keeper, without its mutex.
+ * finished() runs exactly once for each submitted operation, on the thread that turns the keeper,
+ * without its mutex.
  *
- * What concerns all at once (a connection came or went, the inbox opened or was lost) is not told to all at once, since
- * there may be ten thousand of them: a sweep goes through them in the order of submission, in as many turns as it
- * takes. Whoever has something to do before the sweep comes by hears first what it missed.
+ * What concerns all at once (a connection came or went, the inbox opened or was lost) is not told
+ * to all at once, since there may be ten thousand of them: a sweep goes through them in the order
+ * of submission, in as many turns as it takes. Whoever has something to do before the sweep comes
+ * by hears first what it missed.
  *
- * Threads: `by_id`, `submitted` and `cancelled` belong to the keeper's mutex; the rest to the turning thread. */
+ * Threads: `by_id`, `submitted` and `cancelled` belong to the keeper's mutex; the rest to the
+ * turning thread. */
 #ifndef REDLOCK_KEEPER_OPERATION_H
 #define REDLOCK_KEEPER_OPERATION_H
 
@@ -45,7 +49,8 @@ struct operation {
     operation *after;           /* in one of the lists: submitted, ready */
     operation **listed_at;      /* in the ready list: what points to it */
     operation *next_cancelled;
-    void (*finished)(operation *self, int64_t now_us); /* frees what only the operation knows; the status is set */
+    void (*finished)(operation *self,
+                     int64_t now_us); /* frees what only the operation knows; the status is set */
     void (*free_self)(operation *self);
 };
 
@@ -55,7 +60,8 @@ typedef struct operations {
     operation *cancelled;
     operation *all, *last; /* in the order of submission */
     operation *ready, **ready_end;
-    operation *unswept; /* the sweep: this one and all behind it are to be looked at, before the ready ones */
+    operation *unswept; /* the sweep: this one and all behind it are to be looked at, before the
+                           ready ones */
     schedule timers;
     size_t running;
     size_t untold;            /* of them */
@@ -74,8 +80,9 @@ void operations_destroy(operations *self, const memory *from);
 void operation_submit(struct keeper *keeps, operation *op);
 void operation_cancel(struct keeper *keeps, uint64_t id);
 
-/* On the turning thread, without the mutex: starts, stops and moves what is ready, for about `budget_us`. Until when
- * nothing more is to be done is returned (an instant in the past: there is more to do now). */
+/* On the turning thread, without the mutex: starts, stops and moves what is ready, for about
+ * `budget_us`. Until when nothing more is to be done is returned (an instant in the past: there is
+ * more to do now). */
 int64_t operations_turn(struct keeper *keeps, int64_t now_us, int64_t budget_us);
 
 /* Is there more to do now, whatever the clock says? */
@@ -84,7 +91,8 @@ bool operations_has_work(const operations *self);
 /* After the lane was pumped: notices connections that changed. */
 void operations_notice(struct keeper *keeps);
 
-/* Finishes all with REDLOCK_ERR_CLOSED, but for those that outlast the beginning of the close unless `even_those`. */
+/* Finishes all with REDLOCK_ERR_CLOSED, but for those that outlast the beginning of the close
+ * unless `even_those`. */
 void operations_stop_all(struct keeper *keeps, bool even_those, int64_t now_us);
 
 extern const lane_listener operations_listener; /* its argument is the keeper */

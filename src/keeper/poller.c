@@ -16,7 +16,8 @@ bool poller_open(poller *self, int wake_fd, int alarm_fd)
 {
     for (int i = 0; i < POLLER_CONNS; i++) self->conns[i].fd = -1;
     self->fd = epoll_create1(EPOLL_CLOEXEC);
-    if (self->fd >= 0 && add(self->fd, wake_fd, EPOLLIN) && add(self->fd, alarm_fd, EPOLLIN)) return true;
+    if (self->fd >= 0 && add(self->fd, wake_fd, EPOLLIN) && add(self->fd, alarm_fd, EPOLLIN))
+        return true;
     poller_close(self);
     return false;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One descriptor for a caller's event loop: an epoll set with the keeper's sockets, its wake-up and its alarm in it. */
+ * One descriptor for a caller's event loop: an epoll set with the keeper's sockets, its wake-up and
+ * its alarm in it. */
 #ifndef REDLOCK_KEEPER_POLLER_H
 #define REDLOCK_KEEPER_POLLER_H
 

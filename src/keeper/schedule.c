@@ -9,7 +9,8 @@ bool schedule_reserve(schedule *self, const memory *from, size_t count)
     if (count < self->size) return true;
     size_t size = self->size == 0 ? 16 : self->size * 2;
     while (size <= count) size *= 2;
-    timer **grown = memory_regrow(from, self->heap, self->size * sizeof *grown, size * sizeof *grown);
+    timer **grown =
+        memory_regrow(from, self->heap, self->size * sizeof *grown, size * sizeof *grown);
     if (grown == NULL) return false;
     self->heap = grown;
     self->size = size;

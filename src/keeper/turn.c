@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's event loop, or
- * redlock_close. */
+ * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's
+ * event loop, or redlock_close. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -12,10 +12,14 @@
 #include "host/thread.h"
 #include "keeper/keeper_internal.h"
 
-/* How long a round may work on operations, and on how many locks, before it looks at the sockets again. */
+/* How long a round may work on operations, and on how many locks, before it looks at the sockets
+ * again. */
 enum { BUDGET_US = PORTION(400, 0), ATTENDED_MOST = PORTION(64, 1) };
 
-static redlock_lock *lock_of(timer *which) { return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer)); }
+static redlock_lock *lock_of(timer *which)
+{
+    return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer));
+}
 
 static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -30,7 +34,8 @@ static void free_here(keeper *self, redlock_lock *lock)
     mutex_lock(&self->mutex);
 }
 
-/* The callback pins the lock: what it lets go of is freed behind it. In a child of fork that it made, nothing more. */
+/* The callback pins the lock: what it lets go of is freed behind it. In a child of fork that it
+ * made, nothing more. */
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->mutex));
@@ -102,7 +107,8 @@ static void attend_all(keeper *self, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     redlock_lock *due;
-    for (int n = 0; n < ATTENDED_MOST && !self->is_forked && (due = next_due(self, now_us)) != NULL; n++)
+    for (int n = 0; n < ATTENDED_MOST && !self->is_forked && (due = next_due(self, now_us)) != NULL;
+         n++)
         attend(self, due, now_us);
 }
 
@@ -113,13 +119,16 @@ static void hasten_all(keeper *self, int64_t now_us)
     for (int n = 0; n < ATTENDED_MOST && self->to_hasten != NULL; n++) {
         redlock_lock *lock = self->to_hasten;
         self->to_hasten = lock->next;
-        if (!tenure_is_held(&lock->tenure) || !server_clock_step_matters(self->step_us, lock->hold.ttl_ms)) continue;
+        if (!tenure_is_held(&lock->tenure) ||
+            !server_clock_step_matters(self->step_us, lock->hold.ttl_ms))
+            continue;
         hold_hasten(&lock->hold, now_us);
         keeper_plan(self, lock);
     }
 }
 
-/* Takes away what is still held, once closing began. What lapsed before is told to be lost when it is let go of. */
+/* Takes away what is still held, once closing began. What lapsed before is told to be lost when it
+ * is let go of. */
 static void take_all(keeper *self, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
@@ -151,13 +160,15 @@ static bool is_closing(keeper *self)
     return is;
 }
 
-/* Until when nothing is due; from then on, whoever makes something due earlier wakes us. With the mutex. */
+/* Until when nothing is due; from then on, whoever makes something due earlier wakes us. With the
+ * mutex. */
 static int64_t arm(keeper *self, int64_t operations_until_us)
 {
     assert(mutex_is_mine(&self->mutex));
     timer *first = schedule_first(&self->timers);
     int64_t until_us = earliest(operations_until_us, first != NULL ? first->at_us : NEVER);
-    bool has_more = self->to_hasten != NULL || self->to_take != NULL || self->operations.submitted != NULL || self->operations.cancelled != NULL;
+    bool has_more = self->to_hasten != NULL || self->to_take != NULL ||
+                    self->operations.submitted != NULL || self->operations.cancelled != NULL;
     if (has_more) until_us = INT64_MIN;
     if (self->is_closing) until_us = earliest(until_us, self->closing_until_us);
     self->armed_us = until_us;
@@ -171,7 +182,8 @@ static bool work(keeper *self, int64_t *until_us)
     int64_t now_us = clock_now_us();
     conn *on = &self->lane.command;
     bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
-    if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us)) conn_open(on, now_us);
+    if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us))
+        conn_open(on, now_us);
     if (closes && !self->is_taking) operations_stop_all(self, false, now_us);
     int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
     if (self->is_forked) return false;
@@ -181,7 +193,8 @@ static bool work(keeper *self, int64_t *until_us)
     attend_all(self, now_us);
     if (self->is_forked) return false;
     *until_us = arm(self, operations_until_us);
-    bool is_done = self->to_take == NULL && self->undoing == 0 && self->releasing == 0 && self->operations.untold == 0;
+    bool is_done = self->to_take == NULL && self->undoing == 0 && self->releasing == 0 &&
+                   self->operations.untold == 0;
     bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
     mutex_unlock(&self->mutex);
     return !is_complete;
@@ -206,7 +219,8 @@ bool keeper_turn(keeper *self)
     assert(keeper_is_calling(self));
     int64_t due_us;
     if (!work(self, &due_us)) return false;
-    /* A callback closed the client: that begins now, not when something is due. Once it has begun it may wait. */
+    /* A callback closed the client: that begins now, not when something is due. Once it has begun
+     * it may wait. */
     if (atomic_load(&self->close_requested) && !is_closing(self)) due_us = INT64_MIN;
     int64_t now_us = clock_now_us();
     if (due_us > now_us) alarm_advance(&self->alarm, due_us, now_us);
@@ -237,9 +251,10 @@ static void *run(void *arg)
 redlock_status keeper_start(keeper *self)
 {
     assert(mutex_is_mine(&self->mutex));
-    /* Whoever closes the client turns it: a thread that began now would turn it, too. (In this order: a thread that
-     * closes it from a callback gives itself up after it was requested.) */
-    bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) || self->is_closing;
+    /* Whoever closes the client turns it: a thread that began now would turn it, too. (In this
+     * order: a thread that closes it from a callback gives itself up after it was requested.) */
+    bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) ||
+                     self->is_closing;
     if (self->terms.host == REDLOCK_HOST_MANUAL || is_turned) return REDLOCK_OK;
     if (thread_start(&self->thread, NULL, run, self) != 0) return REDLOCK_ERR_SYSTEM;
     atomic_store(&self->has_thread, true);

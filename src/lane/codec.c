@@ -11,7 +11,8 @@
 bool codec_write(outbox *out, const memory *from, const command *cmd)
 {
     char *bytes = NULL;
-    long long length = redisFormatCommandArgv(&bytes, cmd->argc, (const char **)cmd->argv, cmd->length);
+    long long length =
+        redisFormatCommandArgv(&bytes, cmd->argc, (const char **)cmd->argv, cmd->length);
     if (length < 0) return false;
 
     bool is_added = outbox_add(out, from, bytes, (size_t)length);
@@ -24,7 +25,8 @@ bool codec_write(outbox *out, const memory *from, const command *cmd)
  *     first                current
  *     [ 4 KiB, kept ] ---> [ larger ] ---> ...      freed when the next reply begins
  *
- * Blocks never move, so that nodes can point to each other; an ordinary reply fits the first chunk. */
+ * Blocks never move, so that nodes can point to each other; an ordinary reply fits the first
+ * chunk. */
 
 typedef struct chunk chunk;
 struct chunk {
@@ -170,7 +172,10 @@ static void *build_nil(const redisReadTask *task) { return place_node(task, REPL
 static void free_nothing(void *node) { (void)node; }
 
 #if HIREDIS_MAJOR >= 1
-static void *build_array(const redisReadTask *task, size_t count) { return build_items(task, count); }
+static void *build_array(const redisReadTask *task, size_t count)
+{
+    return build_items(task, count);
+}
 
 static void *refuse_double(const redisReadTask *task, double number, char *bytes, size_t length)
 {
@@ -203,7 +208,7 @@ static redisReplyObjectFunctions builders = {
     .freeObject = free_nothing,
 };
 
-/* ---- The reader ------------------------------------------------------------------------------- */
+/* ---- The reader ------------------------------------------------------------------------------ */
 
 codec_reader *codec_reader_new(const memory *from)
 {
@@ -243,7 +248,8 @@ bool codec_feed(codec_reader *reader, const char *bytes, size_t length)
 {
     if (reader->is_refused) return false;
     /* Nothing else makes it fail that has not been refused before. */
-    if (redisReaderFeed(reader->parser, bytes, length) != REDIS_OK) reader->is_refused = reader->lacks_memory = true;
+    if (redisReaderFeed(reader->parser, bytes, length) != REDIS_OK)
+        reader->is_refused = reader->lacks_memory = true;
     reader->unfinished += length;
     return !reader->is_refused;
 }

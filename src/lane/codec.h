@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * RESP by hiredis: the only file that includes its headers, and the only thing we use of it is
- * redisFormatCommandArgv and redisReader with functions of our own, so that replies are built in our
- * memory within our limits. Runs on hiredis 0.14.1 and 1.x. Owns no socket. */
+ * redisFormatCommandArgv and redisReader with functions of our own, so that replies are built in
+ * our memory within our limits. Runs on hiredis 0.14.1 and 1.x. Owns no socket. */
 #ifndef REDLOCK_LANE_CODEC_H
 #define REDLOCK_LANE_CODEC_H
 

@@ -20,7 +20,7 @@ enum {
     REOPEN_SPREAD_US = 10 * 1000
 };
 
-/* ---- States ----------------------------------------------------------------------------------- */
+/* ---- States ---------------------------------------------------------------------------------- */
 
 #define TO(state) (1u << CONN_##state)
 
@@ -47,8 +47,8 @@ static void trace(const conn *self, enum conn_state to)
     text_escape(host, sizeof host, server->host, strlen(server->host));
     const char *why = to == CONN_CLOSED ? self->failure_detail.text : "";
     log_line(log, REDLOCK_LOG_DEBUG, "connection to %s port %u: %s, was %s%s%s", host,
-             server->is_unix ? 0u : (unsigned)server->port, state_names[to], state_names[self->state],
-             why[0] != '\0' ? ": " : "", why);
+             server->is_unix ? 0u : (unsigned)server->port, state_names[to],
+             state_names[self->state], why[0] != '\0' ? ": " : "", why);
 }
 
 void conn_move(conn *self, enum conn_state to)
@@ -59,13 +59,14 @@ void conn_move(conn *self, enum conn_state to)
     self->state = to;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void conn_init(conn *self, const conn_config *config)
 {
     *self = (conn){.config = config, .fd = -1};
     /* Connections that share a configuration must not share their jitter. */
-    uint64_t mixed = (config->jitter_seed + (uint64_t)(uintptr_t)self) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = (config->jitter_seed + (uint64_t)(uintptr_t)self) *
+                     UINT64_C(0x9e3779b97f4a7c15);
     self->jitter = (uint32_t)(mixed >> 32) | 1u;
 }
 
@@ -110,8 +111,8 @@ static int64_t jitter_below(conn *self, int64_t bound)
     return (int64_t)(((uint64_t)x * (uint64_t)bound) >> 32);
 }
 
-/* A connection that served us is opened again at once, but for a spread, since its server's other clients lost
- * theirs at the same instant. One that did not, even if it was accepted, backs off. */
+/* A connection that served us is opened again at once, but for a spread, since its server's other
+ * clients lost theirs at the same instant. One that did not, even if it was accepted, backs off. */
 static void schedule_retry(conn *self, int64_t now_us)
 {
     if (self->has_served) {
@@ -164,7 +165,8 @@ static void cut_calls(conn *self)
     self->first = self->last = NULL;
 }
 
-/* What was asked here is asked again elsewhere, or undone: it must not be carried out after that. */
+/* What was asked here is asked again elsewhere, or undone: it must not be carried out after
+ * that. */
 static bool leaves_something_behind(const conn *self, redlock_status why)
 {
     if (self->state != CONN_OPEN) return false;
@@ -187,7 +189,8 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
     if (is_by_owner) self->retry_at_us = now_us;
     else schedule_retry(self, now_us);
     bool is_loss = !is_by_owner && self->state == CONN_OPEN;
-    if (is_loss && self->config->counters != NULL) conn_count(&self->config->counters->connections_lost);
+    if (is_loss && self->config->counters != NULL)
+        conn_count(&self->config->counters->connections_lost);
 
     if (leaves_something_behind(self, why)) conn_drop_undelivered(self);
     give_socket_back(self);
@@ -198,8 +201,9 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
     tell_cut(self, is_by_owner ? INT_MAX : CONN_CUT_AT_ONCE, now_us);
 }
 
-/* The kernel sends the oldest again by itself; the answer to that would meet a closed socket, and the reset which that
- * answers with takes away what is behind. So a path that lost something takes no undo. */
+/* The kernel sends the oldest again by itself; the answer to that would meet a closed socket, and
+ * the reset which that answers with takes away what is behind. So a path that lost something takes
+ * no undo. */
 bool conn_close_behind(conn *self, const command *undo, int64_t now_us)
 {
     assert(undo->argc > 0);
@@ -227,7 +231,7 @@ void conn_fail_system(conn *self, redlock_status why, const char *what, int erro
     conn_close(self, why, detail, now_us);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------ */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 bool conn_submit(conn *self, call *submitted, const command *cmd, int64_t now_us)
 {
@@ -253,7 +257,8 @@ void conn_flush(conn *self, int64_t now_us)
 
 static bool has_text(const reply *from, const char *text)
 {
-    return from->kind == REPLY_STRING && from->length == strlen(text) && memcmp(from->text, text, from->length) == 0;
+    return from->kind == REPLY_STRING && from->length == strlen(text) &&
+           memcmp(from->text, text, from->length) == 0;
 }
 
 /* What a channel publishes to its subscribers, in RESP2. */
@@ -277,11 +282,13 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
     }
     call *head = self->first;
     if (head == NULL) {
-        conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent a reply that nobody asked for", now_us);
+        conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent a reply that nobody asked for",
+                   now_us);
         return;
     }
     self->has_answered = true;
-    self->answer_us += (now_us - head->sent_us - self->answer_us) / 8; /* over about eight answers */
+    self->answer_us += (now_us - head->sent_us - self->answer_us) /
+                       8; /* over about eight answers */
     if (from->kind != REPLY_ERROR) {
         self->has_served = true;
         self->failures = 0;
@@ -292,9 +299,12 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
     head->answered(head, from, now_us);
 }
 
-/* ---- Waiting ---------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
-int conn_poll_fd(const conn *self) { return self->state == CONN_RESOLVING ? lookup_fd(self->lookup) : self->fd; }
+int conn_poll_fd(const conn *self)
+{
+    return self->state == CONN_RESOLVING ? lookup_fd(self->lookup) : self->fd;
+}
 
 short conn_poll_events(const conn *self)
 {
@@ -313,7 +323,8 @@ short conn_poll_events(const conn *self)
 
 bool conn_has_pending(const conn *self)
 {
-    bool has_decrypted = self->tls != NULL && self->state >= CONN_GREETING && tls_has_pending(self->tls);
+    bool has_decrypted = self->tls != NULL && self->state >= CONN_GREETING &&
+                         tls_has_pending(self->tls);
     return has_decrypted || self->cut != NULL;
 }
 
@@ -322,7 +333,8 @@ int64_t conn_wake_us(const conn *self)
     int64_t wake = INT64_MAX;
     if (self->state == CONN_CLOSED) return wake;
     if (self->state != CONN_OPEN) wake = self->state_deadline_us;
-    if (self->state == CONN_CONNECTING && self->address_deadline_us < wake) wake = self->address_deadline_us;
+    if (self->state == CONN_CONNECTING && self->address_deadline_us < wake)
+        wake = self->address_deadline_us;
     if (self->first != NULL && self->silent_us < wake) wake = self->silent_us;
     return wake;
 }
@@ -352,7 +364,9 @@ static void close_for_lateness(conn *self, int64_t now_us)
 {
     switch (self->state) {
     case CONN_CLOSED: return;
-    case CONN_RESOLVING: conn_close(self, REDLOCK_ERR_RESOLVE, "the name was not resolved in time", now_us); return;
+    case CONN_RESOLVING:
+        conn_close(self, REDLOCK_ERR_RESOLVE, "the name was not resolved in time", now_us);
+        return;
     case CONN_CONNECTING:
         conn_close(self, REDLOCK_ERR_CONNECT, "the connection was not accepted in time", now_us);
         return;
@@ -360,9 +374,12 @@ static void close_for_lateness(conn *self, int64_t now_us)
         conn_close(self, REDLOCK_ERR_TIMEOUT, "the TLS handshake was not answered in time", now_us);
         return;
     case CONN_GREETING:
-        conn_close(self, REDLOCK_ERR_TIMEOUT, "AUTH, CLIENT SETNAME or SELECT was not answered in time", now_us);
+        conn_close(self, REDLOCK_ERR_TIMEOUT,
+                   "AUTH, CLIENT SETNAME or SELECT was not answered in time", now_us);
         return;
-    case CONN_OPEN: conn_close(self, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us); return;
+    case CONN_OPEN:
+        conn_close(self, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+        return;
     }
 }
 

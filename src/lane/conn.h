@@ -7,20 +7,23 @@
  *      +--------------+------------------+-----------------+----------------+-------------+
  *                 conn_close: failure, deadline, end of file, or by the owner
  *
- * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The greeting is AUTH, CLIENT
- * SETNAME and SELECT as far as they are configured; with nothing to send, GREETING is skipped.
+ * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The
+ * greeting is AUTH, CLIENT SETNAME and SELECT as far as they are configured; with nothing to send,
+ * GREETING is skipped.
  *
  * Commands may be submitted in every state but CLOSED: they leave, in order, in one write with
- * whatever else is ready, once the connection is open (bytes are held back during SECURING and GREETING).
+ * whatever else is ready, once the connection is open (bytes are held back during SECURING and
+ * GREETING).
  *
  * The promise: every submitted call is answered exactly once, by a reply, or by NULL when the
- * connection ends first (where there are very many, in portions: see conn_close and conn_has_pending).
- * A connection that was silent for longer than the owner of any call bears is closed (conn_tick).
+ * connection ends first (where there are very many, in portions: see conn_close and
+ * conn_has_pending). A connection that was silent for longer than the owner of any call bears is
+ * closed (conn_tick).
  *
- * Bytes do not outlive their connection, as far as that is up to us: where calls are unanswered and it ends by a
- * failure, or the kernel has to send them again, or where something is unsent, the kernel is told to drop what it has
- * (a reset). Otherwise it would go on sending for minutes, and a question would be carried out after whatever was done
- * in its place.
+ * Bytes do not outlive their connection, as far as that is up to us: where calls are unanswered and
+ * it ends by a failure, or the kernel has to send them again, or where something is unsent, the
+ * kernel is told to drop what it has (a reset). Otherwise it would go on sending for minutes, and a
+ * question would be carried out after whatever was done in its place.
  *
  * Never blocks but in conn_receive_soon. Not thread-safe: one thread at a time. */
 #ifndef REDLOCK_LANE_CONN_H
@@ -73,7 +76,14 @@ typedef struct conn_counters {
     _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
 } conn_counters;
 
-enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_SECURING, CONN_GREETING, CONN_OPEN };
+enum conn_state {
+    CONN_CLOSED,
+    CONN_RESOLVING,
+    CONN_CONNECTING,
+    CONN_SECURING,
+    CONN_GREETING,
+    CONN_OPEN
+};
 
 typedef struct conn conn;
 
@@ -131,17 +141,19 @@ void conn_init(conn *self, const conn_config *config);
 /* Closes and frees. */
 void conn_destroy(conn *self);
 
-/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at retry_at_us: the owner does. Afterwards the
- * state may be CLOSED again, with a failure. */
+/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at retry_at_us: the owner
+ * does. Afterwards the state may be CLOSED again, with a failure. */
 void conn_open(conn *self, int64_t now_us);
 
-/* Closes; every call in flight is answered NULL, in order, after the state is CLOSED. `why` REDLOCK_OK: by the owner,
- * not a failure: then all are answered before it returns, otherwise CONN_CUT_AT_ONCE of them. */
+/* Closes; every call in flight is answered NULL, in order, after the state is CLOSED. `why`
+ * REDLOCK_OK: by the owner, not a failure: then all are answered before it returns, otherwise
+ * CONN_CUT_AT_ONCE of them. */
 enum { CONN_CUT_AT_ONCE = PORTION(128, 1) };
 void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_us);
 
-/* Closes by the owner, who no longer waits for the calls in flight, with `undo` behind them: both leave, however late,
- * but in this order. True if so; otherwise what has not arrived yet shall not arrive any more. */
+/* Closes by the owner, who no longer waits for the calls in flight, with `undo` behind them: both
+ * leave, however late, but in this order. True if so; otherwise what has not arrived yet shall not
+ * arrive any more. */
 bool conn_close_behind(conn *self, const command *undo, int64_t now_us);
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
@@ -153,25 +165,27 @@ void conn_flush(conn *self, int64_t now_us);
 /* What to wait for: a descriptor (-1: none) and poll(2) events. */
 int conn_poll_fd(const conn *self);
 short conn_poll_events(const conn *self);
-/* Must conn_ready be called without waiting (decrypted bytes in hand, calls to be told that they were cut)? */
+/* Must conn_ready be called without waiting (decrypted bytes in hand, calls to be told that they
+ * were cut)? */
 bool conn_has_pending(const conn *self);
 /* When conn_tick is due; INT64_MAX for never. */
 int64_t conn_wake_us(const conn *self);
 
 /* Reads and writes what it can after poll said `revents`; answers calls; moves the state. */
 void conn_ready(conn *self, short revents, int64_t now_us);
-/* Enforces the deadline of the state; and closes when the server was silent for as long as the owner of any call is
- * patient: since that call was sent, or since anything came. Others share the connection, and while answers come it
- * serves them, however late each is. */
+/* Enforces the deadline of the state; and closes when the server was silent for as long as the
+ * owner of any call is patient: since that call was sent, or since anything came. Others share the
+ * connection, and while answers come it serves them, however late each is. */
 void conn_tick(conn *self, int64_t now_us);
 
-/* The short cut of a blocking caller that waits for this connection alone: one blocking recv of at most about
- * CONN_RECEIVE_SOON_MS (SO_RCVTIMEO), which saves the poll. Processes what came. False when the short cut does not
- * apply (not OPEN, TLS, unsent bytes) or nothing came: then poll.
+/* The short cut of a blocking caller that waits for this connection alone: one blocking recv of at
+ * most about CONN_RECEIVE_SOON_MS (SO_RCVTIMEO), which saves the poll. Processes what came. False
+ * when the short cut does not apply (not OPEN, TLS, unsent bytes) or nothing came: then poll.
  *
- * While answers have been taking less than spin_us, it first polls actively for so long: falling asleep and being
- * woken takes as long as a server on the same machine needs to answer. A slower server is never spun for, nor does a
- * loaded machine keep spinning, since both show in answer_us. */
+ * While answers have been taking less than spin_us, it first polls actively for so long: falling
+ * asleep and being woken takes as long as a server on the same machine needs to answer. A slower
+ * server is never spun for, nor does a loaded machine keep spinning, since both show in
+ * answer_us. */
 enum { CONN_RECEIVE_SOON_MS = 4 };
 bool conn_receive_soon(conn *self);
 

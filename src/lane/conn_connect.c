@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * From CLOSED to a connected and secured socket: the name's addresses are tried in turn, each with its
- * share of the time that is left. Non-blocking. */
+ * From CLOSED to a connected and secured socket: the name's addresses are tried in turn, each with
+ * its share of the time that is left. Non-blocking. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -20,7 +20,7 @@ enum { KEEPALIVE_IDLE_S = 15, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 
 static void try_addresses(conn *self, int error, int64_t now_us);
 
-/* ---- Addresses -------------------------------------------------------------------------------- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 static bool unix_address(address_list *out, const char *path)
 {
@@ -57,7 +57,8 @@ void conn_start_connecting(conn *self, int64_t now_us)
     self->lookup = lookup_begin(server->host, server->port);
     if (self->lookup != NULL) return;
     int error = errno;
-    conn_fail_system(self, error == ENOMEM ? REDLOCK_ERR_MEMORY : REDLOCK_ERR_SYSTEM, "no look-up", error, now_us);
+    conn_fail_system(self, error == ENOMEM ? REDLOCK_ERR_MEMORY : REDLOCK_ERR_SYSTEM, "no look-up",
+                     error, now_us);
 }
 
 void conn_addresses_ready(conn *self, int64_t now_us)
@@ -67,14 +68,15 @@ void conn_addresses_ready(conn *self, int64_t now_us)
     if (!lookup_poll(self->lookup, &self->addresses, &error)) return;
     conn_drop_descriptor(self);
     if (self->addresses.count == 0) {
-        conn_close(self, REDLOCK_ERR_RESOLVE, error != NULL ? error : "the name has no address", now_us);
+        conn_close(self, REDLOCK_ERR_RESOLVE, error != NULL ? error : "the name has no address",
+                   now_us);
         return;
     }
     conn_move(self, CONN_CONNECTING);
     try_addresses(self, 0, now_us);
 }
 
-/* ---- Sockets ---------------------------------------------------------------------------------- */
+/* ---- Sockets --------------------------------------------------------------------------------- */
 
 static void set_option(int fd, int level, int name, int value)
 {
@@ -102,9 +104,13 @@ static int begin_connect(conn *self, const address *to)
     return errno == EINPROGRESS || errno == EINTR ? 0 : errno;
 }
 
-static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
-/* From the address in hand on; `error` is why the one before failed. Only a Unix socket is connected at once. */
+/* From the address in hand on; `error` is why the one before failed. Only a Unix socket is
+ * connected at once. */
 static void try_addresses(conn *self, int error, int64_t now_us)
 {
     while (self->address_index < self->addresses.count) {
@@ -178,15 +184,17 @@ void conn_connect_ready(conn *self, int64_t now_us)
         return;
     }
     error = let_block_briefly(self->fd);
-    if (error != 0) conn_fail_system(self, REDLOCK_ERR_SYSTEM, "a socket option was refused", error, now_us);
+    if (error != 0)
+        conn_fail_system(self, REDLOCK_ERR_SYSTEM, "a socket option was refused", error, now_us);
     else conn_greet(self, now_us);
 }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 void conn_secure(conn *self, int64_t now_us)
 {
-    if (self->tls == NULL) self->tls = tls_session_new(self->config->tls, self->fd, self->config->tls_server_name);
+    if (self->tls == NULL)
+        self->tls = tls_session_new(self->config->tls, self->fd, self->config->tls_server_name);
     if (self->tls == NULL) {
         conn_close(self, REDLOCK_ERR_MEMORY, NULL, now_us);
         return;
@@ -196,7 +204,11 @@ void conn_secure(conn *self, int64_t now_us)
     case TLS_DONE: conn_greet(self, now_us); return;
     case TLS_WANT_READ: return;
     case TLS_WANT_WRITE: self->tls_wants_write = true; return;
-    case TLS_CLOSED: conn_close(self, REDLOCK_ERR_TLS, "the server closed during the handshake", now_us); return;
-    case TLS_FAILED: conn_close(self, REDLOCK_ERR_TLS, tls_session_error(self->tls), now_us); return;
+    case TLS_CLOSED:
+        conn_close(self, REDLOCK_ERR_TLS, "the server closed during the handshake", now_us);
+        return;
+    case TLS_FAILED:
+        conn_close(self, REDLOCK_ERR_TLS, tls_session_error(self->tls), now_us);
+        return;
     }
 }

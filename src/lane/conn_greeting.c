@@ -13,7 +13,7 @@
 /* In the order in which they are sent and answered. */
 enum { STEP_AUTH = 1, STEP_NAME = 2, STEP_SELECT = 4 };
 
-/* ---- Asking ----------------------------------------------------------------------------------- */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
 static bool write_step(conn *self, unsigned step, const command *cmd)
 {
@@ -73,7 +73,7 @@ void conn_greet(conn *self, int64_t now_us)
     conn_transmit(self, now_us);
 }
 
-/* ---- The answers ------------------------------------------------------------------------------ */
+/* ---- The answers ----------------------------------------------------------------------------- */
 
 static bool begins_with(const reply *from, const char *text)
 {
@@ -81,7 +81,8 @@ static bool begins_with(const reply *from, const char *text)
     return from->length >= length && memcmp(from->text, text, length) == 0;
 }
 
-/* What a server says to any client before it reads a byte: it has too many, or is in protected mode. */
+/* What a server says to any client before it reads a byte: it has too many, or is in protected
+ * mode. */
 static bool is_turned_away(const reply *from)
 {
     return from->kind == REPLY_ERROR &&
@@ -90,7 +91,8 @@ static bool is_turned_away(const reply *from)
 
 static redlock_status refusal(const reply *from, redlock_status otherwise)
 {
-    if (is_turned_away(from)) return begins_with(from, "DENIED ") ? REDLOCK_ERR_DENIED : REDLOCK_ERR_UNAVAILABLE;
+    if (is_turned_away(from))
+        return begins_with(from, "DENIED ") ? REDLOCK_ERR_DENIED : REDLOCK_ERR_UNAVAILABLE;
     switch (answer_error_kind(from->text, from->length)) {
     case ANSWER_TRANSIENT: return REDLOCK_ERR_UNAVAILABLE;
     case ANSWER_DENIED: return REDLOCK_ERR_DENIED;
@@ -98,7 +100,8 @@ static redlock_status refusal(const reply *from, redlock_status otherwise)
     }
 }
 
-static void close_refused(conn *self, const reply *from, redlock_status why, const char *what, int64_t now_us)
+static void close_refused(conn *self, const reply *from, redlock_status why, const char *what,
+                          int64_t now_us)
 {
     char text[160], detail[200];
     text_escape(text, sizeof text, from->text, from->length);
@@ -120,10 +123,12 @@ static bool accept_step(conn *self, unsigned step, const reply *from, int64_t no
     if (step == STEP_NAME) return true;
     if (from->kind == REPLY_STATUS) return true;
     if (from->kind != REPLY_ERROR) {
-        conn_close(self, REDLOCK_ERR_PROTOCOL, "the answer to AUTH or SELECT is neither OK nor an error", now_us);
+        conn_close(self, REDLOCK_ERR_PROTOCOL,
+                   "the answer to AUTH or SELECT is neither OK nor an error", now_us);
         return false;
     }
-    if (step == STEP_AUTH) close_refused(self, from, refusal(from, REDLOCK_ERR_DENIED), "AUTH: ", now_us);
+    if (step == STEP_AUTH)
+        close_refused(self, from, refusal(from, REDLOCK_ERR_DENIED), "AUTH: ", now_us);
     else close_refused(self, from, refusal(from, REDLOCK_ERR_SERVER), "SELECT: ", now_us);
     return false;
 }

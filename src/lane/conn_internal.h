@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What the files of a connection share: conn.c (life and calls), conn_connect.c (the way from CLOSED
- * to a connected, secured socket), conn_greeting.c (AUTH, CLIENT SETNAME, SELECT), conn_transfer.c (bytes in
- * and out). Included by no other file. */
+ * What the files of a connection share: conn.c (life and calls), conn_connect.c (the way from
+ * CLOSED to a connected, secured socket), conn_greeting.c (AUTH, CLIENT SETNAME, SELECT),
+ * conn_transfer.c (bytes in and out). Included by no other file. */
 #ifndef REDLOCK_LANE_CONN_INTERNAL_H
 #define REDLOCK_LANE_CONN_INTERNAL_H
 
@@ -26,8 +26,9 @@ void conn_drop_descriptor(conn *self);
 void conn_start_connecting(conn *self, int64_t now_us);
 void conn_addresses_ready(conn *self, int64_t now_us); /* RESOLVING, its descriptor is readable */
 void conn_connect_ready(conn *self, int64_t now_us);   /* CONNECTING, poll reported the socket */
-void conn_connect_tick(conn *self, int64_t now_us);    /* CONNECTING: the next address, if this one's time is up */
-void conn_secure(conn *self, int64_t now_us);          /* SECURING: as far as the handshake goes */
+void conn_connect_tick(conn *self,
+                       int64_t now_us); /* CONNECTING: the next address, if this one's time is up */
+void conn_secure(conn *self, int64_t now_us); /* SECURING: as far as the handshake goes */
 
 /* Connected and secured: to GREETING, or OPEN. */
 void conn_greet(conn *self, int64_t now_us);
@@ -44,7 +45,8 @@ void conn_accept(conn *self, const reply *from, int64_t now_us);
 bool conn_has_unsent(const conn *self);
 /* Writes the greeting or the calls, as far as the socket takes them. */
 void conn_transmit(conn *self, int64_t now_us);
-/* Is the kernel sending again what the peer does not acknowledge? Behind that nothing arrives in one piece with it. */
+/* Is the kernel sending again what the peer does not acknowledge? Behind that nothing arrives in
+ * one piece with it. */
 bool conn_is_repeating(const conn *self);
 /* What the kernel has not delivered goes with the socket, when that is closed. */
 void conn_drop_undelivered(conn *self);

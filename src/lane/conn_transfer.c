@@ -32,7 +32,7 @@ static void end_by_peer(conn *self, int64_t now_us)
 
 static bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 static enum transfer judge_tls(conn *self, enum tls_result result, int64_t now_us)
 {
@@ -49,9 +49,12 @@ static enum transfer judge_tls(conn *self, enum tls_result result, int64_t now_u
     return ENDED;
 }
 
-/* ---- Out -------------------------------------------------------------------------------------- */
+/* ---- Out ------------------------------------------------------------------------------------- */
 
-static outbox *queue(conn *self) { return self->state == CONN_GREETING ? &self->greeting : &self->out; }
+static outbox *queue(conn *self)
+{
+    return self->state == CONN_GREETING ? &self->greeting : &self->out;
+}
 
 bool conn_has_unsent(const conn *self)
 {
@@ -59,7 +62,8 @@ bool conn_has_unsent(const conn *self)
     return self->state == CONN_OPEN && !outbox_is_empty(&self->out);
 }
 
-static enum transfer send_plain(conn *self, const char *bytes, size_t length, size_t *count, int64_t now_us)
+static enum transfer send_plain(conn *self, const char *bytes, size_t length, size_t *count,
+                                int64_t now_us)
 {
     ssize_t sent;
     do {
@@ -87,7 +91,8 @@ void conn_transmit(conn *self, int64_t now_us)
 {
     assert(self->state == CONN_GREETING || self->state == CONN_OPEN);
     outbox *from = queue(self);
-    for (size_t sent = 0, count = 0; !outbox_is_empty(from) && sent < TRANSMIT_SIZE; sent += count) {
+    for (size_t sent = 0, count = 0; !outbox_is_empty(from) && sent < TRANSMIT_SIZE;
+         sent += count) {
         if (send_some(self, from, &count, now_us) != MOVED) return;
         if (self->config->counters != NULL) conn_count(&self->config->counters->writes);
         outbox_consume(from, self->config->memory, count);
@@ -99,7 +104,8 @@ bool conn_is_repeating(const conn *self)
     struct tcp_info told = {0};
     socklen_t length = sizeof told;
     if (self->config->server->is_unix) return false;
-    return getsockopt(self->fd, IPPROTO_TCP, TCP_INFO, &told, &length) == 0 && told.tcpi_retransmits > 0;
+    return getsockopt(self->fd, IPPROTO_TCP, TCP_INFO, &told, &length) == 0 &&
+           told.tcpi_retransmits > 0;
 }
 
 /* A Unix socket has delivered already, and takes no notice. */
@@ -109,12 +115,15 @@ void conn_drop_undelivered(conn *self)
     (void)setsockopt(self->fd, SOL_SOCKET, SO_LINGER, &not_at_all, sizeof not_at_all);
 }
 
-/* ---- In --------------------------------------------------------------------------------------- */
+/* ---- In -------------------------------------------------------------------------------------- */
 
 static void refuse(conn *self, int64_t now_us)
 {
-    if (codec_lacks_memory(self->reader)) conn_close(self, REDLOCK_ERR_MEMORY, "out of memory", now_us);
-    else conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent what is not RESP2, or too much of it", now_us);
+    if (codec_lacks_memory(self->reader))
+        conn_close(self, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+    else
+        conn_close(self, REDLOCK_ERR_PROTOCOL,
+                   "the server sent what is not RESP2, or too much of it", now_us);
 }
 
 /* False when the connection ended (and perhaps began anew) meanwhile. */
@@ -148,7 +157,8 @@ static bool take_bytes(conn *self, const char *bytes, size_t count, int64_t now_
     return accept_replies(self, now_us);
 }
 
-static enum transfer receive_plain(conn *self, char *bytes, size_t *count, int flags, int64_t now_us)
+static enum transfer receive_plain(conn *self, char *bytes, size_t *count, int flags,
+                                   int64_t now_us)
 {
     ssize_t received = recv(self->fd, bytes, RECEIVE_SIZE, flags);
     if (received > 0) {
@@ -183,7 +193,7 @@ void conn_receive(conn *self, int64_t now_us)
     }
 }
 
-/* ---- The short cut ----------------------------------------------------------------------------- */
+/* ---- The short cut --------------------------------------------------------------------------- */
 
 static void pause_briefly(void)
 {
@@ -203,7 +213,8 @@ static bool begin_spinning(const conn *self)
     bool is_worth_it = self->may_spin && config->spin_us > 0 && self->answer_us <= config->spin_us;
     if (!is_worth_it || config->counters == NULL) return false;
     _Atomic unsigned *spinning = &config->counters->spinning;
-    if (atomic_fetch_add_explicit(spinning, 1, memory_order_relaxed) < config->spinners_most) return true;
+    if (atomic_fetch_add_explicit(spinning, 1, memory_order_relaxed) < config->spinners_most)
+        return true;
     atomic_fetch_sub_explicit(spinning, 1, memory_order_relaxed);
     return false;
 }

@@ -13,13 +13,17 @@ static void lost(void *op, redlock_status why, const char *text, int64_t now_us)
     acquire_inbox_lost(op, why, text, now_us);
 }
 
-static void granted(void *op, const grant *message, int64_t now_us) { acquire_granted(op, message, now_us); }
+static void granted(void *op, const grant *message, int64_t now_us)
+{
+    acquire_granted(op, message, now_us);
+}
 
 static const lane_listener to_acquire = {opened, lost, granted};
 
 static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces, int64_t now_us)
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
+                   _Atomic int64_t *nonces, int64_t now_us)
 {
     acquire_tick(op, now_us);
     if (op->distrusts_inbox) {
@@ -27,7 +31,8 @@ void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length, _
         lane_distrust_inbox(on, op->asks.sent_us, op->unheard > 1, now_us);
     }
     if (acquire_wants_inbox(op)) lane_open_inbox(on, now_us);
-    if (op->state == ACQUIRE_SUBSCRIBING && on->inbox_is_subscribed) acquire_inbox_opened(op, now_us);
+    if (op->state == ACQUIRE_SUBSCRIBING && on->inbox_is_subscribed)
+        acquire_inbox_opened(op, now_us);
     if (op->state != ACQUIRE_TRYING && op->state != ACQUIRE_ASKING) return;
     if (op->asks.state == REQUEST_READY) {
         asks->question.inbox_length = acquire_queues(op) ? inbox_length : 0;
@@ -41,14 +46,16 @@ void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length, _
 int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks)
 {
     int64_t wake = acquire_wake_us(op);
-    if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING) wake = earliest(wake, exchange_wake_us(asks));
+    if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING)
+        wake = earliest(wake, exchange_wake_us(asks));
     if (acquire_wants_inbox(op)) wake = earliest(wake, lane_inbox_wake_us(on));
     return wake;
 }
 
 bool drive_can_go_on(const lane *on, const acquire *op)
 {
-    if (op->state == ACQUIRE_SUBSCRIBING) return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
+    if (op->state == ACQUIRE_SUBSCRIBING)
+        return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
     bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
     return asks_now && op->asks.state == REQUEST_READY && on->command.state == CONN_OPEN;
 }
@@ -59,7 +66,8 @@ static void obey(acquire *op, const lane_stops *stops)
     if (stops->is_set[1]) acquire_stop(op, REDLOCK_CANCELLED, 0);
 }
 
-/* Here ends the patience of the caller. That of the connection ends a round later, see lane_pump. */
+/* Here ends the patience of the caller. That of the connection ends a round later, see
+ * lane_pump. */
 static void end_patience(acquire *op, int64_t now_us)
 {
     bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
@@ -68,7 +76,8 @@ static void end_patience(acquire *op, int64_t now_us)
     acquire_asked(op, now_us);
 }
 
-/* By source: a server that has not met the script would refuse it, and there is no second attempt. */
+/* By source: a server that has not met the script would refuse it, and there is no second
+ * attempt. */
 static bool send_behind(conn *on, const question *undo, _Atomic int64_t *nonces, int64_t now_us)
 {
     command cmd;
@@ -78,17 +87,20 @@ static bool send_behind(conn *on, const question *undo, _Atomic int64_t *nonces,
     return conn_close_behind(on, &cmd, now_us);
 }
 
-/* Done with a question under way: it may not be carried out after its undo. One that a message has granted meanwhile is not to be undone. */
-static bool part(lane *on, const acquire *op, const question *undo, _Atomic int64_t *nonces, int64_t now_us)
+/* Done with a question under way: it may not be carried out after its undo. One that a message has
+ * granted meanwhile is not to be undone. */
+static bool part(lane *on, const acquire *op, const question *undo, _Atomic int64_t *nonces,
+                 int64_t now_us)
 {
     bool has_left = false;
-    if (on->command.first != NULL && op->is_owed) has_left = send_behind(&on->command, undo, nonces, now_us);
+    if (on->command.first != NULL && op->is_owed)
+        has_left = send_behind(&on->command, undo, nonces, now_us);
     lane_abandon(on);
     return has_left;
 }
 
-bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
-                   lane_stops *stops)
+bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
+                   _Atomic int64_t *nonces, lane_stops *stops)
 {
     assert(on->listener == NULL);
     assert(on->command.first == NULL);
@@ -115,6 +127,7 @@ redlock_status lane_connect(lane *on)
 {
     lane_stops none = {.fd = {-1, -1}};
     conn_open(&on->command, clock_now_us());
-    while (on->command.state != CONN_OPEN && on->command.state != CONN_CLOSED) lane_pump(on, NEVER, &none);
+    while (on->command.state != CONN_OPEN && on->command.state != CONN_CLOSED)
+        lane_pump(on, NEVER, &none);
     return on->command.state == CONN_OPEN ? REDLOCK_OK : on->command.failure;
 }

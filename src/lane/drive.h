@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How operations are driven on a lane: round by round; and the blocking calls, whose thread pumps a lane until
- * one operation is done. */
+ * How operations are driven on a lane: round by round; and the blocking calls, whose thread pumps a
+ * lane until one operation is done. */
 #ifndef REDLOCK_LANE_DRIVE_H
 #define REDLOCK_LANE_DRIVE_H
 
@@ -8,19 +8,21 @@
 
 #include "lane/lane.h"
 
-/* One round of everything that needs no waiting. inbox_length is that of the inbox in the question. */
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,
-                   int64_t now_us);
+/* One round of everything that needs no waiting. inbox_length is that of the inbox in the
+ * question. */
+void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
+                   _Atomic int64_t *nonces, int64_t now_us);
 
 /* Is there another round to be made without waiting? If not: until when to wait. */
 bool drive_can_go_on(const lane *on, const acquire *op);
 int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
 
 /* Asks until the acquisition is done. `asks` carries the question with the inbox. Its nonces are
- * drawn from `nonces`, a new one for each question. If it is given up with its question under way, `undo` is sent
- * behind that, and the connection closed. True when it has left; nobody waits for its answer. */
-bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
-                   lane_stops *stops);
+ * drawn from `nonces`, a new one for each question. If it is given up with its question under way,
+ * `undo` is sent behind that, and the connection closed. True when it has left; nobody waits for
+ * its answer. */
+bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
+                   _Atomic int64_t *nonces, lane_stops *stops);
 
 /* Connects the lane's command connection, one attempt; on failure its failure_detail says more. */
 redlock_status lane_connect(lane *on);

@@ -21,7 +21,8 @@ static void answered(call *back, const reply *from, int64_t now_us)
     exchange *self = (exchange *)back;
     if (self->request->state != REQUEST_SENT) return;
     if (from == NULL) {
-        redlock_status why = self->on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->on->failure;
+        redlock_status why = self->on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT
+                                                             : self->on->failure;
         request_cut(self->request, why, self->on->failure_detail.text, now_us);
         if (self->on_moved != NULL) self->on_moved(self);
         return;
@@ -30,7 +31,8 @@ static void answered(call *back, const reply *from, int64_t now_us)
     answer_to(&read, from, self->question.nonce);
     if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
     if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
-    bool asks_again = read.kind == ANSWER_CODE && self->asks_again != NULL && self->asks_again(self, &read);
+    bool asks_again = read.kind == ANSWER_CODE && self->asks_again != NULL &&
+                      self->asks_again(self, &read);
     if (asks_again) request_again(self->request);
     else request_answered(self->request, &read, now_us);
     if (self->on_moved != NULL) self->on_moved(self);
@@ -50,8 +52,8 @@ static void submit(exchange *self, int64_t now_us)
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
 }
 
-/* A closed connection is opened when its backoff allows, and at once for the first attempt of a request, which has a
- * backoff of its own; if it fails on the way, so does the attempt. */
+/* A closed connection is opened when its backoff allows, and at once for the first attempt of a
+ * request, which has a backoff of its own; if it fails on the way, so does the attempt. */
 static void open_connection(exchange *self, int64_t now_us)
 {
     conn *on = self->on;

@@ -17,14 +17,16 @@ struct exchange {
     void (*on_reply)(exchange *self, const reply *from);
     /* About to be sent; may be NULL. */
     void (*before_sending)(exchange *self);
-    /* Sees a good answer before the request does, and may ask something else at once (true); may be NULL. */
+    /* Sees a good answer before the request does, and may ask something else at once (true); may be
+     * NULL. */
     bool (*asks_again)(exchange *self, const answer *from);
     void *about; /* for these three */
     /* Something came back, and the request moved; may be NULL. May not end the exchange. */
     void (*on_moved)(exchange *self);
     void *owner;
     loading loading;
-    bool shares_connection; /* with other operations: it is closed when the server is late, not when the caller is */
+    bool shares_connection; /* with other operations: it is closed when the server is late, not when
+                               the caller is */
     bool awaits_connection; /* it was on its way to OPEN when we last looked */
     redlock_histogram *round_trip; /* may be NULL; counted with relaxed atomics */
 };

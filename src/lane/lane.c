@@ -17,10 +17,12 @@ static void message_arrived(conn *from, const reply *channel, const reply *paylo
     (void)channel;
     grant read;
     if (self->listener == NULL || payload->kind != REPLY_STRING) return;
-    if (grant_read(&read, payload->text, payload->length)) self->listener->granted(self->listener_arg, &read, now_us);
+    if (grant_read(&read, payload->text, payload->length))
+        self->listener->granted(self->listener_arg, &read, now_us);
 }
 
-void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix, const identity *who)
+void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
+               const identity *who)
 {
     *self = (lane){.number = number};
     conn_init(&self->command, config);
@@ -38,10 +40,12 @@ void lane_destroy(lane *self)
 
 static void lose_inbox(lane *self, int64_t now_us)
 {
-    redlock_status why = self->inbox.failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->inbox.failure;
+    redlock_status why = self->inbox.failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT
+                                                           : self->inbox.failure;
     self->inbox_is_subscribed = false;
     self->inbox_awaits_connection = false;
-    if (self->listener != NULL) self->listener->lost(self->listener_arg, why, self->inbox.failure_detail.text, now_us);
+    if (self->listener != NULL)
+        self->listener->lost(self->listener_arg, why, self->inbox.failure_detail.text, now_us);
 }
 
 static void subscribed(call *back, const reply *from, int64_t now_us)
@@ -54,8 +58,9 @@ static void subscribed(call *back, const reply *from, int64_t now_us)
         return;
     }
     if (from->kind == REPLY_ERROR) {
-        redlock_status why = answer_error_kind(from->text, from->length) == ANSWER_DENIED ? REDLOCK_ERR_DENIED
-                                                                                          : REDLOCK_ERR_UNAVAILABLE;
+        redlock_status why = answer_error_kind(from->text, from->length) == ANSWER_DENIED
+                                 ? REDLOCK_ERR_DENIED
+                                 : REDLOCK_ERR_UNAVAILABLE;
         conn_close(&self->inbox, why, "the server refused SUBSCRIBE", now_us);
         lose_inbox(self, now_us);
         return;
@@ -109,10 +114,12 @@ void lane_distrust_inbox(lane *self, int64_t sent_us, bool is_again, int64_t now
 {
     static const char why[] = "nobody hears the inbox on the server that has the lock";
     const conn_config *config = self->inbox.config;
-    bool is_first = is_again && config->counters != NULL && !atomic_exchange(&config->counters->told_unheard, true);
+    bool is_first = is_again && config->counters != NULL &&
+                    !atomic_exchange(&config->counters->told_unheard, true);
     if (is_first)
         log_line(config->log, REDLOCK_LOG_WARNING,
-                 "%s: do commands and messages reach different servers? Waiting goes on by asking", why);
+                 "%s: do commands and messages reach different servers? Waiting goes on by asking",
+                 why);
     if (!self->inbox_is_subscribed || self->subscription.sent_us > sent_us) return;
     conn_close(&self->inbox, REDLOCK_ERR_UNAVAILABLE, why, now_us);
     lane_notice_inbox_loss(self, now_us);
@@ -132,8 +139,8 @@ void lane_refresh(lane *self, int64_t now_us)
     lane_notice_inbox_loss(self, now_us);
 }
 
-/* Only one connection matters, and something is to come soon: one blocking recv serves, unless the deadline is
- * nearer than that. */
+/* Only one connection matters, and something is to come soon: one blocking recv serves, unless the
+ * deadline is nearer than that. */
 static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
 {
     if (until_us < now_us + (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
@@ -163,8 +170,8 @@ static void settle(conn *self, short revents, int64_t now_us)
     if (revents != 0 || conn_has_pending(self)) conn_ready(self, revents, now_us);
 }
 
-/* A late command connection is closed one round later: whoever gives up at the same instant has then said so on it,
- * behind what it undoes. */
+/* A late command connection is closed one round later: whoever gives up at the same instant has
+ * then said so on it, behind what it undoes. */
 static void keep_deadlines(lane *self, int64_t now_us)
 {
     if (now_us >= conn_wake_us(&self->inbox)) conn_tick(&self->inbox, now_us);
@@ -173,7 +180,8 @@ static void keep_deadlines(lane *self, int64_t now_us)
     if (was_late && self->is_late) conn_tick(&self->command, now_us);
 }
 
-/* False when a connection broke on the way: what is to be done next, and by when, is to be asked again. */
+/* False when a connection broke on the way: what is to be done next, and by when, is to be asked
+ * again. */
 static bool flush(lane *self, int64_t now_us)
 {
     unsigned generations = self->command.generation + self->inbox.generation;
@@ -189,7 +197,8 @@ void lane_abandon(lane *self)
     conn *on = &self->command;
     if (on->first == NULL && on->state != CONN_CLOSED) return;
     int64_t now_us = clock_now_us();
-    if (on->first != NULL) conn_close(on, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+    if (on->first != NULL)
+        conn_close(on, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
     /* Also those who were cut before, and were not told yet. */
     if (on->state == CONN_CLOSED) conn_close(on, REDLOCK_OK, NULL, now_us);
 }
@@ -198,7 +207,8 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
 {
     int64_t now_us = clock_now_us();
     if (!flush(self, now_us)) return;
-    until_us = earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox)));
+    until_us =
+        earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox)));
     if (receive_soon(self, until_us, now_us)) {
         lane_notice_inbox_loss(self, clock_now_us());
         return;
@@ -208,7 +218,8 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
     struct pollfd fds[2 + LANE_STOPS] = {
         {.fd = conn_poll_fd(&self->command), .events = conn_poll_events(&self->command)},
         {.fd = conn_poll_fd(&self->inbox), .events = conn_poll_events(&self->inbox)}};
-    for (int i = 0; i < LANE_STOPS; i++) fds[2 + i] = (struct pollfd){.fd = stops->fd[i], .events = POLLIN};
+    for (int i = 0; i < LANE_STOPS; i++)
+        fds[2 + i] = (struct pollfd){.fd = stops->fd[i], .events = POLLIN};
     wait_for(fds, 2 + LANE_STOPS, until_us, now_us);
     now_us = clock_now_us();
     settle(&self->command, fds[0].revents, now_us);

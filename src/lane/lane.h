@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * A lane: the connections to one server that one thread pumps at a time. A blocking call borrows one
- * from the client's pool; the keeper has its own.
+ * A lane: the connections to one server that one thread pumps at a time. A blocking call borrows
+ * one from the client's pool; the keeper has its own.
  *
- * The command connection carries scripts; the inbox is the subscription (RESP2 needs a connection of its own for it),
- * opened by the first call that has to wait and kept from then on, so that later waits begin with queueing. */
+ * The command connection carries scripts; the inbox is the subscription (RESP2 needs a connection
+ * of its own for it), opened by the first call that has to wait and kept from then on, so that
+ * later waits begin with queueing. */
 #ifndef REDLOCK_LANE_LANE_H
 #define REDLOCK_LANE_LANE_H
 
@@ -41,17 +42,20 @@ struct lane {
     int64_t used_us;         /* when it was last given back */
 };
 
-void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix, const identity *who);
+void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
+               const identity *who);
 void lane_destroy(lane *self);
 
 /* Before use after a long rest: notices connections that the server closed meanwhile. */
 void lane_refresh(lane *self, int64_t now_us);
 
-/* Opens the inbox and subscribes, as far as that goes without waiting, and tells the listener what came of it. */
+/* Opens the inbox and subscribes, as far as that goes without waiting, and tells the listener what
+ * came of it. */
 void lane_open_inbox(lane *self, int64_t now_us);
 
-/* The server said, to a question sent at sent_us, that nobody hears this inbox: unless it was subscribed since, it is
- * closed, and told to be lost. `is_again`: that was no accident, and is logged, once for all lanes. */
+/* The server said, to a question sent at sent_us, that nobody hears this inbox: unless it was
+ * subscribed since, it is closed, and told to be lost. `is_again`: that was no accident, and is
+ * logged, once for all lanes. */
 void lane_distrust_inbox(lane *self, int64_t sent_us, bool is_again, int64_t now_us);
 
 /* When lane_open_inbox has something to do again, by the clock. */
@@ -67,8 +71,8 @@ typedef struct lane_stops {
     bool is_set[LANE_STOPS]; /* by lane_pump */
 } lane_stops;
 
-/* Nobody waits any more for what is under way: the connection ends, so that an answer never meets a later question, and
- * whoever asked is told before this returns. */
+/* Nobody waits any more for what is under way: the connection ends, so that an answer never meets a
+ * later question, and whoever asked is told before this returns. */
 void lane_abandon(lane *self);
 
 /* Sends what is ready, waits until something happens or `until_us`, and deals with it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A server that does not know a script, and SCRIPT LOAD in front of the question that is asked again. */
+ * A server that does not know a script, and SCRIPT LOAD in front of the question that is asked
+ * again. */
 #include "lane/loading.h"
 
 #include <stdatomic.h>
@@ -16,9 +17,9 @@
  *      | answered           | answered            | an error, from any of them
  *      +-----> WORKS <------+                     |
  *
- * A proxy may answer an unknown command by closing, but so looks a server that restarts: hence twice,
- * and the second one was sent when the first was known. A cut by our own side proves nothing, nor
- * does an error that passes. */
+ * A proxy may answer an unknown command by closing, but so looks a server that restarts: hence
+ * twice, and the second one was sent when the first was known. A cut by our own side proves
+ * nothing, nor does an error that passes. */
 enum known { UNTRIED, CUT_ONCE, WORKS, REFUSED };
 
 /* So often a question is asked again behind the source of another: once behind a SCRIPT LOAD, and
@@ -39,7 +40,8 @@ static void learn(const conn *on, int from, int to)
 {
     conn_counters *shared = on->config->counters;
     if (shared == NULL) return;
-    atomic_compare_exchange_strong_explicit(&shared->loading, &from, to, memory_order_relaxed, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&shared->loading, &from, to, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 static void learn_refusal(const conn *on, const char *words, size_t length)
@@ -49,7 +51,8 @@ static void learn_refusal(const conn *on, const char *words, size_t length)
         atomic_store_explicit(&on->config->counters->loading, REFUSED, memory_order_relaxed);
     char text[160];
     text_escape(text, sizeof text, words, length);
-    log_line(on->config->log, REDLOCK_LOG_INFO, "SCRIPT LOAD is refused, scripts go by EVAL: %s", text);
+    log_line(on->config->log, REDLOCK_LOG_INFO, "SCRIPT LOAD is refused, scripts go by EVAL: %s",
+             text);
 }
 
 static void load_cut(const sent_source *self)
@@ -89,8 +92,8 @@ static void note_source(conn *on, enum script_id id)
     on->sources[id].number = ++on->sources_sent;
 }
 
-/* False when EVAL has to serve: SCRIPT LOAD is refused; or its last call is not told yet that it was
- * cut; or there is no memory. */
+/* False when EVAL has to serve: SCRIPT LOAD is refused; or its last call is not told yet that it
+ * was cut; or there is no memory. */
 static bool load(conn *on, enum script_id id, int64_t deadline_us, int64_t now_us)
 {
     sent_source *self = &on->sources[id];
@@ -108,7 +111,8 @@ static bool load(conn *on, enum script_id id, int64_t deadline_us, int64_t now_u
 }
 
 /* The source is wanted: true when it goes with the question itself. */
-static bool goes_by_source(loading *self, conn *on, enum script_id id, int64_t deadline_us, int64_t now_us)
+static bool goes_by_source(loading *self, conn *on, enum script_id id, int64_t deadline_us,
+                           int64_t now_us)
 {
     if (self->in_vain == IN_VAIN_MOST) return true;
     if (is_on_its_way(self, on, id)) {
@@ -119,7 +123,8 @@ static bool goes_by_source(loading *self, conn *on, enum script_id id, int64_t d
     return !load(on, id, deadline_us, now_us);
 }
 
-bool loading_submit(loading *self, conn *on, call *asks, const question *about, bool *by_source, int64_t now_us)
+bool loading_submit(loading *self, conn *on, call *asks, const question *about, bool *by_source,
+                    int64_t now_us)
 {
     if (!*by_source) self->in_vain = 0;
     else *by_source = goes_by_source(self, on, about->script, asks->deadline_us, now_us);

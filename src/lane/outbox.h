@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Bytes on their way out: added at the end, sent from the head. Kept in chunks, so that ten thousand commands are
- * neither moved nor copied while they wait, and no single addition costs more than a chunk. */
+ * Bytes on their way out: added at the end, sent from the head. Kept in chunks, so that ten
+ * thousand commands are neither moved nor copied while they wait, and no single addition costs more
+ * than a chunk. */
 #ifndef REDLOCK_LANE_OUTBOX_H
 #define REDLOCK_LANE_OUTBOX_H
 

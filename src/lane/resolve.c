@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Names to addresses by getaddrinfo, which may block for long and cannot be interrupted, and so has a
- * thread of its own.
+ * Names to addresses by getaddrinfo, which may block for long and cannot be interrupted, and so has
+ * a thread of its own.
  *
  *     owner   lookup_begin ----------- poll(lookup_fd) --- lookup_poll --- lookup_end
  *                  \                       /                                   |
  *     thread        getaddrinfo --- is_done, eventfd --- its reference ends    its reference ends
  *
- * The last of the two to end its reference frees the look-up. It may outlive the client, whose memory
- * functions may then be gone: it is the one thing that is made with malloc. */
+ * The last of the two to end its reference frees the look-up. It may outlive the client, whose
+ * memory functions may then be gone: it is the one thing that is made with malloc. */
 #include "lane/resolve.h"
 
 #include <errno.h>

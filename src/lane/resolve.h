@@ -28,12 +28,13 @@ typedef struct lookup lookup;
 /* True when `host` was numeric: *out is filled and no look-up is needed. */
 bool resolve_numeric(address_list *out, const char *host, uint16_t port);
 
-/* Starts a look-up whose thread blocks all signals; NULL, and errno, when memory (ENOMEM), a thread or a descriptor is
- * refused. The host name is copied. */
+/* Starts a look-up whose thread blocks all signals; NULL, and errno, when memory (ENOMEM), a thread
+ * or a descriptor is refused. The host name is copied. */
 lookup *lookup_begin(const char *host, uint16_t port);
 /* Readable when the answer is there. */
 int lookup_fd(const lookup *self);
-/* True when the answer is there: *out (count 0: does not resolve), and *error is a static text or NULL. */
+/* True when the answer is there: *out (count 0: does not resolve), and *error is a static text or
+ * NULL. */
 bool lookup_poll(lookup *self, address_list *out, const char **error);
 /* Gives it up or frees it. Never blocks. NULL is allowed. */
 void lookup_end(lookup *self);

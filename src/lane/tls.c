@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One TLS session over a socket of conn's, by OpenSSL, 1.1.1 or newer. The rule: it reaches the socket through a BIO of
- * ours that cannot raise SIGPIPE, and the thread's error queue is emptied before and after every call. */
+ * One TLS session over a socket of conn's, by OpenSSL, 1.1.1 or newer. The rule: it reaches the
+ * socket through a BIO of ours that cannot raise SIGPIPE, and the thread's error queue is emptied
+ * before and after every call. */
 #include "lane/tls.h"
 
 #ifdef REDLOCK_WITH_TLS
@@ -36,7 +37,10 @@ struct tls_session {
  * the errno that would otherwise be lost on the way out of OpenSSL.
  */
 
-static bool is_retryable(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+static bool is_retryable(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
 
 static int socket_write(BIO *bio, const char *bytes, int size)
 {
@@ -60,8 +64,8 @@ static int socket_read(BIO *bio, char *bytes, int size)
     return (int)got;
 }
 
-/* Nothing is buffered, so a flush is done at once. BIO_CTRL_EOF stays unanswered on purpose: then an
- * end of file is SSL_ERROR_SYSCALL in every version of OpenSSL. */
+/* Nothing is buffered, so a flush is done at once. BIO_CTRL_EOF stays unanswered on purpose: then
+ * an end of file is SSL_ERROR_SYSCALL in every version of OpenSSL. */
 static long socket_control(BIO *bio, int command, long number, void *pointer)
 {
     (void)bio, (void)number, (void)pointer;
@@ -74,7 +78,8 @@ BIO_METHOD *tls_socket_method(void)
     BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "redlock socket");
     if (method == NULL) return NULL;
 
-    bool is_whole = BIO_meth_set_write(method, socket_write) && BIO_meth_set_read(method, socket_read) &&
+    bool is_whole = BIO_meth_set_write(method, socket_write) &&
+                    BIO_meth_set_read(method, socket_read) &&
                     BIO_meth_set_ctrl(method, socket_control);
     if (is_whole) return method;
 
@@ -106,14 +111,16 @@ static bool is_address(const char *name)
     return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
 }
 
-/* An address is matched with the certificate's addresses only, and is never sent as SNI (RFC 6066). */
+/* An address is matched with the certificate's addresses only, and is never sent as SNI (RFC
+ * 6066). */
 static bool expect(SSL *ssl, const char *name)
 {
     X509_VERIFY_PARAM *expected = SSL_get0_param(ssl);
 
     if (is_address(name)) return X509_VERIFY_PARAM_set1_ip_asc(expected, name) == 1;
     X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return X509_VERIFY_PARAM_set1_host(expected, name, 0) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    return X509_VERIFY_PARAM_set1_host(expected, name, 0) == 1 &&
+           SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 /* ---- Session ----------------------------------------------------------------------------------*/
@@ -130,7 +137,8 @@ static bool attach(tls_session *self)
     return true;
 }
 
-static enum tls_result end(tls_session *self, enum tls_result how, const char *what, const char *why)
+static enum tls_result end(tls_session *self, enum tls_result how, const char *what,
+                           const char *why)
 {
     self->end = how;
     (void)snprintf(self->error, sizeof self->error, "%s%s", what, why);
@@ -142,7 +150,8 @@ static bool open_session(tls_session *self, const char *server_name)
     self->ssl = SSL_new(self->context->ssl);
     if (self->ssl == NULL || !attach(self)) return false;
     if (keep_name(self, server_name)) return expect(self->ssl, self->name);
-    end(self, TLS_FAILED, "the server's name cannot be verified: ", "it is empty, too long, or begins with a dot");
+    end(self, TLS_FAILED,
+        "the server's name cannot be verified: ", "it is empty, too long, or begins with a dot");
     return true;
 }
 
@@ -184,7 +193,8 @@ static enum tls_result refused_certificate(tls_session *self)
 
     text_escape(printable, sizeof printable, self->name, strlen(self->name));
     (void)snprintf(what, sizeof what, "the certificate is refused for %s: ", printable);
-    return end(self, TLS_FAILED, what, X509_verify_cert_error_string(SSL_get_verify_result(self->ssl)));
+    return end(self, TLS_FAILED, what,
+               X509_verify_cert_error_string(SSL_get_verify_result(self->ssl)));
 }
 
 static enum tls_result broken(tls_session *self)
@@ -193,12 +203,15 @@ static enum tls_result broken(tls_session *self)
     int number = ERR_GET_REASON(code);
 
     if (is_certificate_refused(self->ssl)) return refused_certificate(self);
-    if (ERR_GET_LIB(code) != ERR_LIB_SSL) return end(self, TLS_FAILED, "TLS failed: ", tls_reason(code));
-    if (number >= ALERT_OFFSET) return end(self, TLS_FAILED, "the server refused: ", tls_reason(code));
+    if (ERR_GET_LIB(code) != ERR_LIB_SSL)
+        return end(self, TLS_FAILED, "TLS failed: ", tls_reason(code));
+    if (number >= ALERT_OFFSET)
+        return end(self, TLS_FAILED, "the server refused: ", tls_reason(code));
     if (number == SSL_R_WRONG_VERSION_NUMBER) {
         return end(self, TLS_FAILED, "the server does not speak TLS here: ", tls_reason(code));
     }
-    return end(self, TLS_FAILED, self->is_secured ? "TLS failed: " : "the TLS handshake failed: ", tls_reason(code));
+    return end(self, TLS_FAILED,
+               self->is_secured ? "TLS failed: " : "the TLS handshake failed: ", tls_reason(code));
 }
 
 /* In TLS 1.3 the server judges our certificate after our handshake is complete: it sends its alert
@@ -222,7 +235,8 @@ static enum tls_result cut(tls_session *self)
 {
     if (is_alerted(self)) return broken(self);
 
-    const char *why = self->socket_error != 0 ? tls_system_reason(self->socket_error) : "end of file";
+    const char *why = self->socket_error != 0 ? tls_system_reason(self->socket_error)
+                                              : "end of file";
     if (self->is_secured) return end(self, TLS_CLOSED, "the connection ended: ", why);
     return end(self, TLS_FAILED, "the connection ended during the TLS handshake: ", why);
 }
@@ -284,7 +298,10 @@ enum tls_result tls_write(tls_session *session, const void *bytes, size_t size, 
     return result;
 }
 
-bool tls_has_pending(const tls_session *session) { return session->end == TLS_DONE && SSL_pending(session->ssl) > 0; }
+bool tls_has_pending(const tls_session *session)
+{
+    return session->end == TLS_DONE && SSL_pending(session->ssl) > 0;
+}
 
 const char *tls_session_error(const tls_session *session) { return session->error; }
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * What lane/tls.h means in a build without OpenSSL. The rule: no context ever comes to be, so the functions that need
- * one are never reached, and fail all the same. */
+ * What lane/tls.h means in a build without OpenSSL. The rule: no context ever comes to be, so the
+ * functions that need one are never reached, and fail all the same. */
 #include "lane/tls.h"
 
 #ifndef REDLOCK_WITH_TLS
 
 #include <stdio.h>
 
-redlock_status tls_context_new(tls_context **out, const redlock_client_options *options, const memory *from,
-                               redlock_detail *detail)
+redlock_status tls_context_new(tls_context **out, const redlock_client_options *options,
+                               const memory *from, redlock_detail *detail)
 {
     (void)options, (void)from;
     *out = NULL;
     if (detail != NULL) {
-        (void)snprintf(detail->text, sizeof detail->text, "rediss:// needs a library that was built with OpenSSL");
+        (void)snprintf(detail->text, sizeof detail->text,
+                       "rediss:// needs a library that was built with OpenSSL");
     }
     return REDLOCK_ERR_TLS_UNAVAILABLE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What a client brings to every TLS connection: authorities, certificate, key, and the floor of the protocol. The rule:
- * what concerns the process is left as it is. Each client has a context of its own, no exit handler is registered, and
- * the thread's error queue is empty afterwards. By OpenSSL, 1.1.1 or newer. */
+ * What a client brings to every TLS connection: authorities, certificate, key, and the floor of the
+ * protocol. The rule: what concerns the process is left as it is. Each client has a context of its
+ * own, no exit handler is registered, and the thread's error queue is empty afterwards. By OpenSSL,
+ * 1.1.1 or newer. */
 #include "lane/tls.h"
 
 #ifdef REDLOCK_WITH_TLS
@@ -20,10 +21,11 @@ enum { PATH_SIZE = 120 };
 
 /* ---- Sentences --------------------------------------------------------------------------------*/
 
-static redlock_status explain(redlock_detail *detail, redlock_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+static redlock_status explain(redlock_detail *detail, redlock_status status, const char *format,
+                              ...) __attribute__((format(printf, 3, 4)));
 
-static redlock_status explain(redlock_detail *detail, redlock_status status, const char *format, ...)
+static redlock_status explain(redlock_detail *detail, redlock_status status, const char *format,
+                              ...)
 {
     if (detail == NULL) return status;
 
@@ -62,7 +64,8 @@ const char *tls_reason(unsigned long code)
 
 /* ---- Context ----------------------------------------------------------------------------------*/
 
-static redlock_status refuse(redlock_detail *detail, const char *option, const char *path, const char *why)
+static redlock_status refuse(redlock_detail *detail, const char *option, const char *path,
+                             const char *why)
 {
     char printable[PATH_SIZE];
 
@@ -76,26 +79,31 @@ static redlock_status check_directory(const char *path, redlock_detail *detail)
     struct stat found;
 
     if (path == NULL) return REDLOCK_OK;
-    if (stat(path, &found) != 0) return refuse(detail, "tls_ca_directory", path, tls_system_reason(errno));
-    if (!S_ISDIR(found.st_mode)) return refuse(detail, "tls_ca_directory", path, tls_system_reason(ENOTDIR));
+    if (stat(path, &found) != 0)
+        return refuse(detail, "tls_ca_directory", path, tls_system_reason(errno));
+    if (!S_ISDIR(found.st_mode))
+        return refuse(detail, "tls_ca_directory", path, tls_system_reason(ENOTDIR));
     return REDLOCK_OK;
 }
 
-static redlock_status trust(SSL_CTX *ssl, const char *file, const char *directory, redlock_detail *detail)
+static redlock_status trust(SSL_CTX *ssl, const char *file, const char *directory,
+                            redlock_detail *detail)
 {
     if (file == NULL && directory == NULL) {
         if (SSL_CTX_set_default_verify_paths(ssl) == 1) return REDLOCK_OK;
-        return explain(detail, REDLOCK_ERR_TLS, "the system's authorities: %s", tls_reason(ERR_peek_error()));
+        return explain(detail, REDLOCK_ERR_TLS, "the system's authorities: %s",
+                       tls_reason(ERR_peek_error()));
     }
 
     redlock_status status = check_directory(directory, detail);
     if (status != REDLOCK_OK) return status;
     if (SSL_CTX_load_verify_locations(ssl, file, directory) == 1) return REDLOCK_OK;
-    return refuse(detail, file != NULL ? "tls_ca_file" : "tls_ca_directory", file != NULL ? file : directory,
-                  tls_reason(ERR_peek_error()));
+    return refuse(detail, file != NULL ? "tls_ca_file" : "tls_ca_directory",
+                  file != NULL ? file : directory, tls_reason(ERR_peek_error()));
 }
 
-/* Stands in for OpenSSL's default, which asks on the terminal. Notes that it was called; knows none. */
+/* Stands in for OpenSSL's default, which asks on the terminal. Notes that it was called; knows
+ * none. */
 static int no_password(char *password, int size, int for_writing, void *was_asked)
 {
     (void)password, (void)size, (void)for_writing;
@@ -118,11 +126,13 @@ static redlock_status load_key(SSL_CTX *ssl, const char *path, redlock_detail *d
 
 /* The key comes first: a certificate that does not fit drops it, so that the check at the end is
  * where every mismatch shows, be it of numbers or of algorithms. */
-static redlock_status load_identity(SSL_CTX *ssl, const char *certificate, const char *key, redlock_detail *detail)
+static redlock_status load_identity(SSL_CTX *ssl, const char *certificate, const char *key,
+                                    redlock_detail *detail)
 {
     if (certificate == NULL && key == NULL) return REDLOCK_OK;
     if (certificate == NULL || key == NULL) {
-        return explain(detail, REDLOCK_ERR_ARGUMENT, "tls_certificate_file and tls_key_file go together");
+        return explain(detail, REDLOCK_ERR_ARGUMENT,
+                       "tls_certificate_file and tls_key_file go together");
     }
 
     redlock_status status = load_key(ssl, key, detail);
@@ -149,36 +159,41 @@ static bool set_up(SSL_CTX *ssl, bool verifies)
     SSL_CTX_set_verify(ssl, verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY |
-                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
     return require_tls_1_2(ssl);
 }
 
-static redlock_status configure(tls_context *self, const redlock_client_options *options, redlock_detail *detail)
+static redlock_status configure(tls_context *self, const redlock_client_options *options,
+                                redlock_detail *detail)
 {
     self->socket = tls_socket_method();
     self->ssl = SSL_CTX_new(TLS_client_method());
-    if (self->socket == NULL || self->ssl == NULL || !set_up(self->ssl, !options->tls_skip_verification)) {
-        return explain(detail, REDLOCK_ERR_TLS, "OpenSSL does not start: %s", tls_reason(ERR_peek_error()));
+    if (self->socket == NULL || self->ssl == NULL ||
+        !set_up(self->ssl, !options->tls_skip_verification)) {
+        return explain(detail, REDLOCK_ERR_TLS, "OpenSSL does not start: %s",
+                       tls_reason(ERR_peek_error()));
     }
 
-    redlock_status status = trust(self->ssl, options->tls_ca_file, options->tls_ca_directory, detail);
+    redlock_status status =
+        trust(self->ssl, options->tls_ca_file, options->tls_ca_directory, detail);
     if (status != REDLOCK_OK) return status;
     return load_identity(self->ssl, options->tls_certificate_file, options->tls_key_file, detail);
 }
 
-/* OpenSSL starts at its first use in a process, and whoever is first decides whether it tears itself
- * down in an exit handler. Ours is a library with threads of its own, which may be inside OpenSSL
- * when main returns, so it asks for no handler: what OpenSSL holds then ends with the process. A
- * program that wants the handler starts OpenSSL before its first client. */
+/* OpenSSL starts at its first use in a process, and whoever is first decides whether it tears
+ * itself down in an exit handler. Ours is a library with threads of its own, which may be inside
+ * OpenSSL when main returns, so it asks for no handler: what OpenSSL holds then ends with the
+ * process. A program that wants the handler starts OpenSSL before its first client. */
 static void start_openssl(void)
 {
-    (void)OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
+    (void)OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_SSL_STRINGS |
+                               OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
                            NULL);
 }
 
-redlock_status tls_context_new(tls_context **out, const redlock_client_options *options, const memory *from,
-                               redlock_detail *detail)
+redlock_status tls_context_new(tls_context **out, const redlock_client_options *options,
+                               const memory *from, redlock_detail *detail)
 {
     static const redlock_client_options defaults;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the two halves of TLS share: a context (tls_context.c) and the sessions that it serves (tls.c). No other file
- * includes it. */
+ * What the two halves of TLS share: a context (tls_context.c) and the sessions that it serves
+ * (tls.c). No other file includes it. */
 #ifndef REDLOCK_LANE_TLS_INTERNAL_H
 #define REDLOCK_LANE_TLS_INTERNAL_H
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Where a server is and how to greet it: a URI read strictly, from left to right. The rule: a complaint
- * says what is wrong and at which byte, and never repeats a part of the URI, because credentials may be
- * anywhere in a malformed one. Pure.
+ * Where a server is and how to greet it: a URI read strictly, from left to right. The rule: a
+ * complaint says what is wrong and at which byte, and never repeats a part of the URI, because
+ * credentials may be anywhere in a malformed one. Pure.
  *
  *     redis://   [[user]:password@]host[:port]   [/[db]]
  *     unix://    [[user]:password@]              /path[?db=n]
- *     `scheme    `authority, up to the first '/' or '?'
- */
+ *     `scheme    `authority, up to the first '/' or '?' */
 #include "topology/endpoint.h"
 
 #include <arpa/inet.h>
@@ -38,7 +37,10 @@ static bool refuse(const parser *self, const char *where, const char *why)
 
 static size_t part_length(part of) { return (size_t)(of.end - of.at); }
 
-static const char *find(part in, char byte) { return in.at < in.end ? memchr(in.at, byte, part_length(in)) : NULL; }
+static const char *find(part in, char byte)
+{
+    return in.at < in.end ? memchr(in.at, byte, part_length(in)) : NULL;
+}
 
 static const char *find_last(part in, char byte)
 {
@@ -49,8 +51,8 @@ static bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
 
 static bool is_host_byte(char byte)
 {
-    return is_digit(byte) || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte == '-' ||
-           byte == '.' || byte == '_';
+    return is_digit(byte) || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           byte == '-' || byte == '.' || byte == '_';
 }
 
 static int hex_value(char byte)
@@ -61,7 +63,8 @@ static int hex_value(char byte)
     return -1;
 }
 
-/* The byte at *at, which may be percent-encoded, and *at moves past it; -1 when it is badly encoded. */
+/* The byte at *at, which may be percent-encoded, and *at moves past it; -1 when it is badly
+ * encoded. */
 static int decode_byte(const char **at, const char *end)
 {
     const char *from = *at;
@@ -84,9 +87,12 @@ static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], part 
         const char *start = at;
         int byte = decode_byte(&at, from.end);
 
-        if (byte < 0) return refuse(self, start, "a '%' in the credentials is not followed by two hexadecimal digits");
+        if (byte < 0)
+            return refuse(self, start,
+                          "a '%' in the credentials is not followed by two hexadecimal digits");
         if (byte == 0) return refuse(self, start, "the credentials contain a NUL byte");
-        if (length == ENDPOINT_CREDENTIAL_SIZE - 1) return refuse(self, start, "the user or the password is too long");
+        if (length == ENDPOINT_CREDENTIAL_SIZE - 1)
+            return refuse(self, start, "the user or the password is too long");
         out[length++] = (char)byte;
     }
     out[length] = '\0';
@@ -99,10 +105,12 @@ static bool parse_credentials(const parser *self, endpoint *out, part from)
 
     if (colon == NULL) return refuse(self, from.at, "a user needs a password (user:password@)");
     if (colon + 1 == from.end) return refuse(self, from.end, "the password is empty");
-    return decode(self, out->user, (part){from.at, colon}) && decode(self, out->password, (part){colon + 1, from.end});
+    return decode(self, out->user, (part){from.at, colon}) &&
+           decode(self, out->password, (part){colon + 1, from.end});
 }
 
-/* Takes the credentials off the front of an authority. A host has no '@', so the last one ends them. */
+/* Takes the credentials off the front of an authority. A host has no '@', so the last one ends
+ * them. */
 static bool take_credentials(const parser *self, endpoint *out, part *authority)
 {
     const char *sign = find_last(*authority, '@');
@@ -116,7 +124,8 @@ static bool take_credentials(const parser *self, endpoint *out, part *authority)
 static bool copy_host(const parser *self, endpoint *out, part from)
 {
     if (from.at == from.end) return refuse(self, from.at, "the host is empty");
-    if (part_length(from) >= ENDPOINT_HOST_SIZE) return refuse(self, from.at, "the host is too long");
+    if (part_length(from) >= ENDPOINT_HOST_SIZE)
+        return refuse(self, from.at, "the host is too long");
     memcpy(out->host, from.at, part_length(from));
     out->host[part_length(from)] = '\0';
     return true;
@@ -125,7 +134,8 @@ static bool copy_host(const parser *self, endpoint *out, part from)
 static bool parse_name(const parser *self, endpoint *out, part from)
 {
     for (const char *at = from.at; at < from.end; at++) {
-        if (!is_host_byte(*at)) return refuse(self, at, "the host contains a byte that no host has");
+        if (!is_host_byte(*at))
+            return refuse(self, at, "the host contains a byte that no host has");
     }
     return copy_host(self, out, from);
 }
@@ -138,10 +148,12 @@ static bool parse_address(const parser *self, endpoint *out, part from)
     const char *zone = find(from, '%');
     part digits = {from.at, zone != NULL ? zone : from.end};
 
-    if (part_length(digits) >= sizeof address) return refuse(self, from.at, "the IPv6 address is malformed");
+    if (part_length(digits) >= sizeof address)
+        return refuse(self, from.at, "the IPv6 address is malformed");
     memcpy(address, digits.at, part_length(digits));
     address[part_length(digits)] = '\0';
-    if (inet_pton(AF_INET6, address, binary) != 1) return refuse(self, from.at, "the IPv6 address is malformed");
+    if (inet_pton(AF_INET6, address, binary) != 1)
+        return refuse(self, from.at, "the IPv6 address is malformed");
     if (zone == NULL) return copy_host(self, out, from);
     if (zone + 1 == from.end) return refuse(self, zone, "the IPv6 zone is empty");
     for (const char *at = zone + 1; at < from.end; at++) {
@@ -155,7 +167,9 @@ static bool parse_port(const parser *self, endpoint *out, part from)
     uint64_t port;
 
     if (!decimal_read(&port, from.at, part_length(from), UINT16_MAX) || port == 0) {
-        return refuse(self, from.at, "the port is not a number from 1 to 65535 (an IPv6 address stands in brackets)");
+        return refuse(
+            self, from.at,
+            "the port is not a number from 1 to 65535 (an IPv6 address stands in brackets)");
     }
     out->port = (uint16_t)port;
     return true;
@@ -207,7 +221,8 @@ static bool parse_tcp(const parser *self, endpoint *out, part from)
     if (!take_credentials(self, out, &authority)) return false;
     if (!parse_host_and_port(self, out, authority)) return false;
     if (path.at == path.end) return true;
-    if (*path.at == '?') return refuse(self, path.at, "a TCP address takes no query (the database is /db)");
+    if (*path.at == '?')
+        return refuse(self, path.at, "a TCP address takes no query (the database is /db)");
     path.at++;
     return path.at == path.end || parse_database(self, out, path);
 }
@@ -225,11 +240,13 @@ static bool parse_query(const parser *self, endpoint *out, part from)
 
 static bool parse_path(const parser *self, endpoint *out, part from)
 {
-    if (part_length(from) > SUN_PATH_MAX) return refuse(self, from.at, "the path is longer than 107 bytes");
+    if (part_length(from) > SUN_PATH_MAX)
+        return refuse(self, from.at, "the path is longer than 107 bytes");
     for (const char *at = from.at; at < from.end; at++) {
         unsigned char byte = (unsigned char)*at;
 
-        if (byte < ' ' || byte == 0x7f) return refuse(self, at, "the path contains a control character");
+        if (byte < ' ' || byte == 0x7f)
+            return refuse(self, at, "the path contains a control character");
     }
     return copy_host(self, out, from);
 }

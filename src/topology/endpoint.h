@@ -20,8 +20,8 @@ typedef struct endpoint {
     char password[ENDPOINT_CREDENTIAL_SIZE]; /* "" for none; never logged */
 } endpoint;
 
-/* Parses the three forms of redlock_open. On REDLOCK_ERR_URI, `detail` (may be NULL) says what is wrong and where,
- * without the credentials. Pure. */
+/* Parses the three forms of redlock_open. On REDLOCK_ERR_URI, `detail` (may be NULL) says what is
+ * wrong and where, without the credentials. Pure. */
 redlock_status endpoint_parse(endpoint *out, const char *uri, redlock_detail *detail);
 
 #endif

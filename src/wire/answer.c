@@ -54,7 +54,8 @@ static bool begins_with(const char *text, size_t length, const char *start)
 }
 
 /* ANSWER_ERROR when none of the table fits. */
-static enum answer_kind look_up(const error_code *table, size_t count, const char *text, size_t length)
+static enum answer_kind look_up(const error_code *table, size_t count, const char *text,
+                                size_t length)
 {
     for (size_t i = 0; i < count; i++) {
         if (begins_with(text, length, table[i].text)) return table[i].kind;
@@ -67,9 +68,9 @@ static enum answer_kind look_up_code(const char *text, size_t length)
     return look_up(codes, sizeof codes / sizeof *codes, text, length);
 }
 
-/* Could an inner error begin here? Up to Redis 6 a script's error is a chain of places and then the error,
- * "ERR Error running script (call to f_...): @user_script:1: -OOM command not allowed", in which some
- * errors have their '-' and some do not. */
+/* Could an inner error begin here? Up to Redis 6 a script's error is a chain of places and then the
+ * error, "ERR Error running script (call to f_...): @user_script:1: -OOM command not allowed", in
+ * which some errors have their '-' and some do not. */
 static bool is_inner_start(const char *text, size_t at)
 {
     if (text[at - 1] == '-') return text[at - 2] == ' ';
@@ -90,7 +91,8 @@ static enum answer_kind inner_kind(const char *text, size_t length)
 
 enum answer_kind answer_error_kind(const char *text, size_t length)
 {
-    enum answer_kind kind = look_up(outer_codes, sizeof outer_codes / sizeof *outer_codes, text, length);
+    enum answer_kind kind =
+        look_up(outer_codes, sizeof outer_codes / sizeof *outer_codes, text, length);
 
     if (kind == ANSWER_ERROR) kind = look_up_code(text, length);
     if (kind == ANSWER_ERROR && begins_with(text, length, "ERR")) kind = inner_kind(text, length);
@@ -134,12 +136,13 @@ void answer_to(answer *out, const reply *from, int64_t nonce)
 
 _Bool standing_read(standing *out, const int64_t value[ANSWER_VALUES])
 {
-    bool is_one = value[0] > 0 && value[0] <= FENCE_MOST && (value[1] == 1 || value[1] == 2) && value[2] > 0 &&
-                  value[2] <= SPAN_MOST;
+    bool is_one = value[0] > 0 && value[0] <= FENCE_MOST && (value[1] == 1 || value[1] == 2) &&
+                  value[2] > 0 && value[2] <= SPAN_MOST;
 
     if (!is_one) return false;
-    *out = (standing){
-        .fence = (uint64_t)value[0], .kind = value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED, .lease_ms = value[2]};
+    *out = (standing){.fence = (uint64_t)value[0],
+                      .kind = value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED,
+                      .lease_ms = value[2]};
     return true;
 }
 
@@ -148,7 +151,8 @@ typedef struct rest {
     size_t left;
 } rest;
 
-/* Takes what stands before the next space, or before the end, off the front together with that space. */
+/* Takes what stands before the next space, or before the end, off the front together with that
+ * space. */
 static size_t take_word(rest *from, const char **word)
 {
     const char *space = from->left > 0 ? memchr(from->at, ' ', from->left) : NULL;
@@ -185,7 +189,9 @@ static bool take_holder(rest *from, grant *out)
     const char *owner, *who;
     size_t owner_length = take_word(from, &owner);
 
-    if (!is_field(owner, owner_length, OWNER_FIELD_SIZE - 1) || (owner[0] != '-' && owner[0] != '@')) return false;
+    if (!is_field(owner, owner_length, OWNER_FIELD_SIZE - 1) ||
+        (owner[0] != '-' && owner[0] != '@'))
+        return false;
     out->hold_id_length = take_word(from, &out->hold_id);
     if (!is_field(out->hold_id, out->hold_id_length, HOLD_ID_SIZE - 1)) return false;
     size_t who_length = take_word(from, &who);

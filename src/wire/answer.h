@@ -7,15 +7,16 @@
 #include "wire/reply.h"
 
 enum answer_kind {
-    ANSWER_CODE,       /* a script's integers: code, nonce, now us, value[] */
+    ANSWER_CODE,           /* a script's integers: code, nonce, now us, value[] */
     ANSWER_UNKNOWN_SCRIPT, /* send the source once */
-    ANSWER_TRANSIENT,  /* LOADING, BUSY, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, OOM, NOREPLICAS: retry */
+    ANSWER_TRANSIENT,  /* LOADING, BUSY, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, OOM,
+                          NOREPLICAS: retry */
     ANSWER_REDIRECT,   /* MOVED or ASK: the text has it */
     ANSWER_DENIED,     /* NOAUTH, WRONGPASS, NOPERM */
     ANSWER_WRONG_TYPE, /* WRONGTYPE, also from within a script */
     ANSWER_ERROR,      /* any other error */
     ANSWER_MALFORMED,  /* not what this script answers: wrong type, too few integers */
-    ANSWER_CUT         /* no reply: the connection ended or the time was up. The outcome is unknown */
+    ANSWER_CUT /* no reply: the connection ended or the time was up. The outcome is unknown */
 };
 
 enum { ANSWER_VALUES = 4, ANSWER_TEXT = 128 };
@@ -32,11 +33,13 @@ typedef struct answer {
 /* Judges a script's reply. A reply whose first three elements are not integers is MALFORMED. */
 void answer_read(answer *out, const reply *from);
 
-/* The same for the answer to a question with this nonce: another one's is MALFORMED. NULL is ANSWER_CUT. */
+/* The same for the answer to a question with this nonce: another one's is MALFORMED. NULL is
+ * ANSWER_CUT. */
 void answer_to(answer *out, const reply *from, int64_t nonce);
 
 /* Judges the error text of a reply of kind REPLY_ERROR; used by answer_read and for AUTH, SELECT.
- * Errors raised inside a script may carry the inner code after "-ERR ": both places are looked at. */
+ * Errors raised inside a script may carry the inner code after "-ERR ": both places are looked
+ * at. */
 enum answer_kind answer_error_kind(const char *text, size_t length);
 
 /* Codes by script (docs/protocol.md). */
@@ -51,7 +54,12 @@ enum {
 };
 enum { RELEASE_ABSENT = 0, RELEASE_FREED = 1, RELEASE_HANDED_OVER = 2, CANCEL_LEFT = 3 };
 enum { RENEW_ABSENT = 0, RENEW_DONE = 1 };
-enum { CONVERT_ABSENT = 0, CONVERT_DONE = 1, CONVERT_DEADLOCK = 4, CONVERT_STALE = 8 }; /* upgrade, downgrade */
+enum {
+    CONVERT_ABSENT = 0,
+    CONVERT_DONE = 1,
+    CONVERT_DEADLOCK = 4,
+    CONVERT_STALE = 8
+}; /* upgrade, downgrade */
 enum { FORCE_FREED = 1, FORCE_HANDED_OVER = 2, FORCE_STALE = 8 };
 enum { CODE_FOREIGN = -2, CODE_BAD_ARGUMENT = -1, CODE_MORE = 7 }; /* of every script */
 
@@ -62,10 +70,12 @@ typedef struct standing {
     int64_t lease_ms;
 } standing;
 
-/* Reads value[0..2] of an answer that tells it; false when they are none that a script of ours gives. */
+/* Reads value[0..2] of an answer that tells it; false when they are none that a script of ours
+ * gives. */
 _Bool standing_read(standing *out, const int64_t value[ANSWER_VALUES]);
 
-/* A message of an inbox: "grant <fence> <lease ms> <now us> <holder> <key>". The pointers go into the payload. */
+/* A message of an inbox: "grant <fence> <lease ms> <now us> <holder> <key>". The pointers go into
+ * the payload. */
 typedef struct grant {
     uint64_t fence;
     int64_t lease_ms;

@@ -27,7 +27,8 @@ void command_add_number(command *out, int64_t number)
 {
     assert(out->numbers < COMMAND_NUMBERS);
 
-    /* By hand: several numbers go into every command, and printf is most of what building one costs. */
+    /* By hand: several numbers go into every command, and printf is most of what building one
+     * costs. */
     char *end = out->number[out->numbers++] + COMMAND_NUMBER_SIZE, *at = end;
     uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
 
@@ -44,7 +45,8 @@ void command_load_script(command *out, enum script_id id)
     command_add(out, scripts[id].source, scripts[id].source_length);
 }
 
-void command_begin_script(command *out, enum script_id id, _Bool by_source, const char *key, size_t key_length)
+void command_begin_script(command *out, enum script_id id, _Bool by_source, const char *key,
+                          size_t key_length)
 {
     const script *run = &scripts[id];
 

@@ -29,6 +29,7 @@ void command_add_number(command *out, int64_t number);
 void command_load_script(command *out, enum script_id id);
 
 /* EVALSHA, or EVAL with the source; then "1" and the key. Arguments follow with command_add. */
-void command_begin_script(command *out, enum script_id id, _Bool by_source, const char *key, size_t key_length);
+void command_begin_script(command *out, enum script_id id, _Bool by_source, const char *key,
+                          size_t key_length);
 
 #endif

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* False unless all of the bytes are digits, the first is not a needless zero, and the number is at most `max`. */
+/* False unless all of the bytes are digits, the first is not a needless zero, and the number is at
+ * most `max`. */
 static inline bool decimal_read(uint64_t *out, const char *digits, size_t length, uint64_t max)
 {
     uint64_t number = 0;

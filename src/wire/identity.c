@@ -25,7 +25,8 @@ static void write_base64url(char *out, const uint8_t *bytes, size_t length)
     *out = '\0';
 }
 
-/* A part of `who`, at most `max` bytes of it: what would look like another field, or like nothing, becomes '_'. */
+/* A part of `who`, at most `max` bytes of it: what would look like another field, or like nothing,
+ * becomes '_'. */
 static void write_part(char *out, size_t max, const char *text)
 {
     size_t length = text == NULL ? 0 : strnlen(text, max);
@@ -38,8 +39,8 @@ static void write_part(char *out, size_t max, const char *text)
     out[length] = '\0';
 }
 
-void identity_make(identity *self, const uint8_t random[IDENTITY_RANDOM_BYTES], const char *host, long pid,
-                   const char *name)
+void identity_make(identity *self, const uint8_t random[IDENTITY_RANDOM_BYTES], const char *host,
+                   long pid, const char *name)
 {
     char shown_host[HOST_MAX + 1];
     char shown_name[NAME_MAX_LENGTH + 1];
@@ -73,7 +74,8 @@ static size_t written(int length, size_t size)
     return (size_t)length < size ? (size_t)length : size - 1;
 }
 
-size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self, unsigned number)
+size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self,
+                        unsigned number)
 {
     int length = snprintf(out, CHANNEL_SIZE, "%sinbox:%s.%u", prefix, self->id, number);
 
@@ -84,7 +86,8 @@ size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identi
     return written(length, CHANNEL_SIZE);
 }
 
-size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id, const char *who)
+size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id,
+                    const char *who)
 {
     size_t owner_length = strnlen(owner_field, OWNER_FIELD_SIZE - 1);
     size_t id_length = strnlen(hold_id, HOLD_ID_SIZE - 1);
@@ -108,7 +111,8 @@ size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel)
     return written(snprintf(out, INBOX_SIZE, "%" PRId64 " %s", claim_ms, channel), INBOX_SIZE);
 }
 
-/* Takes one field and the space that ends it off the front; false when it is empty or has no end. */
+/* Takes one field and the space that ends it off the front; false when it is empty or has no
+ * end. */
 static bool take_field(const char **at, size_t *left, const char **field, size_t *length)
 {
     const char *space = *left > 0 ? memchr(*at, ' ', *left) : NULL;

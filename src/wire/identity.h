@@ -12,16 +12,16 @@
 enum {
     IDENTITY_RANDOM_BYTES = 12, /* 96 bits: 16 characters of base64url */
     IDENTITY_ID_SIZE = 17,
-    HOLD_ID_SIZE = 32,    /* client id, '.', counter in base 36, NUL */
-    WHO_SIZE = 100,       /* host (16), ':', pid, ':', name (64), NUL */
-    CHANNEL_SIZE = 300,   /* key prefix, "inbox:", client id, '.', inbox number, NUL */
+    HOLD_ID_SIZE = 32,  /* client id, '.', counter in base 36, NUL */
+    WHO_SIZE = 100,     /* host (16), ':', pid, ':', name (64), NUL */
+    CHANNEL_SIZE = 300, /* key prefix, "inbox:", client id, '.', inbox number, NUL */
     HOLDER_SIZE = OWNER_FIELD_SIZE + HOLD_ID_SIZE + WHO_SIZE,
     INBOX_SIZE = CHANNEL_SIZE + 24 /* claim ms, ' ', channel, NUL */
 };
 
 typedef struct identity {
     char id[IDENTITY_ID_SIZE]; /* unique to this client: random, never from pid or pointers */
-    char who[WHO_SIZE];        /* "host:pid:name"; what is not printable ASCII, and the space, is '_' */
+    char who[WHO_SIZE]; /* "host:pid:name"; what is not printable ASCII, and the space, is '_' */
 } identity;
 
 /* `name` may be NULL. */
@@ -32,12 +32,15 @@ void identity_make(identity *self, const uint8_t random[IDENTITY_RANDOM_BYTES], 
 void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t counter);
 
 /* "<prefix>inbox:<client id>.<number>"; returns the length. */
-size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self, unsigned number);
+size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self,
+                        unsigned number);
 
 /* "<owner> <hold id> <who>"; returns the length. */
-size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id, const char *who);
+size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id,
+                    const char *who);
 
-/* "<claim ms> <channel>": where a waiter is told, and what begins its member; returns the length. */
+/* "<claim ms> <channel>": where a waiter is told, and what begins its member; returns the
+ * length. */
 size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel);
 
 /* The parts of a member as read back from a server. The pointers go into the member. */
@@ -54,7 +57,8 @@ typedef struct member_parts {
     size_t who_length;
 } member_parts;
 
-/* "<owner> <hold id> <who>" and "<claim ms> <channel> <mode> <holder>": false when the bytes are no such member. */
+/* "<owner> <hold id> <who>" and "<claim ms> <channel> <mode> <holder>": false when the bytes are no
+ * such member. */
 _Bool holder_read(member_parts *parts, const char *member, size_t length);
 _Bool waiter_read(member_parts *parts, const char *member, size_t length);
 

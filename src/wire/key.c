@@ -6,7 +6,8 @@
  *     a tag in the name     <prefix>=<escaped>{<tag as it is>}<escaped>
  *
  * The byte after the prefix tells the two forms apart; in the second the first '{' and the first
- * '}' after it are those of the tag, because the prefix has none and those before it are escaped. */
+ * '}' after it are those of the tag, because the prefix has none and those before it are
+ * escaped. */
 #include "wire/key.h"
 
 #include <assert.h>
@@ -52,7 +53,8 @@ typedef struct span {
     size_t begin, end; /* the tag without its braces */
 } span;
 
-/* The server's own rule: from the first '{' to the first '}' after it, unless nothing is between. */
+/* The server's own rule: from the first '{' to the first '}' after it, unless nothing is
+ * between. */
 static bool find_tag(span *tag, const char *bytes, size_t length)
 {
     const char *open = length > 0 ? memchr(bytes, '{', length) : NULL;
@@ -73,12 +75,14 @@ bool key_prefix_is_valid(const char *prefix)
     for (; prefix[length] != '\0'; length++) {
         unsigned char byte = (unsigned char)prefix[length];
 
-        if (length == KEY_PREFIX_MAX || is_control(byte) || byte == '{' || byte == '}') return false;
+        if (length == KEY_PREFIX_MAX || is_control(byte) || byte == '{' || byte == '}')
+            return false;
     }
     return true;
 }
 
-size_t key_write(char *out, size_t out_size, const char *prefix, const void *name, size_t name_length)
+size_t key_write(char *out, size_t out_size, const char *prefix, const void *name,
+                 size_t name_length)
 {
     sink to = {.out = out, .size = out_size, .length = 0};
     const char *bytes = name;

@@ -9,12 +9,14 @@
 
 enum { KEY_NAME_MAX = 65536, KEY_PREFIX_MAX = 256 };
 
-/* A prefix is at most KEY_PREFIX_MAX bytes without braces and control characters; it may be empty. */
+/* A prefix is at most KEY_PREFIX_MAX bytes without braces and control characters; it may be
+ * empty. */
 bool key_prefix_is_valid(const char *prefix);
 
 /* The key of a name, written to `out` if it fits (no NUL is added). Returns the length that it has,
  * fitting or not; 0 when the name is empty or longer than KEY_NAME_MAX. */
-size_t key_write(char *out, size_t out_size, const char *prefix, const void *name, size_t name_length);
+size_t key_write(char *out, size_t out_size, const char *prefix, const void *name,
+                 size_t name_length);
 
 /* The slot of a key, 0 to 16383: CRC16 (XMODEM) of its hash tag, or of the whole key (the Redis
  * Cluster specification, "Key distribution model"). */

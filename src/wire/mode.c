@@ -33,10 +33,12 @@ bool mode_read(mode *out, const char *field, size_t length)
     if (length == 0 || (field[0] != KIND_EXCLUSIVE && field[0] != KIND_SHARED)) return false;
     out->kind = field[0];
     size_t at = 1;
-    if (at < length && (field[at] == POLICY_FAIR || field[at] == POLICY_WRITERS)) out->policy = field[at++];
+    if (at < length && (field[at] == POLICY_FAIR || field[at] == POLICY_WRITERS))
+        out->policy = field[at++];
     if (at == length) return true;
     uint64_t permits;
-    if (field[at] != '/' || !decimal_read(&permits, field + at + 1, length - at - 1, UINT32_MAX)) return false;
+    if (field[at] != '/' || !decimal_read(&permits, field + at + 1, length - at - 1, UINT32_MAX))
+        return false;
     out->permits = (uint32_t)permits;
     return permits > 0;
 }

@@ -11,8 +11,8 @@ enum reply_kind { REPLY_NIL, REPLY_INTEGER, REPLY_STRING, REPLY_STATUS, REPLY_ER
 
 typedef struct reply {
     enum reply_kind kind;
-    int64_t integer;           /* REPLY_INTEGER */
-    const char *text;          /* STRING, STATUS, ERROR: `length` bytes and a NUL */
+    int64_t integer;  /* REPLY_INTEGER */
+    const char *text; /* STRING, STATUS, ERROR: `length` bytes and a NUL */
     size_t length;
     const struct reply *items; /* REPLY_ARRAY: `count` of them, contiguous */
     size_t count;

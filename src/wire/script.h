@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * The scripts, embedded at build time from lua/ with their SHA-1. A new script is a .lua file and one line here. */
+ * The scripts, embedded at build time from lua/ with their SHA-1. A new script is a .lua file and
+ * one line here. */
 #ifndef REDLOCK_WIRE_SCRIPT_H
 #define REDLOCK_WIRE_SCRIPT_H
 
 #include <stddef.h>
 
 #define SCRIPTS(X)                                                                                 \
-    X(acquire, ACQUIRE) X(release, RELEASE) X(cancel, CANCEL) X(renew, RENEW) X(inspect, INSPECT)  \
-    X(downgrade, DOWNGRADE) X(upgrade, UPGRADE) X(force, FORCE)
+    X(acquire, ACQUIRE)                                                                            \
+    X(release, RELEASE) X(cancel, CANCEL) X(renew, RENEW) X(inspect, INSPECT)                      \
+        X(downgrade, DOWNGRADE) X(upgrade, UPGRADE) X(force, FORCE)
 
 enum script_id {
 #define SCRIPT_ENUM(file, name) SCRIPT_##name,
     SCRIPTS(SCRIPT_ENUM)
 #undef SCRIPT_ENUM
-    SCRIPT_COUNT
+        SCRIPT_COUNT
 };
 
 typedef struct script {

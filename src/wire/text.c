@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Bytes from outside, made fit to print. The rule: an escape is written whole or not at all. Pure. */
+ * Bytes from outside, made fit to print. The rule: an escape is written whole or not at all.
+ * Pure. */
 #include "wire/text.h"
 
 #include <stdbool.h>

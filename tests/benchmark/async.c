@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Ten thousand operations in flight from one thread without another (REDLOCK_HOST_MANUAL), against a blocking floor of
- * one connection, and against what the server can do at all: the same EVALSHAs, formatted beforehand, pipelined by a
- * raw client at the same depth. */
+ * Ten thousand operations in flight from one thread without another (REDLOCK_HOST_MANUAL), against
+ * a blocking floor of one connection, and against what the server can do at all: the same EVALSHAs,
+ * formatted beforehand, pipelined by a raw client at the same depth. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +47,9 @@ static void slot_released(void *arg, redlock_status status)
 static void slot_acquired(void *arg, redlock_status status, redlock_lock *lock)
 {
     slot *self = arg;
-    const bool goes_on = is_ok(status, "asynchronous acquire of a free lock") &&
-                         is_ok(redlock_release_async(lock, slot_released, self), "submission of a release");
+    const bool goes_on =
+        is_ok(status, "asynchronous acquire of a free lock") &&
+        is_ok(redlock_release_async(lock, slot_released, self), "submission of a release");
     if (goes_on) return;
     self->of->has_failed = true;
     self->of->busy--;
@@ -57,10 +58,11 @@ static void slot_acquired(void *arg, redlock_status status, redlock_lock *lock)
 static void begin_turn(slot *self)
 {
     flight *of = self->of;
-    const bool goes_on = self->turns_left > 0 && !of->has_failed &&
-                         is_ok(redlock_acquire_async(of->client, self->name, strlen(self->name),
-                                                     REDLOCK_OPTIONS(.ttl_ms = TTL_MS), slot_acquired, self, NULL),
-                               "submission of an acquire");
+    const bool goes_on =
+        self->turns_left > 0 && !of->has_failed &&
+        is_ok(redlock_acquire_async(of->client, self->name, strlen(self->name),
+                                    REDLOCK_OPTIONS(.ttl_ms = TTL_MS), slot_acquired, self, NULL),
+              "submission of an acquire");
     if (!goes_on) of->busy--;
 }
 
@@ -90,7 +92,9 @@ static bool flight_open(flight *self, const route *by, int size)
         self->slots[i].of = self;
         snprintf(self->slots[i].name, sizeof self->slots[i].name, "async:%d", i);
     }
-    return is_ok(redlock_open(by->uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &self->client), "open");
+    return is_ok(
+        redlock_open(by->uri, REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL), &self->client),
+        "open");
 }
 
 static bool flight_close(flight *self)
@@ -120,7 +124,8 @@ static bool text_add(script_text *self, int index, const question *asked)
     command cmd;
     char *bytes = NULL;
     question_command(&cmd, asked, false);
-    const long long length = redisFormatCommandArgv(&bytes, cmd.argc, (const char **)cmd.argv, cmd.length);
+    const long long length =
+        redisFormatCommandArgv(&bytes, cmd.argc, (const char **)cmd.argv, cmd.length);
     const size_t start = index > 0 ? self->end[index - 1] : 0;
     char *grown = length > 0 ? realloc(self->bytes, start + (size_t)length) : NULL;
     if (grown != NULL) {
@@ -163,7 +168,8 @@ static bool pipeline_open(pipeline *self, const route *by, int size)
     identity_make(&who, (const uint8_t[IDENTITY_RANDOM_BYTES]){1}, "bench", (long)getpid(), NULL);
     *self = (pipeline){.link = floor_connect(by), .size = size};
     for (int i = 0; i < 2; i++) self->texts[i].end = calloc((size_t)size, sizeof(size_t));
-    if (self->link == NULL || self->texts[0].end == NULL || self->texts[1].end == NULL) return false;
+    if (self->link == NULL || self->texts[0].end == NULL || self->texts[1].end == NULL)
+        return false;
     for (int i = 0; i < size; i++)
         if (!write_commands(self, i, &who)) return false;
     const size_t last = (size_t)size - 1;
@@ -213,8 +219,8 @@ static bool receive(pipeline *self)
 /* {1, ...}: done. */
 static bool is_done(const redisReply *reply)
 {
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 && reply->element[0]->type == REDIS_REPLY_INTEGER &&
-           reply->element[0]->integer > 0;
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+           reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer > 0;
 }
 
 /* How many replies were there; negative after a failure. Each makes room for one more command. */
@@ -228,7 +234,8 @@ static long answer_all(pipeline *self, long answered, long steps)
         reply = NULL;
         if (!is_good) return -1;
         count++;
-        if (answered + count - 1 + self->size < steps) append(self, answered + count - 1 + self->size);
+        if (answered + count - 1 + self->size < steps)
+            append(self, answered + count - 1 + self->size);
     }
     return self->link->reader->err != 0 ? -1 : count;
 }
@@ -274,7 +281,8 @@ static bool race(track *self, size_t rounds)
 
 static void tell(track *self, const benchmark *bench, const route *by, size_t rounds)
 {
-    const double by_floor = median(self->by_floor, rounds), by_limit = median(self->by_limit, rounds);
+    const double by_floor = median(self->by_floor, rounds),
+                 by_limit = median(self->by_limit, rounds);
     const double rate = median(self->rates, rounds);
     char what[32];
     snprintf(what, sizeof what, "async %d %s", self->ours.size, by->name);
@@ -303,4 +311,7 @@ static bool measure(const benchmark *bench, const route *by, int size)
 }
 
 bool measure_async_tcp(const benchmark *self, int size) { return measure(self, &self->tcp, size); }
-bool measure_async_unix(const benchmark *self, int size) { return measure(self, &self->local, size); }
+bool measure_async_unix(const benchmark *self, int size)
+{
+    return measure(self, &self->local, size);
+}

@@ -30,23 +30,26 @@ typedef struct part {
 } part;
 
 static const part parts[] = {
-    {"pair", measure_pair_tcp, 1, true},       {"pair", measure_pair_unix, 1, true},
-    {"nested", measure_nested, 1, true},       {"readers", measure_readers, 1, true},
-    {"handover", measure_handover, 2, true},   {"hot", measure_hot_processes, 2, true},
-    {"hot", measure_hot_processes, 8, true},   {"hot", measure_hot_processes, 64, true},
-    {"hot", measure_hot_processes, 256, true}, {"hot", measure_hot_threads, 2, true},
-    {"hot", measure_hot_threads, 8, true},     {"hot", measure_hot_threads, 64, true},
-    {"hot", measure_hot_threads, 256, true},   {"distinct", measure_distinct, 1, true},
-    {"distinct", measure_distinct, 2, true},   {"distinct", measure_distinct, 8, true},
-    {"async", measure_async_tcp, 10000, true}, {"async", measure_async_unix, 10000, false},
-    {"renew", measure_renew, 1000, true},      {"renew", measure_renew, 10000, true},
-    {"renew", measure_renew, 100000, false},   {"closing", measure_closing, 20000, true},
+    {"pair", measure_pair_tcp, 1, true},         {"pair", measure_pair_unix, 1, true},
+    {"nested", measure_nested, 1, true},         {"readers", measure_readers, 1, true},
+    {"handover", measure_handover, 2, true},     {"hot", measure_hot_processes, 2, true},
+    {"hot", measure_hot_processes, 8, true},     {"hot", measure_hot_processes, 64, true},
+    {"hot", measure_hot_processes, 256, true},   {"hot", measure_hot_threads, 2, true},
+    {"hot", measure_hot_threads, 8, true},       {"hot", measure_hot_threads, 64, true},
+    {"hot", measure_hot_threads, 256, true},     {"distinct", measure_distinct, 1, true},
+    {"distinct", measure_distinct, 2, true},     {"distinct", measure_distinct, 8, true},
+    {"async", measure_async_tcp, 10000, true},   {"async", measure_async_unix, 10000, false},
+    {"renew", measure_renew, 1000, true},        {"renew", measure_renew, 10000, true},
+    {"renew", measure_renew, 100000, false},     {"closing", measure_closing, 20000, true},
     {"closing", measure_closing, 200000, false},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
 /* How long a part may take: several times what it needs. */
-static int64_t part_limit_ns(const benchmark *bench) { return (bench->is_quick ? 15 : 120) * NS_PER_S; }
+static int64_t part_limit_ns(const benchmark *bench)
+{
+    return (bench->is_quick ? 15 : 120) * NS_PER_S;
+}
 
 /* True when the child ended by itself and well; kills it at the limit. */
 static bool await_child(pid_t child, int64_t limit_ns)
@@ -134,9 +137,9 @@ static char **names_from(char **argv, bool *is_quick, bool *is_apart)
     return argv;
 }
 
-/* Starts the server on the first core that we may use, and leaves the others to everybody else. Left alone, the
- * scheduler puts a client and its server on one core or on two, depending on what else runs: the floor differs by a
- * factor of three. */
+/* Starts the server on the first core that we may use, and leaves the others to everybody else.
+ * Left alone, the scheduler puts a client and its server on one core or on two, depending on what
+ * else runs: the floor differs by a factor of three. */
 static server *start_apart(bool *is_apart)
 {
     cpu_set_t all, first;

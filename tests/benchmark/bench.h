@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The measurements. Each runs in a process of its own, reports only what it measured, and answers false (after a
- * complaint on stderr) when something failed. A slice of the floor stands next to every slice of ours, so that a noisy
- * machine hits both; ratios are medians over the pairs of slices. */
+ * The measurements. Each runs in a process of its own, reports only what it measured, and answers
+ * false (after a complaint on stderr) when something failed. A slice of the floor stands next to
+ * every slice of ours, so that a noisy machine hits both; ratios are medians over the pairs of
+ * slices. */
 #ifndef REDLOCK_BENCHMARK_BENCH_H
 #define REDLOCK_BENCHMARK_BENCH_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Closing a client that holds many locks, against what it takes to release as many asynchronously. Both give all of
- * them back, which the server is asked for. */
+ * Closing a client that holds many locks, against what it takes to release as many asynchronously.
+ * Both give all of them back, which the server is asked for. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,8 @@ static bool run(fleet *self)
 {
     struct pollfd look = {.fd = redlock_fd(self->client), .events = POLLIN};
     while (self->left > 0 && !self->has_failed)
-        if (poll(&look, 1, 10000) != 1 || !is_ok(redlock_process(self->client), "process")) return false;
+        if (poll(&look, 1, 10000) != 1 || !is_ok(redlock_process(self->client), "process"))
+            return false;
     return !self->has_failed;
 }
 
@@ -48,7 +49,9 @@ static bool take_all(fleet *self)
         char name[32];
         snprintf(name, sizeof name, "closing:%d", i);
         const redlock_options *options = REDLOCK_OPTIONS(.ttl_ms = TTL_MS);
-        if (!is_ok(redlock_acquire_async(self->client, name, strlen(name), options, taken, self, NULL), "submission"))
+        if (!is_ok(
+                redlock_acquire_async(self->client, name, strlen(name), options, taken, self, NULL),
+                "submission"))
             return false;
     }
     return run(self);
@@ -58,7 +61,9 @@ static bool release_all(fleet *self)
 {
     self->left = self->size;
     for (int i = 0; i < self->size; i++)
-        if (!is_ok(redlock_release_async(self->locks[i], released, self), "submission of a release")) return false;
+        if (!is_ok(redlock_release_async(self->locks[i], released, self),
+                   "submission of a release"))
+            return false;
     return run(self);
 }
 
@@ -105,7 +110,8 @@ bool measure_closing(const benchmark *self, int size)
     if (all.locks == NULL) return false;
     const redlock_client_options *options =
         REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL, .timeout_ms = TIMEOUT_MS);
-    const bool is_measured = is_ok(redlock_open(self->local.uri, options, &all.client), "open") && measure(self, &all);
+    const bool is_measured = is_ok(redlock_open(self->local.uri, options, &all.client), "open") &&
+                             measure(self, &all);
     (void)redlock_close(all.client);
     free(all.locks);
     return is_measured;

@@ -98,8 +98,8 @@ void crew_begin(crew *self, int choice)
 
 void crew_stop(crew *self) { atomic_store(&self->is_stopping, true); }
 
-/* False once the member failed or the limit passed. A failed member may leave the others waiting for
- * it, so it is looked at more often than the limit asks. */
+/* False once the member failed or the limit passed. A failed member may leave the others waiting
+ * for it, so it is looked at more often than the limit asks. */
 static bool await_one(crew *self, int64_t limit_ns)
 {
     while (now_ns() < limit_ns) {

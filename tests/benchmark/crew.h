@@ -4,9 +4,9 @@
  *     conductor   crew_new --- crew_begin ---- crew_stop, crew_await --- crew_begin ... crew_close
  *     member           open  |   slice ........ ends            | (idle) |  slice ...        close
  *
- * Between slices the members sleep, so that a floor can be measured while they are there. Processes are forked before
- * they open anything. After a failure nothing is tidied up: the measurement's process ends, and its children die with
- * it. */
+ * Between slices the members sleep, so that a floor can be measured while they are there. Processes
+ * are forked before they open anything. After a failure nothing is tidied up: the measurement's
+ * process ends, and its children die with it. */
 #ifndef REDLOCK_BENCHMARK_CREW_H
 #define REDLOCK_BENCHMARK_CREW_H
 
@@ -35,8 +35,8 @@ typedef struct crew_task {
     void (*close)(void *kept);
 } crew_task;
 
-/* Starts the members and waits until each has opened; NULL after a failure. Processes share `arg` only if
- * it is in shared memory. */
+/* Starts the members and waits until each has opened; NULL after a failure. Processes share `arg`
+ * only if it is in shared memory. */
 crew *crew_new(enum crew_kind kind, int size, const crew_task *task, void *arg);
 
 /* Lets every member run one slice; `choice` is what crew_choice says meanwhile. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Threads of one client that take a lock of its own each, against as many threads with a raw connection each. */
+ * Threads of one client that take a lock of its own each, against as many threads with a raw
+ * connection each. */
 #include <stdlib.h>
 
 #include "bench.h"
@@ -43,7 +44,8 @@ static void loner_close(void *kept)
 static bool pair_of_ours(loner *self)
 {
     redlock_lock *lock;
-    const redlock_status acquired = redlock_acquire(self->client, self->name, REDLOCK_OPTIONS(.ttl_ms = 10000), &lock);
+    const redlock_status acquired =
+        redlock_acquire(self->client, self->name, REDLOCK_OPTIONS(.ttl_ms = 10000), &lock);
     return is_ok(acquired, "acquire of a free lock") && is_ok(redlock_release(lock), "release");
 }
 
@@ -52,7 +54,8 @@ static bool loner_slice(void *kept, member *who)
     loner *self = kept;
     const bool is_floor = crew_choice(who) == OF_FLOOR;
     while (!crew_is_stopping(who)) {
-        const bool is_done = is_floor ? naive_acquire(&self->floor) && naive_release(&self->floor) : pair_of_ours(self);
+        const bool is_done = is_floor ? naive_acquire(&self->floor) && naive_release(&self->floor)
+                                      : pair_of_ours(self);
         if (!is_done) return false;
         atomic_fetch_add_explicit(&who->sections, 1, memory_order_relaxed);
     }
@@ -88,7 +91,8 @@ static bool race(crew *threads, const benchmark *bench, int size)
     const double ratio = median(ratios, rounds);
     char what[32];
     snprintf(what, sizeof what, "distinct %d thread%s", size, size == 1 ? "" : "s");
-    report_row(bench->report, what, "pairs/s", median(floors, rounds), median(ours, rounds), ratio, "%s", "");
+    report_row(bench->report, what, "pairs/s", median(floors, rounds), median(ours, rounds), ratio,
+               "%s", "");
     if (size == 8) report_figure(bench->report, FIGURE_distinct8_throughput_ratio, ratio);
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The floors: the least that anybody could send, on raw blocking hiredis. Commands are given as counted strings, so
- * that no time goes into parsing a format. */
+ * The floors: the least that anybody could send, on raw blocking hiredis. Commands are given as
+ * counted strings, so that no time goes into parsing a format. */
 #include "floors.h"
 
 #include <stdio.h>
@@ -15,9 +15,11 @@ static const char token[] = "0123456789abcdef0123456789abcdef";
 
 redisContext *floor_connect(const route *by)
 {
-    redisContext *link = by->socket != NULL ? redisConnectUnix(by->socket) : redisConnect("127.0.0.1", by->port);
+    redisContext *link = by->socket != NULL ? redisConnectUnix(by->socket)
+                                            : redisConnect("127.0.0.1", by->port);
     if (link != NULL && link->err == 0) return link;
-    fprintf(stderr, "bench: no connection over %s: %s\n", by->name, link != NULL ? link->errstr : "out of memory");
+    fprintf(stderr, "bench: no connection over %s: %s\n", by->name,
+            link != NULL ? link->errstr : "out of memory");
     if (link != NULL) redisFree(link);
     return NULL;
 }
@@ -100,7 +102,8 @@ bool floor_publish(redisContext *link, const char *channel, const char *payload)
     const char *argv[] = {"PUBLISH", channel, payload};
     const size_t lengths[] = {7, strlen(channel), strlen(payload)};
     redisReply *reply = redisCommandArgv(link, 3, argv, lengths);
-    return expect(reply, reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1, "PUBLISH");
+    return expect(reply, reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1,
+                  "PUBLISH");
 }
 
 /* One line of INFO commandstats: "cmdstat_evalsha:calls=12,usec=34,...". */

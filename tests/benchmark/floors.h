@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The floors: the least that anybody could send, on raw blocking hiredis. A lock here is SET key token NX PX ttl, its
- * release a compare-and-delete by EVALSHA, its wake-up a PUBLISH to a blocked subscriber. */
+ * The floors: the least that anybody could send, on raw blocking hiredis. A lock here is SET key
+ * token NX PX ttl, its release a compare-and-delete by EVALSHA, its wake-up a PUBLISH to a blocked
+ * subscriber. */
 #ifndef REDLOCK_BENCHMARK_FLOORS_H
 #define REDLOCK_BENCHMARK_FLOORS_H
 
@@ -41,8 +42,8 @@ bool floor_await_message(redisContext *link);
 /* Returns when the server answered, as redlock_release does; false unless somebody received it. */
 bool floor_publish(redisContext *link, const char *channel, const char *payload);
 
-/* How many commands clients sent for locks (scripts and subscriptions) since the server started; those
- * that run inside scripts are not among them. Negative after a failure. */
+/* How many commands clients sent for locks (scripts and subscriptions) since the server started;
+ * those that run inside scripts are not among them. Negative after a failure. */
 int64_t floor_commands_sent(redisContext *link);
 
 /* What scripts cost the server since it started, as it counts itself. False after a failure. */

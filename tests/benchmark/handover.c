@@ -5,7 +5,8 @@
  *     B   acquire (waits) ......|holds .... pause .... release|............ acquire (waits)
  *                           <-->                              <-->
  *
- * The floor is a PUBLISH to a process that blocks in a raw subscription, to and fro in the same way. */
+ * The floor is a PUBLISH to a process that blocks in a raw subscription, to and fro in the same
+ * way. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,8 +99,8 @@ static bool run_ours(runner *self, int index)
     for (int i = 0; i < ROUNDS_PER_SLICE; i++) {
         redlock_lock *lock;
         const int64_t asked_ns = now_ns();
-        const redlock_status acquired =
-            redlock_acquire(self->client, "handover", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), &lock);
+        const redlock_status acquired = redlock_acquire(
+            self->client, "handover", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), &lock);
         const int64_t got_ns = now_ns();
         if (!is_ok(acquired, "acquire with a wait")) return false;
         if (atomic_load(&shared->given_ns) - asked_ns > QUEUED_NS) note(shared, index, got_ns);
@@ -112,7 +113,8 @@ static bool run_ours(runner *self, int index)
 
 static bool runner_slice(void *kept, member *self)
 {
-    return crew_choice(self) == OF_FLOOR ? run_floor(kept, self->index) : run_ours(kept, self->index);
+    return crew_choice(self) == OF_FLOOR ? run_floor(kept, self->index)
+                                         : run_ours(kept, self->index);
 }
 
 /* Of all slices, by kind. */
@@ -173,9 +175,10 @@ static void tell(handover_race *self, report *to)
 {
     const double p50 = median(self->ratios, self->slices);
     const double p99 = over_all(self, OF_OURS, 0.99) / over_all(self, OF_FLOOR, 0.99);
-    report_row(to, "handover p50", "us", over_all(self, OF_FLOOR, 0.5), over_all(self, OF_OURS, 0.5), p50,
-               "%zu handovers", self->samples[OF_OURS]);
-    report_row(to, "handover p99", "us", over_all(self, OF_FLOOR, 0.99), over_all(self, OF_OURS, 0.99), p99, "%s", "");
+    report_row(to, "handover p50", "us", over_all(self, OF_FLOOR, 0.5),
+               over_all(self, OF_OURS, 0.5), p50, "%zu handovers", self->samples[OF_OURS]);
+    report_row(to, "handover p99", "us", over_all(self, OF_FLOOR, 0.99),
+               over_all(self, OF_OURS, 0.99), p99, "%s", "");
     report_figure(to, FIGURE_handover_p50_ratio, p50);
     report_figure(to, FIGURE_handover_p99_ratio, p99);
 }

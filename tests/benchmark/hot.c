@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * One lock that everybody wants all the time: threads of one client, or processes with a client each. The critical
- * section is empty but for the check that nobody else is in it. The floor is one connection that takes and gives back a
- * lock of its own while the crew sleeps.
+ * One lock that everybody wants all the time: threads of one client, or processes with a client
+ * each. The critical section is empty but for the check that nobody else is in it. The floor is one
+ * connection that takes and gives back a lock of its own while the crew sleeps.
  *
  *     crew       sleeps | all join ........|.......... counted ..........|.. drains ..| sleeps
  *     conductor  floor  | waits for the    |INFO, counts             INFO, counts      | floor
- *                       | slowest one
- */
+ *                       | slowest one */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +21,8 @@ enum { ROUNDS_MAX = 8 };
 typedef struct waits {
     _Alignas(64) int64_t waited_ns;
     int64_t count;
-    int64_t longest_ns; /* the wait that was under way at the end included: else who starves is not seen */
+    int64_t longest_ns; /* the wait that was under way at the end included: else who starves is not
+                           seen */
 } waits;
 
 /* In shared memory. */
@@ -47,8 +47,8 @@ static void *contender_open(void *arg, int index)
     self->arena = arg;
     self->client = self->arena->shared_client;
     if (self->client != NULL) return self;
-    const redlock_status opened =
-        redlock_open(self->arena->by->uri, REDLOCK_CLIENT_OPTIONS(.connect_now = true), &self->client);
+    const redlock_status opened = redlock_open(
+        self->arena->by->uri, REDLOCK_CLIENT_OPTIONS(.connect_now = true), &self->client);
     return is_ok(opened, "open") ? self : NULL;
 }
 
@@ -85,8 +85,8 @@ static bool contender_slice(void *kept, member *who)
     while (!crew_is_stopping(who)) {
         redlock_lock *lock;
         const int64_t began_ns = now_ns();
-        const redlock_status acquired =
-            redlock_acquire(self->client, "hot", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), &lock);
+        const redlock_status acquired = redlock_acquire(
+            self->client, "hot", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), &lock);
         if (!is_ok(acquired, "acquire of the hot lock")) return false;
         note_wait(self->arena, who, began_ns, now_ns());
         if (!pass_through(self->arena)) return false;
@@ -206,10 +206,11 @@ static void tell(hot_race *self, report *to, enum crew_kind kind)
     const double commands = (double)self->commands / (double)self->sections;
     const double longest = longest_over_mean_wait(self);
     char what[32];
-    snprintf(what, sizeof what, "hot %d %s", self->size, kind == CREW_THREADS ? "threads" : "processes");
+    snprintf(what, sizeof what, "hot %d %s", self->size,
+             kind == CREW_THREADS ? "threads" : "processes");
     report_row(to, what, "pairs/s", floor, rate, ratio,
-               "Jain %.4f, %.2f commands a section, longest wait %.1f x mean, floor %.0f to %.0f", jain, commands,
-               longest, self->floor_rates[0], self->floor_rates[rounds - 1]);
+               "Jain %.4f, %.2f commands a section, longest wait %.1f x mean, floor %.0f to %.0f",
+               jain, commands, longest, self->floor_rates[0], self->floor_rates[rounds - 1]);
     if (self->size != 64) return;
     if (kind == CREW_THREADS) {
         report_figure(to, FIGURE_hot64_threads_ratio, ratio);
@@ -228,7 +229,9 @@ static void tell(hot_race *self, report *to, enum crew_kind kind)
 /* The sizes that the figures are about get more slices. */
 static bool race(hot_race *self, const benchmark *bench)
 {
-    const int rounds = self->size == 64 ? (bench->is_quick ? 3 : ROUNDS_MAX) : bench->is_quick ? 1 : 4;
+    const int rounds = self->size == 64  ? (bench->is_quick ? 3 : ROUNDS_MAX)
+                       : bench->is_quick ? 1
+                                         : 4;
     const int64_t floor_ns = (bench->is_quick ? 100 : 250) * NS_PER_MS;
     const int64_t slice_ns = (bench->is_quick ? 800 : 2000) * NS_PER_MS;
     for (int i = 0; i < rounds; i++) {
@@ -251,7 +254,8 @@ static bool measure(const benchmark *bench, enum crew_kind kind, int size)
     static const crew_task task = {contender_open, contender_slice, contender_close};
     hot_race self = {.size = size, .arena = arena_new(&bench->local)};
     if (self.arena == NULL) return false;
-    if (kind == CREW_THREADS && !is_ok(redlock_open(bench->local.uri, NULL, &self.arena->shared_client), "open")) {
+    if (kind == CREW_THREADS &&
+        !is_ok(redlock_open(bench->local.uri, NULL, &self.arena->shared_client), "open")) {
         return false;
     }
     self.crew = crew_new(kind, size, &task, self.arena);
@@ -263,6 +267,12 @@ static bool measure(const benchmark *bench, enum crew_kind kind, int size)
     return is_ok(redlock_close(self.arena->shared_client), "close");
 }
 
-bool measure_hot_processes(const benchmark *self, int size) { return measure(self, CREW_PROCESSES, size); }
+bool measure_hot_processes(const benchmark *self, int size)
+{
+    return measure(self, CREW_PROCESSES, size);
+}
 
-bool measure_hot_threads(const benchmark *self, int size) { return measure(self, CREW_THREADS, size); }
+bool measure_hot_threads(const benchmark *self, int size)
+{
+    return measure(self, CREW_THREADS, size);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a nested acquire + release of a reentrant hold costs, and that it costs no command. The floor is a mutex that is
- * locked and unlocked. */
+ * What a nested acquire + release of a reentrant hold costs, and that it costs no command. The
+ * floor is a mutex that is locked and unlocked. */
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -55,14 +55,16 @@ static bool race(redlock_client *client, const redlock_lock *held, report *to)
 
 static bool was_silent(const redlock_stats *before, const redlock_stats *after)
 {
-    const uint64_t commands = after->commands - before->commands, writes = after->writes - before->writes;
+    const uint64_t commands = after->commands - before->commands,
+                   writes = after->writes - before->writes;
     if (commands == 0 && writes == 0) return true;
-    fprintf(stderr, "bench: nested pairs sent %" PRIu64 " commands in %" PRIu64 " writes\n", commands, writes);
+    fprintf(stderr, "bench: nested pairs sent %" PRIu64 " commands in %" PRIu64 " writes\n",
+            commands, writes);
     return false;
 }
 
-/* The outer hold lasts longer than the measurement and is not renewed: whatever is sent meanwhile, nested pairs sent.
- */
+/* The outer hold lasts longer than the measurement and is not renewed: whatever is sent meanwhile,
+ * nested pairs sent. */
 bool measure_nested(const benchmark *bench, int unused)
 {
     (void)unused;
@@ -71,7 +73,8 @@ bool measure_nested(const benchmark *bench, int unused)
     redlock_stats before, after;
     if (!is_ok(redlock_open(bench->local.uri, NULL, &client), "open")) return false;
     const redlock_options *options = REDLOCK_OPTIONS(.ttl_ms = 600000, .reentrant = true);
-    if (!is_ok(redlock_acquire(client, "nested", options, &held), "acquire of the outer hold")) return false;
+    if (!is_ok(redlock_acquire(client, "nested", options, &held), "acquire of the outer hold"))
+        return false;
     redlock_stats_read(client, &before, sizeof before);
     if (!race(client, held, bench->report)) return false;
     redlock_stats_read(client, &after, sizeof after);
@@ -79,5 +82,6 @@ bool measure_nested(const benchmark *bench, int unused)
         report_figure(bench->report, FIGURE_nested_pair_ns, NAN);
         return false;
     }
-    return is_ok(redlock_release(held), "release of the outer hold") && is_ok(redlock_close(client), "close");
+    return is_ok(redlock_release(held), "release of the outer hold") &&
+           is_ok(redlock_close(client), "close");
 }

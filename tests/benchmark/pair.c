@@ -33,7 +33,8 @@ static bool slice_of_ours(pair_race *self, int64_t *took_ns)
     for (int i = 0; i < PAIRS_PER_SLICE; i++) {
         redlock_lock *lock;
         const int64_t began = now_ns();
-        const redlock_status acquired = redlock_acquire(self->client, "pair", REDLOCK_OPTIONS(.ttl_ms = 10000), &lock);
+        const redlock_status acquired =
+            redlock_acquire(self->client, "pair", REDLOCK_OPTIONS(.ttl_ms = 10000), &lock);
         if (!is_ok(acquired, "acquire of a free lock")) return false;
         if (!is_ok(redlock_release(lock), "release")) return false;
         took_ns[i] = now_ns() - began;
@@ -85,7 +86,8 @@ static void tell(pair_race *self, const benchmark *bench, const route *by, enum 
     report_figure(bench->report, p99_figure, ours_p99 / floor_p99);
 }
 
-static bool measure(const benchmark *bench, const route *by, enum figure p50_figure, enum figure p99_figure)
+static bool measure(const benchmark *bench, const route *by, enum figure p50_figure,
+                    enum figure p99_figure)
 {
     pair_race *self = calloc(1, sizeof *self);
     if (self == NULL || !naive_open(&self->floor, by, "floor:pair")) return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Shared locks: acquire + release beside no other holder, against the exclusive lock; and beside few and many other
- * holders. The others are entered by the library's own script, over a raw connection, with leases that outlast the
- * measurement: the server sees no difference to as many clients. */
+ * Shared locks: acquire + release beside no other holder, against the exclusive lock; and beside
+ * few and many other holders. The others are entered by the library's own script, over a raw
+ * connection, with leases that outlast the measurement: the server sees no difference to as many
+ * clients. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,10 @@ typedef struct readers_race {
 
 /* ---- The other holders ---- */
 
-static size_t key_of(char key[64], const char *name) { return key_write(key, 64, "redlock:", name, strlen(name)); }
+static size_t key_of(char key[64], const char *name)
+{
+    return key_write(key, 64, "redlock:", name, strlen(name));
+}
 
 static bool append_holder(redisContext *link, const identity *who, const char *name, int number)
 {
@@ -65,7 +69,8 @@ static bool was_granted(redisContext *link)
     const bool has_come = redisGetReply(link, &got) == REDIS_OK && got != NULL;
     const redisReply *told = got;
     const bool is_granted = has_come && told->type == REDIS_REPLY_ARRAY && told->elements == 6 &&
-                            told->element[0]->integer == ACQUIRE_GRANTED && told->element[5]->integer == HOLDER_TTL_MS;
+                            told->element[0]->integer == ACQUIRE_GRANTED &&
+                            told->element[5]->integer == HOLDER_TTL_MS;
     if (!is_granted) fprintf(stderr, "bench: no other holder could be entered\n");
     if (has_come) freeReplyObject(got);
     return is_granted;
@@ -111,7 +116,8 @@ static bool crowds_leave(readers_race *self)
         const char *name = ways[way].name;
         size_t removed;
         if (!are_still_there(self->client, name, ways[way].others)) return false;
-        if (!is_ok(redlock_force_release(self->client, name, strlen(name), &removed, NULL), "force release"))
+        if (!is_ok(redlock_force_release(self->client, name, strlen(name), &removed, NULL),
+                   "force release"))
             return false;
         if (removed != (size_t)ways[way].others) return false;
     }
@@ -123,9 +129,10 @@ static bool crowds_leave(readers_race *self)
 static bool pair(redlock_client *client, int way)
 {
     redlock_lock *lock;
-    const redlock_status acquired =
-        redlock_acquire(client, ways[way].name, REDLOCK_OPTIONS(.ttl_ms = 10000, .mode = ways[way].mode), &lock);
-    return is_ok(acquired, "acquire beside readers") && is_ok(redlock_release(lock), "release beside readers");
+    const redlock_status acquired = redlock_acquire(
+        client, ways[way].name, REDLOCK_OPTIONS(.ttl_ms = 10000, .mode = ways[way].mode), &lock);
+    return is_ok(acquired, "acquire beside readers") &&
+           is_ok(redlock_release(lock), "release beside readers");
 }
 
 static bool slice(readers_race *self, int way)
@@ -178,19 +185,22 @@ static double server_us(const readers_race *self, int way)
 static double tell_ratio(readers_race *self, report *to, const char *what, int floor, int ours)
 {
     double ratios[SLICES_MAX];
-    for (size_t i = 0; i < self->slices; i++) ratios[i] = self->p50_ns[ours][i] / self->p50_ns[floor][i];
+    for (size_t i = 0; i < self->slices; i++)
+        ratios[i] = self->p50_ns[ours][i] / self->p50_ns[floor][i];
     const double ratio = median(ratios, self->slices);
     const size_t count = self->slices * PAIRS_PER_SLICE;
     report_row(to, what, "us", percentile(self->took_ns[floor], count, 0.5) / NS_PER_US,
                percentile(self->took_ns[ours], count, 0.5) / NS_PER_US, ratio,
-               "floor: %s; the server alone %.1f us to %.1f us, %.3f x", ways[floor].label, server_us(self, floor),
-               server_us(self, ours), server_us(self, ours) / server_us(self, floor));
+               "floor: %s; the server alone %.1f us to %.1f us, %.3f x", ways[floor].label,
+               server_us(self, floor), server_us(self, ours),
+               server_us(self, ours) / server_us(self, floor));
     return ratio;
 }
 
 static void tell(readers_race *self, report *to)
 {
-    report_figure(to, FIGURE_shared_pair_ratio, tell_ratio(self, to, "shared pair p50", EXCLUSIVE, SHARED));
+    report_figure(to, FIGURE_shared_pair_ratio,
+                  tell_ratio(self, to, "shared pair p50", EXCLUSIVE, SHARED));
     (void)tell_ratio(self, to, "shared pair beside 10", EXCLUSIVE, BESIDE_FEW);
     report_figure(to, FIGURE_shared10k_cost_ratio,
                   tell_ratio(self, to, "shared beside 10000", BESIDE_FEW, BESIDE_MANY));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What it costs a client to keep many locks renewed: processor time of the whole process over one renewal period,
- * memory of the library as malloc really gives it (its chunks, not the sizes asked for), and system calls that write.
- */
+ * What it costs a client to keep many locks renewed: processor time of the whole process over one
+ * renewal period, memory of the library as malloc really gives it (its chunks, not the sizes asked
+ * for), and system calls that write. */
 #include <inttypes.h>
 #include <malloc.h>
 #include <math.h>
@@ -14,7 +14,10 @@
 static _Atomic int64_t live_bytes;
 
 /* A chunk has one word before what malloc calls usable. */
-static int64_t chunk_size(void *memory) { return (int64_t)(malloc_usable_size(memory) + sizeof(size_t)); }
+static int64_t chunk_size(void *memory)
+{
+    return (int64_t)(malloc_usable_size(memory) + sizeof(size_t));
+}
 
 static void *count_allocate(void *arg, size_t size)
 {
@@ -36,8 +39,8 @@ static bool acquire_all(redlock_client *client, redlock_lock **locks, int size, 
     for (int i = 0; i < size; i++) {
         char name[32];
         snprintf(name, sizeof name, "renew:%d", i);
-        const redlock_status acquired =
-            redlock_acquire(client, name, REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true), &locks[i]);
+        const redlock_status acquired = redlock_acquire(
+            client, name, REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true), &locks[i]);
         if (!is_ok(acquired, "acquire of a lock to be renewed")) return false;
     }
     return true;
@@ -51,7 +54,8 @@ static bool release_all(redlock_lock **locks, int size)
     return true;
 }
 
-/* The account at one moment: the client's, and how many scripts the server ran, which is no hearsay. */
+/* The account at one moment: the client's, and how many scripts the server ran, which is no
+ * hearsay. */
 typedef struct account {
     int64_t at_ns;
     int64_t processor_ns;
@@ -67,17 +71,20 @@ static account account_now(const redlock_client *client, redisContext *observer)
     return now;
 }
 
-/* A keeper that does nothing costs nothing: nearly all the locks must have been renewed in the slice. */
+/* A keeper that does nothing costs nothing: nearly all the locks must have been renewed in the
+ * slice. */
 static bool were_renewed(const account *first, const account *last, int size)
 {
     const int64_t renewals = last->commands - first->commands;
-    if (first->commands >= 0 && renewals >= size * INT64_C(9) / 10 && last->stats.lost == 0) return true;
-    fprintf(stderr, "bench: %" PRId64 " renewals of %d locks, %" PRIu64 " lost\n", renewals, size, last->stats.lost);
+    if (first->commands >= 0 && renewals >= size * INT64_C(9) / 10 && last->stats.lost == 0)
+        return true;
+    fprintf(stderr, "bench: %" PRId64 " renewals of %d locks, %" PRIu64 " lost\n", renewals, size,
+            last->stats.lost);
     return false;
 }
 
-static void tell(const benchmark *bench, int size, int64_t ttl_ms, const account *first, const account *last,
-                 double bytes)
+static void tell(const benchmark *bench, int size, int64_t ttl_ms, const account *first,
+                 const account *last, double bytes)
 {
     const double seconds = (double)(last->at_ns - first->at_ns) / 1e9;
     const double percent = (double)(last->processor_ns - first->processor_ns) / 1e7 / seconds;
@@ -86,8 +93,8 @@ static void tell(const benchmark *bench, int size, int64_t ttl_ms, const account
     char what[32];
     snprintf(what, sizeof what, "renew %d locks", size);
     report_row(bench->report, what, "% cpu", NAN, percent, NAN,
-               "%.0f bytes a lock, %.1f writes/s, %.0f renewals/s (ttl %.0f s)", bytes, writes, renewals,
-               (double)ttl_ms / 1000);
+               "%.0f bytes a lock, %.1f writes/s, %.0f renewals/s (ttl %.0f s)", bytes, writes,
+               renewals, (double)ttl_ms / 1000);
     if (size != 10000) return;
     report_figure(bench->report, FIGURE_renew10k_cpu_percent, percent);
     report_figure(bench->report, FIGURE_renew10k_bytes_per_lock, bytes);
@@ -95,8 +102,8 @@ static void tell(const benchmark *bench, int size, int64_t ttl_ms, const account
     report_figure(bench->report, FIGURE_renew10k_ttl_ms, (double)ttl_ms);
 }
 
-/* The slice is one renewal period, so that every lock is renewed once in it. The bytes are counted at
- * its end: what renewals need is in them. */
+/* The slice is one renewal period, so that every lock is renewed once in it. The bytes are counted
+ * at its end: what renewals need is in them. */
 static bool hold(const benchmark *bench, redlock_client *client, redlock_lock **locks, int size)
 {
     redisContext *observer = floor_connect(&bench->local);

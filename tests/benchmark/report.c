@@ -36,8 +36,8 @@ report *report_new(void)
 
 void report_figure(report *self, enum figure which, double value) { self->figures[which] = value; }
 
-void report_row(report *self, const char *what, const char *unit, double floor, double ours, double ratio,
-                const char *note_format, ...)
+void report_row(report *self, const char *what, const char *unit, double floor, double ours,
+                double ratio, const char *note_format, ...)
 {
     const int index = atomic_load(&self->row_count);
     if (index == ROWS_MAX) return;
@@ -54,7 +54,10 @@ void report_row(report *self, const char *what, const char *unit, double floor, 
     atomic_store(&self->row_count, index + 1);
 }
 
-void report_print_head(void) { printf("%-22s %10s %10s %7s  %-8s %s\n", "", "floor", "redlock", "ratio", "unit", ""); }
+void report_print_head(void)
+{
+    printf("%-22s %10s %10s %7s  %-8s %s\n", "", "floor", "redlock", "ratio", "unit", "");
+}
 
 static void print_cell(double value, int width, int digits)
 {
@@ -91,8 +94,8 @@ static void print_figure(const char *name, double value, const char *separator)
 void report_print_json(const report *self)
 {
     const char *separator = "{";
-#define FIGURE_PRINT(name)                                                                                             \
-    print_figure(#name, self->figures[FIGURE_##name], separator);                                                      \
+#define FIGURE_PRINT(name)                                                                         \
+    print_figure(#name, self->figures[FIGURE_##name], separator);                                  \
     separator = ", ";
     FIGURES(FIGURE_PRINT)
 #undef FIGURE_PRINT

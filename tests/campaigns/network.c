@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The client's half of the network campaign: acquires on a network that goes silent, are given up, and must not be
- * granted by what the kernel sends again once it speaks. Everything is looked at over the server's Unix socket, which
- * the silence does not reach. */
+ * The client's half of the network campaign: acquires on a network that goes silent, are given up,
+ * and must not be granted by what the kernel sends again once it speaks. Everything is looked at
+ * over the server's Unix socket, which the silence does not reach. */
 #include <hiredis/hiredis.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -73,13 +73,17 @@ static void run_command(const char *command)
 static long long number(const char *command, const char *name)
 {
     redisReply *answer = redisCommand(observer, command, name);
-    if (answer == NULL || answer->type != REDIS_REPLY_INTEGER) give_up_campaign("the server is gone");
+    if (answer == NULL || answer->type != REDIS_REPLY_INTEGER)
+        give_up_campaign("the server is gone");
     long long value = answer->integer;
     freeReplyObject(answer);
     return value;
 }
 
-static long long holders(const trial *of) { return number("ZCOUNT redlock:{%s} 1 99999999999999", of->name); }
+static long long holders(const trial *of)
+{
+    return number("ZCOUNT redlock:{%s} 1 99999999999999", of->name);
+}
 static long long parties(const trial *of) { return number("ZCOUNT redlock:{%s} 1 +inf", of->name); }
 
 static void settle(trial *self, redlock_status status, redlock_lock *lock)
@@ -111,8 +115,8 @@ static void *acquire_async(void *arg)
 {
     trial *self = arg;
     const redlock_options *options = REDLOCK_OPTIONS(.ttl_ms = TTL_MS, .wait_ms = self->wait_ms);
-    if (redlock_acquire_async(self->client, self->name, strlen(self->name), options, acquired, self, NULL) !=
-        REDLOCK_OK)
+    if (redlock_acquire_async(self->client, self->name, strlen(self->name), options, acquired, self,
+                              NULL) != REDLOCK_OK)
         give_up_campaign("nothing is submitted");
     while (!self->is_complete) sleep_until(now_ms() + LOOK_MS);
     return NULL;
@@ -123,7 +127,8 @@ static void begin(trial *self, const trial *as, int window)
     redlock_lock *warm = NULL;
     *self = *as;
     snprintf(self->name, sizeof self->name, "%s-%d", as->way, window);
-    bool is_open = redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = TIMEOUT_MS), &self->client) == REDLOCK_OK;
+    bool is_open = redlock_open(uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = TIMEOUT_MS),
+                                &self->client) == REDLOCK_OK;
     if (!is_open || redlock_acquire(self->client, self->name, NULL, &warm) != REDLOCK_OK)
         give_up_campaign("the server cannot be reached");
     (void)redlock_release(warm);
@@ -150,8 +155,9 @@ static void end(trial *self)
     granted_later += self->was_seen;
     held_by_nobody += parties(self) > 0;
     undone += (int)stats.undone;
-    printf("  %-12s %-20s undone %d%s%s\n", self->way, redlock_status_name(self->status), (int)stats.undone,
-           self->was_seen ? ", GRANTED LATER" : "", parties(self) > 0 ? ", HELD BY NOBODY" : "");
+    printf("  %-12s %-20s undone %d%s%s\n", self->way, redlock_status_name(self->status),
+           (int)stats.undone, self->was_seen ? ", GRANTED LATER" : "",
+           parties(self) > 0 ? ", HELD BY NOBODY" : "");
     redlock_canceller_close(self->canceller);
     if (redlock_close(self->client) != REDLOCK_OK) give_up_campaign("the client does not close");
 }
@@ -165,7 +171,8 @@ static void run_window(int window, int64_t silence_ms)
     run_command(mute);
     int64_t from_ms = now_ms();
     for (int i = 0; i < WAYS; i++)
-        pthread_create(&trials[i].thread, NULL, trials[i].is_async ? acquire_async : acquire, &trials[i]);
+        pthread_create(&trials[i].thread, NULL, trials[i].is_async ? acquire_async : acquire,
+                       &trials[i]);
     for (int i = 0; i < WAYS; i++) {
         if (trials[i].cancel_ms == 0) continue;
         sleep_until(from_ms + trials[i].cancel_ms);
@@ -194,7 +201,7 @@ int main(int argc, char **argv)
     for (; window == 0 || now_ms() < until_ms; window++)
         run_window(window, silences_ms[window % (int)(sizeof silences_ms / sizeof *silences_ms)]);
     redisFree(observer);
-    printf("windows=%d given_up=%d granted=%d undone=%d granted_later=%d held_by_nobody=%d\n", window, given_up,
-           granted, undone, granted_later, held_by_nobody);
+    printf("windows=%d given_up=%d granted=%d undone=%d granted_later=%d held_by_nobody=%d\n",
+           window, given_up, granted, undone, granted_later, held_by_nobody);
     return granted_later + held_by_nobody > 0 || given_up == 0;
 }

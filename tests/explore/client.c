@@ -114,7 +114,9 @@ static void doubt(world *w, const asker *self)
 /* What it did is gone, or it did nothing. */
 static bool is_void(const world *w, const asker *self)
 {
-    conversion asked = {.own_fence = self->own_fence, .kind = letter(wanted_place(self)), .is_stale = self->code == STALE};
+    conversion asked = {.own_fence = self->own_fence,
+                        .kind = letter(wanted_place(self)),
+                        .is_stale = self->code == STALE};
     bool is_of_a_conversion = self->code == STALE || self->code == DONE;
     return is_of_a_conversion && tenure_voids(&w->hold, &asked, self->told_fence);
 }

@@ -11,12 +11,14 @@
 #define MEMORY_DISK "/dev/shm"
 enum { MEMORY_LEAST = 1 << 30 };
 
-/* What it answers, it has written to the kernel: a SIGKILL loses nothing. DEBUG is allowed, for faults. */
+/* What it answers, it has written to the kernel: a SIGKILL loses nothing. DEBUG is allowed, for
+ * faults. */
 static const char arguments[] = "--appendonly yes --appendfsync no --auto-aof-rewrite-percentage 0"
-                                " --enable-debug-command yes --user " WORKER_USER " on >" WORKER_PASSWORD
-                                " ~* &* +@all";
+                                " --enable-debug-command yes --user " WORKER_USER
+                                " on >" WORKER_PASSWORD " ~* &* +@all";
 
-/* The server's disk is memory where there is enough: one that other programs keep busy is none of these faults. */
+/* The server's disk is memory where there is enough: one that other programs keep busy is none of
+ * these faults. */
 static void choose_disk(void)
 {
     struct statvfs memory;
@@ -48,14 +50,18 @@ void arena_close(arena *self)
 
 void arena_pass(int64_t span_ms) { worker_pass(span_ms * 1000); }
 
-int64_t arena_span_ms(arena *self) { return dice_between(&self->dice, self->span_least_ms, self->span_most_ms); }
+int64_t arena_span_ms(arena *self)
+{
+    return dice_between(&self->dice, self->span_least_ms, self->span_most_ms);
+}
 
 void arena_last(arena *self) { arena_pass(arena_span_ms(self)); }
 
 void arena_loses(arena *self, int name)
 {
     if (self->loss_count == LOSSES_MOST) abort();
-    self->losses[self->loss_count++] = (loss){.from_us = boot_us(), .to_us = INT64_MAX, .name = name};
+    self->losses[self->loss_count++] =
+        (loss){.from_us = boot_us(), .to_us = INT64_MAX, .name = name};
 }
 
 void arena_lost(arena *self) { self->losses[self->loss_count - 1].to_us = boot_us(); }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What faults act on: a server that keeps its data on disk, a network, the workers, and the dice that decide. */
+ * What faults act on: a server that keeps its data on disk, a network, the workers, and the dice
+ * that decide. */
 #ifndef REDLOCK_TESTS_FAULTS_ARENA_H
 #define REDLOCK_TESTS_FAULTS_ARENA_H
 

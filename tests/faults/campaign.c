@@ -3,10 +3,11 @@
  *
  *     faults [--seconds N] [--rounds R] [--seed S] [--pace MS]
  *
- * A round is a day of faults that keep the server's data, and a day of faults that lose it; each day deals every kind
- * once, shuffled, one every MS on average. After each fault everybody must make progress. At night the workers rest,
- * the server must have forgotten all locks, and the checker reads what was written down. The last line is figures; the
- * exit status is 1 when a promise was broken, and the records that prove it stand above. */
+ * A round is a day of faults that keep the server's data, and a day of faults that lose it; each
+ * day deals every kind once, shuffled, one every MS on average. After each fault everybody must
+ * make progress. At night the workers rest, the server must have forgotten all locks, and the
+ * checker reads what was written down. The last line is figures; the exit status is 1 when a
+ * promise was broken, and the records that prove it stand above. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,8 @@ static int times(void) { return patience_is_instrumented() ? INSTRUMENTED_TIMES 
 
 /* ---- Waiting ----------------------------------------------------------------------------------*/
 
-/* A wait with a bound. Each look takes no more of it than LOOK_MOST_US, however long it really took: a machine or a
- * server that stands still is not held against the workers. */
+/* A wait with a bound. Each look takes no more of it than LOOK_MOST_US, however long it really
+ * took: a machine or a server that stands still is not held against the workers. */
 typedef struct bounded_wait {
     int64_t from_us, looked_us, spent_us;
 } bounded_wait;
@@ -67,7 +68,8 @@ static void await_progress(campaign *self)
     crew *all = &self->arena.crew;
     bounded_wait wait = wait_begin();
     progress then = crew_progress(all);
-    while (crew_stuck_since(all, &then, false) > 0 && wait_goes_on(self, &wait)) crew_look_after(all);
+    while (crew_stuck_since(all, &then, false) > 0 && wait_goes_on(self, &wait))
+        crew_look_after(all);
     self->report.stuck += crew_stuck_since(all, &then, true);
     int64_t recovery_ms = (boot_us() - wait.from_us) / 1000;
     if (recovery_ms > self->report.recovery_ms) self->report.recovery_ms = recovery_ms;
@@ -85,11 +87,13 @@ static void await_rest(campaign *self)
     if (restless > 0) crew_replace_all(all);
 }
 
-/* Keys where somebody holds or waits, or that never expire. What is buried stays for two minutes, and bars nobody. */
-static const char peopled_keys[] = "local found = {} "
-                                   "for _, key in ipairs(redis.call('KEYS', '*')) do "
-                                   "if redis.call('ZCOUNT', key, '(0', '+inf') > 0 or redis.call('PTTL', key) < 0 then "
-                                   "found[#found + 1] = key end end return found";
+/* Keys where somebody holds or waits, or that never expire. What is buried stays for two minutes,
+ * and bars nobody. */
+static const char peopled_keys[] =
+    "local found = {} "
+    "for _, key in ipairs(redis.call('KEYS', '*')) do "
+    "if redis.call('ZCOUNT', key, '(0', '+inf') > 0 or redis.call('PTTL', key) < 0 then "
+    "found[#found + 1] = key end end return found";
 
 static void count_leaked(campaign *self)
 {
@@ -104,11 +108,13 @@ static void count_leaked(campaign *self)
 static void await_no_key(campaign *self)
 {
     bounded_wait wait = wait_begin();
-    while (server_number(self->arena.server, "EVAL %s 0", peopled_keys) > 0 && wait_goes_on(self, &wait)) continue;
+    while (server_number(self->arena.server, "EVAL %s 0", peopled_keys) > 0 &&
+           wait_goes_on(self, &wait))
+        continue;
     if (server_number(self->arena.server, "EVAL %s 0", peopled_keys) > 0) count_leaked(self);
 }
 
-/* ---- Reading what was written down --------------------------------------------------------------*/
+/* ---- Reading what was written down ----------------------------------------------------------- */
 
 static size_t gather(campaign *self, section *out)
 {
@@ -174,7 +180,8 @@ static bool is_over(const campaign *self)
 static bool is_evening(const campaign *self)
 {
     for (int i = 0; i < SEATS; i++)
-        if (atomic_load(&self->arena.crew.ledger->seats[i].count) > SECTIONS_MOST * 3 / 4) return true;
+        if (atomic_load(&self->arena.crew.ledger->seats[i].count) > SECTIONS_MOST * 3 / 4)
+            return true;
     return is_over(self);
 }
 
@@ -236,7 +243,8 @@ static void day(campaign *self, const char *what, const fault_kinds *piles, int 
     self->arena.loss_count = 0;
     crew_order(&self->arena.crew, ORDER_WORK);
     await_progress(self);
-    for (; injected < count && !is_evening(self) && self->report.fault_count < FAULTS_MOST; injected++) {
+    for (; injected < count && !is_evening(self) && self->report.fault_count < FAULTS_MOST;
+         injected++) {
         int64_t since_us = boot_us();
         inject(self, deck[injected]);
         await_turn(self, since_us);
@@ -274,7 +282,8 @@ static int run(campaign *self)
     printf("seed %llu\n", (unsigned long long)self->how.seed);
     fflush(stdout);
     arena_open(&self->arena, self->how.seed, self->how.pace_ms);
-    for (long i = 0; !is_over(self) && (self->how.rounds == 0 || i < self->how.rounds); i++) round_of_days(self);
+    for (long i = 0; !is_over(self) && (self->how.rounds == 0 || i < self->how.rounds); i++)
+        round_of_days(self);
     go_home(self);
     self->report.growth = soak_compare(&self->first, &self->last);
     self->report.crashes = self->arena.crew.crashes;

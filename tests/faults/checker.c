@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The checker. Pure: no clock, no shared memory. The sections of one name are walked in the order of their entries. */
+ * The checker. Pure: no clock, no shared memory. The sections of one name are walked in the order
+ * of their entries. */
 #include "faults/checker.h"
 
 #include <stdlib.h>
@@ -38,17 +39,21 @@ static bool has_loss(const review *self, int name, int64_t from_us, int64_t to_u
 /* May the server have lost one between granting it and granting the other? */
 static bool has_loss_between(const review *self, const section *one, const section *other)
 {
-    return has_loss(self, one->name, least(one->asked_us, other->asked_us), most(one->enter_us, other->enter_us));
+    return has_loss(self, one->name, least(one->asked_us, other->asked_us),
+                    most(one->enter_us, other->enter_us));
 }
 
 /* And may both believe when the later one enters? What was lost is not renewed: its lease ends. */
 static bool excuses_overlap(const review *self, const section *one, const section *other)
 {
-    int64_t enter_us = most(one->enter_us, other->enter_us), lease_us = most(one->ttl_ms, other->ttl_ms) * 1000;
-    return has_loss_between(self, one, other) && has_loss(self, one->name, enter_us - lease_us, enter_us);
+    int64_t enter_us = most(one->enter_us, other->enter_us),
+            lease_us = most(one->ttl_ms, other->ttl_ms) * 1000;
+    return has_loss_between(self, one, other) &&
+           has_loss(self, one->name, enter_us - lease_us, enter_us);
 }
 
-static void find(review *self, long *counter, const char *what, const section *one, const section *other)
+static void find(review *self, long *counter, const char *what, const section *one,
+                 const section *other)
 {
     (*counter)++;
     if (self->tell != NULL) self->tell(self->arg, what, one, other);
@@ -89,10 +94,12 @@ static void check_entry(review *self, const section *one)
     forget_those_who_left(self, one->enter_us);
     for (size_t i = 0; i < self->inside_count; i++) {
         const section *other = self->inside[i];
-        bool is_excused = excuses_overlap(self, one, other), excludes = !may_be_together(one, other);
+        bool is_excused = excuses_overlap(self, one, other),
+             excludes = !may_be_together(one, other);
         beside += !is_excused && !are_of_one_owner(one, other);
         if (excludes && is_excused) self->found.excused++;
-        else if (excludes) find(self, &self->found.overlaps, "two that exclude each other", one, other);
+        else if (excludes)
+            find(self, &self->found.overlaps, "two that exclude each other", one, other);
     }
     if (is_shared(one) && one->permits > 0 && beside >= one->permits)
         find(self, &self->found.overlaps, "more than there are permits", one, self->inside[0]);
@@ -119,21 +126,23 @@ static bool may_follow(const section *one, const section *earlier)
     return is_shared(one) || are_of_one_owner(one, earlier);
 }
 
-/* Who enters beside others has their fence. After a loss of data these may be ghosts: holders of long ago, whom the
- * server remembers again. */
-static bool may_have_a_fence_of_ghosts(const review *self, const section *one, const section *highest)
+/* Who enters beside others has their fence. After a loss of data these may be ghosts: holders of
+ * long ago, whom the server remembers again. */
+static bool may_have_a_fence_of_ghosts(const review *self, const section *one,
+                                       const section *highest)
 {
     return (is_shared(one) || one->owner != 0) && has_loss_between(self, one, highest);
 }
 
-/* Those before it are all who entered earlier; or, if data was lost while it asked, or if it enters beside others, all
- * who entered before it asked: a refused conversion mints a fence, so that of two readers the one whose answer took
- * longer may have the lower one. */
+/* Those before it are all who entered earlier; or, if data was lost while it asked, or if it enters
+ * beside others, all who entered before it asked: a refused conversion mints a fence, so that of
+ * two readers the one whose answer took longer may have the lower one. */
 static void check_fence(review *self, const section *first, size_t index)
 {
     const section *one = &first[index];
     bool is_blurred = is_shared(one) || has_loss(self, one->name, one->asked_us, one->enter_us);
-    const section *highest = self->pasts[is_blurred ? entered_by(first, index, one->asked_us) : index].highest;
+    const section *highest =
+        self->pasts[is_blurred ? entered_by(first, index, one->asked_us) : index].highest;
     if (one->is_continued) return;
     if (one->fence <= self->from->floors[one->name])
         find(self, &self->found.falling_fences, "a fence of an earlier day", one, NULL);
@@ -144,9 +153,12 @@ static void check_fence(review *self, const section *first, size_t index)
 
 static void check_writes(review *self, const section *first, size_t index)
 {
-    const section *one = &first[index], *other = self->pasts[entered_by(first, index, one->asked_us)].last_write;
-    if (one->first_written_us != 0 && other != NULL && other->last_written_us > one->first_written_us)
-        find(self, &self->found.stale_writes, "an older holder's write after a newer one's", other, one);
+    const section *one = &first[index],
+                  *other = self->pasts[entered_by(first, index, one->asked_us)].last_write;
+    if (one->first_written_us != 0 && other != NULL &&
+        other->last_written_us > one->first_written_us)
+        find(self, &self->found.stale_writes, "an older holder's write after a newer one's", other,
+             one);
 }
 
 static void remember(review *self, size_t index, const section *one)
@@ -154,7 +166,8 @@ static void remember(review *self, size_t index, const section *one)
     past *now = &self->pasts[index + 1];
     *now = self->pasts[index];
     if (now->highest == NULL || one->fence > now->highest->fence) now->highest = one;
-    if (now->last_write == NULL || one->last_written_us > now->last_write->last_written_us) now->last_write = one;
+    if (now->last_write == NULL || one->last_written_us > now->last_write->last_written_us)
+        now->last_write = one;
 }
 
 /* ---- One section for itself -------------------------------------------------------------------*/
@@ -183,7 +196,8 @@ static void check_alone(review *self, const section *one)
     const char *overstay = overstay_of(one, self->from->lateness_us);
     if (overstay != NULL) find(self, &self->found.overstays, overstay, one, NULL);
     if (!was_robbed(one)) return;
-    if (has_loss(self, one->name, one->asked_us, most(one->lost_us, one->settled_us))) self->found.excused++;
+    if (has_loss(self, one->name, one->asked_us, most(one->lost_us, one->settled_us)))
+        self->found.excused++;
     else find(self, &self->found.robberies, "lost before its promise had ended", one, NULL);
 }
 

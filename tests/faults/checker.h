@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT
  * Judges what the workers wrote down. Pure: sections in, findings out. In short:
  *
- * overlaps        two sections of one lock were believed in at once that exclude each other, or a reader entered
- *                 beside as many as its permits. A section is believed in from its entry to the end of its promise, or
- *                 until it left; one that was killed keeps what was promised to it.
- * falling fences  a section entered with a fence that is not higher than that of an earlier one (shared sections, and
- *                 those of one owner, may share a fence)
- * overstays       a section was promised more than its lease, went on beyond its promise, was told of the loss too
- *                 late or not at all, or was lost and then released as if nothing had happened
+ * overlaps        two sections of one lock were believed in at once that exclude each other, or a
+ *                 reader entered beside as many as its permits. A section is believed in from its
+ *                 entry to the end of its promise, or until it left; one that was killed keeps what
+ *                 was promised to it.
+ * falling fences  a section entered with a fence that is not higher than that of an earlier one
+ *                 (shared sections, and those of one owner, may share a fence)
+ * overstays       a section was promised more than its lease, went on beyond its promise, was told
+ *                 of the loss too late or not at all, or was lost and then released as if nothing
+ *                 had happened
  * robberies       a lock was lost before its promise had ended
  * stale writes    the resource accepted a write of an older holder after one of a newer holder
  *
- * Where the server lost its data, an overlap, a robbery or a fence is excused if the loss came between the two: the
- * first may have been granted before, and the second after it. An overlap is excused for the length of a lease, and a
- * fence only if it is shared, with a holder whom the server remembers again. Nothing excuses an overstay or a stale
- * write. */
+ * Where the server lost its data, an overlap, a robbery or a fence is excused if the loss came
+ * between the two: the first may have been granted before, and the second after it. An overlap is
+ * excused for the length of a lease, and a fence only if it is shared, with a holder whom the
+ * server remembers again. Nothing excuses an overstay or a stale write. */
 #ifndef REDLOCK_TESTS_FAULTS_CHECKER_H
 #define REDLOCK_TESTS_FAULTS_CHECKER_H
 

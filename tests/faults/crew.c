@@ -83,7 +83,8 @@ static bool has_ended(crew *self, int worker, bool may_go_home)
     self->pids[worker] = 0;
     if (may_go_home && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     self->crashes++;
-    printf("the worker \"%s\" ended with wait status %#x\n", roster[worker].title, (unsigned)status);
+    printf("the worker \"%s\" ended with wait status %#x\n", roster[worker].title,
+           (unsigned)status);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Faults after which the server no longer knows what it granted. Each says which name that is about, and when. */
+ * Faults after which the server no longer knows what it granted. Each says which name that is
+ * about, and when. */
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,11 +59,13 @@ static void deleted(arena *where)
 static void rolled_back(arena *where)
 {
     int name = any_name(where);
-    server_order(where->server, "COPY redlock:{%s} {%s}:earlier REPLACE", lock_names[name], lock_names[name]);
+    server_order(where->server, "COPY redlock:{%s} {%s}:earlier REPLACE", lock_names[name],
+                 lock_names[name]);
     arena_last(where);
     arena_loses(where, name);
     server_order(where->server, "DEL redlock:{%s}", lock_names[name]);
-    server_order(where->server, "COPY {%s}:earlier redlock:{%s} REPLACE", lock_names[name], lock_names[name]);
+    server_order(where->server, "COPY {%s}:earlier redlock:{%s} REPLACE", lock_names[name],
+                 lock_names[name]);
     arena_lost(where);
     server_order(where->server, "DEL {%s}:earlier", lock_names[name]);
 }

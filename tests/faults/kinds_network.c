@@ -57,7 +57,8 @@ static void replies_lost(arena *where)
 {
     for (int i = 0; i < LOST_REPLIES; i++) {
         proxy_drop_reply_to(where->proxy, "EVALSHA");
-        for (int waited_ms = 0; waited_ms < 200 && !proxy_has_dropped(where->proxy); waited_ms += 2) arena_pass(2);
+        for (int waited_ms = 0; waited_ms < 200 && !proxy_has_dropped(where->proxy); waited_ms += 2)
+            arena_pass(2);
     }
     arena_last(where);
 }

@@ -24,7 +24,10 @@ static void frozen(arena *where)
     server_thaw(where->server);
 }
 
-static void connections_killed(arena *where) { server_order(where->server, "CLIENT KILL TYPE normal"); }
+static void connections_killed(arena *where)
+{
+    server_order(where->server, "CLIENT KILL TYPE normal");
+}
 static void inboxes_killed(arena *where) { server_order(where->server, "CLIENT KILL TYPE pubsub"); }
 
 static void scripts_forgotten(arena *where)
@@ -87,7 +90,7 @@ static void cannot_save(arena *where)
     (void)rmdir(path);
 }
 
-/* ---- LOADING: its own data, which takes a while ------------------------------------------------*/
+/* ---- LOADING: its own data, which takes a while ---------------------------------------------- */
 
 /* So that its length is known. */
 static void shorten_log(arena *where)
@@ -100,9 +103,10 @@ static void shorten_log(arena *where)
 static void loading(arena *where)
 {
     shorten_log(where);
-    server_order(where->server, "EVAL %s 0 %d",
-                 "for i = 1, ARGV[1] do redis.call('SET', 'filler', i) end redis.call('DEL', 'filler')",
-                 LOADED_COMMANDS);
+    server_order(
+        where->server, "EVAL %s 0 %d",
+        "for i = 1, ARGV[1] do redis.call('SET', 'filler', i) end redis.call('DEL', 'filler')",
+        LOADED_COMMANDS);
     server_order(where->server, "CONFIG SET key-load-delay %d", LOADING_US);
     server_order(where->server, "DEBUG LOADAOF");
     server_order(where->server, "CONFIG SET key-load-delay 0");

@@ -7,7 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *const lock_names[NAMES] = {"fault:plain", "fault:other", "fault:pages", "fault:permits"};
+const char *const lock_names[NAMES] = {"fault:plain", "fault:other", "fault:pages",
+                                       "fault:permits"};
 
 ledger *ledger_map(int fd)
 {

@@ -5,8 +5,9 @@
  *       |-----------|------------ the section -----------|------------|
  *       acquire     written down, and counted            release      answered
  *
- * Rule: a section is complete here before it is counted, and each field has one writer, so that a worker may be killed
- * at any instant. Instants are of CLOCK_BOOTTIME, in microseconds; 0 is never. */
+ * Rule: a section is complete here before it is counted, and each field has one writer, so that a
+ * worker may be killed at any instant. Instants are of CLOCK_BOOTTIME, in microseconds; 0 is
+ * never. */
 #ifndef REDLOCK_TESTS_FAULTS_LEDGER_H
 #define REDLOCK_TESTS_FAULTS_LEDGER_H
 
@@ -23,11 +24,12 @@ typedef struct section {
     uint64_t fence;
     int64_t asked_us; /* before the request could leave */
     int64_t enter_us;
-    bool is_continued; /* with the fence of the section before it: a conversion of the same hold was refused */
-    int64_t until_us;         /* the latest instant up to which the library promised the lock */
-    int64_t leave_us;         /* never: it was killed inside */
-    int64_t lost_us;          /* when the lock was first seen to be ours no longer */
-    int64_t told_us;          /* on_lost */
+    bool is_continued; /* with the fence of the section before it: a conversion of the same hold was
+                          refused */
+    int64_t until_us;  /* the latest instant up to which the library promised the lock */
+    int64_t leave_us;  /* never: it was killed inside */
+    int64_t lost_us;   /* when the lock was first seen to be ours no longer */
+    int64_t told_us;   /* on_lost */
     int64_t settled_us;       /* when the release was answered; never after a conversion */
     int64_t stall_us;         /* how long the process was kept from running, from entry on */
     int64_t first_written_us; /* not before the resource accepted the first write ... */
@@ -50,9 +52,9 @@ bool resource_write(resource *self, uint64_t fence);
 
 /* Where one acquisition at a time is made, by whichever process has the seat now. */
 typedef struct seat {
-    _Atomic int count;                     /* of sections */
-    _Atomic uint64_t answers;              /* acquisitions that ended as they should: this is progress */
-    _Atomic uint64_t stale;                /* grants that were over before anybody looked */
+    _Atomic int count;        /* of sections */
+    _Atomic uint64_t answers; /* acquisitions that ended as they should: this is progress */
+    _Atomic uint64_t stale;   /* grants that were over before anybody looked */
     _Atomic uint64_t ended_with[STATUSES]; /* acquisitions, by status - STATUS_LEAST */
     _Atomic bool is_resting;
     section sections[SECTIONS_MOST];

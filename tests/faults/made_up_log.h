@@ -51,7 +51,10 @@ static inline section *write_from(int64_t enter_us, int64_t leave_us)
 {
     return add(REDLOCK_EXCLUSIVE, enter_us, leave_us);
 }
-static inline section *read_from(int64_t enter_us, int64_t leave_us) { return add(REDLOCK_SHARED, enter_us, leave_us); }
+static inline section *read_from(int64_t enter_us, int64_t leave_us)
+{
+    return add(REDLOCK_SHARED, enter_us, leave_us);
+}
 
 /* Killed inside. */
 static inline section *die_in(section *page)
@@ -84,7 +87,8 @@ static inline findings judge(void)
 
 static inline long sum(const findings *found)
 {
-    return found->overlaps + found->falling_fences + found->overstays + found->robberies + found->stale_writes;
+    return found->overlaps + found->falling_fences + found->overstays + found->robberies +
+           found->stale_writes;
 }
 
 static inline void assert_clean(void)
@@ -94,11 +98,11 @@ static inline void assert_clean(void)
     assert_int_equal(found.excused, 0);
 }
 
-#define ASSERT_ONLY(kind)                                                                                              \
-    do {                                                                                                               \
-        findings found_ = judge();                                                                                     \
-        assert_int_equal(found_.kind, 1);                                                                              \
-        assert_int_equal(sum(&found_), 1);                                                                             \
+#define ASSERT_ONLY(kind)                                                                          \
+    do {                                                                                           \
+        findings found_ = judge();                                                                 \
+        assert_int_equal(found_.kind, 1);                                                          \
+        assert_int_equal(sum(&found_), 1);                                                         \
     } while (0)
 
 static inline void assert_excused(void)

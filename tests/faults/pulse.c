@@ -58,7 +58,8 @@ int64_t pulse_stall_us(int64_t from_us)
     pthread_mutex_lock(&mutex);
     int64_t longest_us = boot_us() - last_us - BEAT_US;
     for (int i = 0; i < STALLS; i++)
-        if (stalls[i].end_us >= from_us && stalls[i].length_us > longest_us) longest_us = stalls[i].length_us;
+        if (stalls[i].end_us >= from_us && stalls[i].length_us > longest_us)
+            longest_us = stalls[i].length_us;
     pthread_mutex_unlock(&mutex);
     return longest_us > 0 ? longest_us : 0;
 }

@@ -28,9 +28,11 @@ typedef struct report {
 void report_finding(void *arg, const char *what, const section *one, const section *other);
 
 /* One line for a day's work. */
-void report_day(const report *self, const char *what, int faults, long sections, const findings *found);
+void report_day(const report *self, const char *what, int faults, long sections,
+                const findings *found);
 
-/* How many acquisitions ended with which status. Counts in `surprises` those that no fault explains. */
+/* How many acquisitions ended with which status. Counts in `surprises` those that no fault
+ * explains. */
 void report_statuses(report *self, const ledger *from);
 
 /* The last line; was every promise kept? */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who works, and how: a worker is a process, and has one seat or, if it is asynchronous, several. */
+ * Who works, and how: a worker is a process, and has one seat or, if it is asynchronous,
+ * several. */
 #ifndef REDLOCK_TESTS_FAULTS_ROSTER_H
 #define REDLOCK_TESTS_FAULTS_ROSTER_H
 

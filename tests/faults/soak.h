@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the workers that live as long as the campaign need: memory and descriptors, measured while they rest. */
+ * What the workers that live as long as the campaign need: memory and descriptors, measured while
+ * they rest. */
 #ifndef REDLOCK_TESTS_FAULTS_SOAK_H
 #define REDLOCK_TESTS_FAULTS_SOAK_H
 

@@ -184,7 +184,8 @@ static void a_fence_of_before_the_loss_may_come_late(void **state)
     ASSERT_ONLY(falling_fences);
 }
 
-/* The server was rolled back to when the first one was inside, and let the third one in beside it. */
+/* The server was rolled back to when the first one was inside, and let the third one in beside
+ * it. */
 static void a_fence_may_be_shared_with_ghosts_after_a_loss(void **state)
 {
     (void)state;

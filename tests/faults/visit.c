@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Sections, as their holders see them. Rule: the clock is read before a promise, and after a loss, so that nothing is
- * written down that was not so. */
+ * Sections, as their holders see them. Rule: the clock is read before a promise, and after a loss,
+ * so that nothing is written down that was not so. */
 #include "faults/visit.h"
 
 #include <stdio.h>
@@ -8,7 +8,13 @@
 
 #include "faults/pulse.h"
 
-enum { WORK_MOST_US = 8000, LONG_ONE_IN = 300, PAUSE_MOST_US = 12000, PAUSE_REFUSED_US = 30000, CLAIM_MS = 300 };
+enum {
+    WORK_MOST_US = 8000,
+    LONG_ONE_IN = 300,
+    PAUSE_MOST_US = 12000,
+    PAUSE_REFUSED_US = 30000,
+    CLAIM_MS = 300
+};
 
 void visit_open(visit *self, ledger *all, int number, uint64_t seed)
 {
@@ -59,7 +65,8 @@ redlock_options visit_plan(visit *self)
 
 void visit_answered(visit *self, redlock_status status, redlock_lock *lock)
 {
-    bool is_progress = status == REDLOCK_OK || (status == REDLOCK_BUSY && self->wants->wait_ms == 0);
+    bool is_progress = status == REDLOCK_OK ||
+                       (status == REDLOCK_BUSY && self->wants->wait_ms == 0);
     int place = (int)status - STATUS_LEAST;
     if (place < 0 || place >= STATUSES) place = 0;
     self->lock = lock;
@@ -72,10 +79,12 @@ static void note_promise(section *page, const redlock_lock *lock)
 {
     int64_t now_us = boot_us(), left_ms = redlock_remaining_ms(lock);
     if (left_ms > page->most_left_ms) page->most_left_ms = left_ms;
-    if (left_ms > 0 && now_us + left_ms * 1000 > page->until_us) page->until_us = now_us + left_ms * 1000;
+    if (left_ms > 0 && now_us + left_ms * 1000 > page->until_us)
+        page->until_us = now_us + left_ms * 1000;
 }
 
-/* Mostly short; now and then for longer than the lease, which the renewed survive and the others notice. */
+/* Mostly short; now and then for longer than the lease, which the renewed survive and the others
+ * notice. */
 static int64_t choose_end_us(visit *self)
 {
     bool is_long = dice_below(&self->dice, LONG_ONE_IN) == 0;
@@ -135,13 +144,15 @@ bool visit_work(visit *self)
 {
     if (!is_ours(self)) return false;
     note_promise(self->page, self->lock);
-    if (self->page->mode == REDLOCK_EXCLUSIVE) write_to_resource(self->page, &self->resources[self->name]);
+    if (self->page->mode == REDLOCK_EXCLUSIVE)
+        write_to_resource(self->page, &self->resources[self->name]);
     return boot_us() < self->end_us;
 }
 
 static void note_stall(const visit *self, section *page)
 {
-    int64_t queued_us = pulse_queued_us() - self->queued_us; /* below 0: a thread ended, and counts no more */
+    int64_t queued_us = pulse_queued_us() -
+                        self->queued_us; /* below 0: a thread ended, and counts no more */
     page->stall_us = pulse_stall_us(page->enter_us) + (queued_us > 0 ? queued_us : 0);
 }
 
@@ -162,7 +173,8 @@ void visit_convert(visit *self)
 
 bool visit_awaits_word(const visit *self)
 {
-    if (self->page == NULL || self->page->lost_us == 0 || atomic_load(&self->told_us) != 0) return false;
+    if (self->page == NULL || self->page->lost_us == 0 || atomic_load(&self->told_us) != 0)
+        return false;
     return boot_us() < self->page->lost_us + TOLD_WITHIN_US;
 }
 

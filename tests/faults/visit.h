@@ -23,7 +23,7 @@ typedef struct visit {
     /* of the visit under way: */
     int name;
     int64_t asked_us, end_us; /* when it asked, and when it means to leave */
-    uint64_t fence; /* of the section before it, in the same hold; 0: it is the first */
+    uint64_t fence;           /* of the section before it, in the same hold; 0: it is the first */
     redlock_lock *lock;
     section *page;     /* NULL: not entered */
     int64_t queued_us; /* by the process, before it entered */
@@ -38,7 +38,8 @@ void visit_answered(visit *self, redlock_status status, redlock_lock *lock);
 
 /* False when the grant was over already. */
 bool visit_enter(visit *self);
-/* One step of the work, if the lock is still ours; false when it is not, or when the work is done. */
+/* One step of the work, if the lock is still ours; false when it is not, or when the work is
+ * done. */
 bool visit_work(visit *self);
 void visit_leave(visit *self);
 /* A conversion is about to be asked for. */

@@ -11,7 +11,10 @@
 
 enum { STEP_US = 1000, REST_US = 5000, CONVERT_ONE_IN = 3 };
 
-void worker_pass(int64_t span_us) { nanosleep(&(struct timespec){span_us / 1000000, span_us % 1000000 * 1000}, NULL); }
+void worker_pass(int64_t span_us)
+{
+    nanosleep(&(struct timespec){span_us / 1000000, span_us % 1000000 * 1000}, NULL);
+}
 
 /* ---- A visit ----------------------------------------------------------------------------------*/
 
@@ -24,7 +27,8 @@ static void work(visit *at)
 static void re_enter(worker *self, visit *at)
 {
     redlock_lock *inner;
-    redlock_options o = {.struct_size = sizeof o, .reentrant = true, .owner = at->owner, .wait_ms = 1000};
+    redlock_options o = {
+        .struct_size = sizeof o, .reentrant = true, .owner = at->owner, .wait_ms = 1000};
     o.mode = redlock_lock_mode(at->lock);
     if (redlock_acquire(self->client, lock_names[at->name], &o, &inner) != REDLOCK_OK) return;
     if (inner != at->lock) abort();
@@ -84,9 +88,11 @@ static bool open_all(worker *self, int number, const char *uri, uint64_t seed)
         visit_open(&self->visits[i], self->ledger, self->role->first_seat + i, seed);
     return pulse_start() &&
            redlock_open(uri,
-                        REDLOCK_CLIENT_OPTIONS(.host = self->role->host, .name = "faults", .user = WORKER_USER,
-                                               .password = WORKER_PASSWORD, .timeout_ms = WORKER_TIMEOUT_MS,
-                                               .connect_timeout_ms = WORKER_TIMEOUT_MS, .linger_ms = WORKER_LINGER_MS,
+                        REDLOCK_CLIENT_OPTIONS(.host = self->role->host, .name = "faults",
+                                               .user = WORKER_USER, .password = WORKER_PASSWORD,
+                                               .timeout_ms = WORKER_TIMEOUT_MS,
+                                               .connect_timeout_ms = WORKER_TIMEOUT_MS,
+                                               .linger_ms = WORKER_LINGER_MS,
                                                .log_level = REDLOCK_LOG_SILENT),
                         &self->client) == REDLOCK_OK;
 }
@@ -97,7 +103,8 @@ int worker_main(char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     self.ledger = ledger_map((int)strtol(argv[3], NULL, 10));
     if (self.ledger == NULL) return 2;
-    if (!open_all(&self, (int)strtol(argv[2], NULL, 10), argv[4], strtoull(argv[5], NULL, 10))) return 3;
+    if (!open_all(&self, (int)strtol(argv[2], NULL, 10), argv[4], strtoull(argv[5], NULL, 10)))
+        return 3;
     if (self.role->is_async) worker_turn(&self);
     else worker_block(&self);
     return redlock_close(self.client) == REDLOCK_OK ? 0 : 4;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A worker process: this program once more, by exec, so that nothing of the campaign's threads is in it.
+ * A worker process: this program once more, by exec, so that nothing of the campaign's threads is
+ * in it.
  *
  *     <program> worker <number in the roster> <descriptor of the ledger> <uri> <seed> */
 #ifndef REDLOCK_TESTS_FAULTS_WORKER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Workers that use the asynchronous calls: one loop steps all the seats. Completions only leave word; they run on this
- * thread or, if the keeper is the host, on the client's.
+ * Workers that use the asynchronous calls: one loop steps all the seats. Completions only leave
+ * word; they run on this thread or, if the keeper is the host, on the client's.
  *
  *     IDLE ---> ASKED ---> INSIDE ---> LEAVING ---> RELEASING ---> IDLE */
 #include "faults/worker.h"
@@ -52,8 +52,8 @@ static void ask(guest *self)
     atomic_store(&self->is_answered, false);
     self->state = ASKED;
     self->next_us = cancels ? at->asked_us + dice_below(&at->dice, CANCEL_AFTER_MOST_US) : 0;
-    redlock_status status =
-        redlock_acquire_async(self->of->client, name, strlen(name), &o, leave_lock, self, &self->operation);
+    redlock_status status = redlock_acquire_async(self->of->client, name, strlen(name), &o,
+                                                  leave_lock, self, &self->operation);
     if (status == REDLOCK_OK) return;
     visit_answered(at, status, NULL);
     idle(self, status);
@@ -69,7 +69,8 @@ static void turn_idle(guest *self, int64_t now_us)
 static void turn_asked(guest *self, int64_t now_us)
 {
     if (!atomic_load(&self->is_answered)) {
-        if (self->next_us != 0 && now_us >= self->next_us) redlock_cancel_async(self->of->client, self->operation);
+        if (self->next_us != 0 && now_us >= self->next_us)
+            redlock_cancel_async(self->of->client, self->operation);
         return;
     }
     visit_answered(self->visit, self->status, self->lock);
@@ -88,7 +89,8 @@ static void turn_leaving(guest *self)
 {
     if (visit_awaits_word(self->visit)) return;
     atomic_store(&self->is_answered, false);
-    if (redlock_release_async(self->visit->lock, leave_word, self) == REDLOCK_OK) self->state = RELEASING;
+    if (redlock_release_async(self->visit->lock, leave_word, self) == REDLOCK_OK)
+        self->state = RELEASING;
 }
 
 static void turn_releasing(guest *self)
@@ -127,7 +129,8 @@ static bool is_at_home(const worker *self, const guest *guests)
 void worker_turn(worker *self)
 {
     guest guests[SEATS];
-    for (int i = 0; i < self->role->seats; i++) guests[i] = (guest){.of = self, .visit = &self->visits[i]};
+    for (int i = 0; i < self->role->seats; i++)
+        guests[i] = (guest){.of = self, .visit = &self->visits[i]};
     while (!is_at_home(self, guests)) {
         for (int i = 0; i < self->role->seats; i++) turn(&guests[i]);
         let_pass(self);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Where the inputs of a target come from; its own `parts` are their dictionary. Included last, by targets alone.
+ * Where the inputs of a target come from; its own `parts` are their dictionary. Included last, by
+ * targets alone.
  *
  *     with libFuzzer            its mutations, and one in four puts a part somewhere
- *     with FUZZ_STANDALONE      a main, as a smoke test: inputs put together from parts, some of them spoiled. Its
+ *     with FUZZ_STANDALONE      a main, as a smoke test: inputs put together from parts, some of
+ *                               them spoiled. Its
  * arguments are a seed and a number of rounds, so every run can be repeated. */
 #ifndef REDLOCK_TESTS_FUZZ_DRIVER_H
 #define REDLOCK_TESTS_FUZZ_DRIVER_H
@@ -42,11 +44,13 @@ static size_t append_part(uint8_t *out, size_t at)
 
 static size_t append_noise(uint8_t *out, size_t at)
 {
-    for (uint32_t left = below(NOISE_MAX); left > 0 && at < INPUT_MAX; left--) out[at++] = (uint8_t)below(256);
+    for (uint32_t left = below(NOISE_MAX); left > 0 && at < INPUT_MAX; left--)
+        out[at++] = (uint8_t)below(256);
     return at;
 }
 
-/* Half of the inputs begin with a byte that may be any, a quarter has such a byte somewhere, and some have many. */
+/* Half of the inputs begin with a byte that may be any, a quarter has such a byte somewhere, and
+ * some have many. */
 static size_t compose(uint8_t *out)
 {
     size_t at = below(2);
@@ -54,7 +58,8 @@ static size_t compose(uint8_t *out)
     uint32_t noise = below(4) == 0 ? 2 : 16;
 
     out[0] = (uint8_t)below(256);
-    for (uint32_t i = 0; i < count; i++) at = below(noise) == 0 ? append_noise(out, at) : append_part(out, at);
+    for (uint32_t i = 0; i < count; i++)
+        at = below(noise) == 0 ? append_noise(out, at) : append_part(out, at);
     if (at > 0 && below(4) == 0) out[below((uint32_t)at)] = (uint8_t)below(256);
     return at;
 }

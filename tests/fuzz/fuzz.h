@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the targets share: a promise, and an input that is taken off piece by piece; where it has ended, zeros follow.
- */
+ * What the targets share: a promise, and an input that is taken off piece by piece; where it has
+ * ended, zeros follow. */
 #ifndef REDLOCK_TESTS_FUZZ_FUZZ_H
 #define REDLOCK_TESTS_FUZZ_FUZZ_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * An acquisition whose server answers anything, in any order with messages, losses and the clock. The input is a
- * schedule: each step is a byte for its kind, and what it needs. Whatever is believed never outlives its ttl, whatever
- * may be left on the server is owed, and every acquisition ends, once. */
+ * An acquisition whose server answers anything, in any order with messages, losses and the clock.
+ * The input is a schedule: each step is a byte for its kind, and what it needs. Whatever is
+ * believed never outlives its ttl, whatever may be left on the server is owed, and every
+ * acquisition ends, once. */
 
 /* Parses: engine/acquire.c engine/request.c engine/recheck.c engine/lease.c */
 #include "reply_tree.h"
@@ -24,9 +25,15 @@ typedef struct world {
     int64_t ghost_us;  /* ... when the latest of those was sent */
 } world;
 
-static bool asks(const world *self) { return self->op.state == ACQUIRE_TRYING || self->op.state == ACQUIRE_ASKING; }
+static bool asks(const world *self)
+{
+    return self->op.state == ACQUIRE_TRYING || self->op.state == ACQUIRE_ASKING;
+}
 
-static bool is_under_way(const world *self) { return asks(self) && self->op.asks.state == REQUEST_SENT; }
+static bool is_under_way(const world *self)
+{
+    return asks(self) && self->op.asks.state == REQUEST_SENT;
+}
 
 static acquire_terms take_terms(source *from)
 {
@@ -94,8 +101,8 @@ static void send_question(world *self)
 static bool denies(const world *self, const answer *from)
 {
     if (from->kind != ANSWER_CODE) return false;
-    return (from->code == ACQUIRE_BUSY && !acquire_queues(&self->op)) || from->code == ACQUIRE_FULL ||
-           (from->code == ACQUIRE_DEADLOCK && !self->op.is_queued);
+    return (from->code == ACQUIRE_BUSY && !acquire_queues(&self->op)) ||
+           from->code == ACQUIRE_FULL || (from->code == ACQUIRE_DEADLOCK && !self->op.is_queued);
 }
 
 static void be_answered(world *self, const answer *from)
@@ -120,7 +127,8 @@ static void be_answered_a_tree(world *self, source *from)
 /* Half of the time the numbers are of the shape that our script gives. */
 static void be_answered_a_code(world *self, source *from)
 {
-    answer read = {.kind = ANSWER_CODE, .code = take_byte(from) % (CODE_MORE - CODE_FOREIGN + 2) + CODE_FOREIGN};
+    answer read = {.kind = ANSWER_CODE,
+                   .code = take_byte(from) % (CODE_MORE - CODE_FOREIGN + 2) + CODE_FOREIGN};
     bool is_granted = read.code == ACQUIRE_GRANTED;
 
     for (int i = 0; i < ANSWER_VALUES; i++) read.value[i] = take_number(from);
@@ -134,8 +142,9 @@ static void be_answered_a_code(world *self, source *from)
 
 static void be_cut(world *self, source *from)
 {
-    static const redlock_status whys[] = {REDLOCK_ERR_CONNECT, REDLOCK_ERR_TIMEOUT, REDLOCK_ERR_UNAVAILABLE,
-                                          REDLOCK_ERR_DENIED, REDLOCK_ERR_MEMORY};
+    static const redlock_status whys[] = {REDLOCK_ERR_CONNECT, REDLOCK_ERR_TIMEOUT,
+                                          REDLOCK_ERR_UNAVAILABLE, REDLOCK_ERR_DENIED,
+                                          REDLOCK_ERR_MEMORY};
     redlock_status why = whys[take_byte(from) % 5];
 
     if (is_under_way(self)) {
@@ -148,7 +157,8 @@ static void be_cut(world *self, source *from)
 
 static void turn_inbox(world *self, source *from)
 {
-    static const redlock_status whys[] = {REDLOCK_ERR_CONNECT, REDLOCK_ERR_DENIED, REDLOCK_ERR_UNAVAILABLE};
+    static const redlock_status whys[] = {REDLOCK_ERR_CONNECT, REDLOCK_ERR_DENIED,
+                                          REDLOCK_ERR_UNAVAILABLE};
     uint8_t choice = take_byte(from);
 
     self->inbox_is_open = !self->inbox_is_open && choice < 192;
@@ -196,7 +206,9 @@ static void step(world *self, source *from)
     case 7: turn_inbox(self, from); break;
     case 8: hear_any_message(self, from); break;
     case 9: hear_a_grant(self, from); break;
-    case 10: acquire_stop(&self->op, take_byte(from) & 1 ? REDLOCK_CANCELLED : REDLOCK_ERR_CLOSED, self->now_us);
+    case 10:
+        acquire_stop(&self->op, take_byte(from) & 1 ? REDLOCK_CANCELLED : REDLOCK_ERR_CLOSED,
+                     self->now_us);
     }
 }
 
@@ -210,7 +222,8 @@ static void check_lock(const world *self)
     must(op->held.fence > 0 && op->held.fence <= (uint64_t)FENCE_MOST);
     must(op->held.kind == KIND_EXCLUSIVE || op->held.kind == KIND_SHARED);
     must(op->held.lease_ms > 0 && op->held.lease_ms <= op->terms.ttl_ms);
-    must(op->valid_until_us > self->now_us && op->valid_until_us < self->now_us + op->terms.ttl_ms * US_PER_MS);
+    must(op->valid_until_us > self->now_us &&
+         op->valid_until_us < self->now_us + op->terms.ttl_ms * US_PER_MS);
 }
 
 /* What may still be carried out is known by when it was sent, and what was never sent is not. */
@@ -247,7 +260,8 @@ static void check_going_on(const world *self)
     const acquire *op = &self->op;
 
     check_unanswered(self);
-    must(acquire_wake_us(op) <= (op->was_answered ? op->terms.wait_until_us : op->terms.deadline_us));
+    must(acquire_wake_us(op) <=
+         (op->was_answered ? op->terms.wait_until_us : op->terms.deadline_us));
     must(op->arrival_us == 0 || (op->arrival_us >= READER_BAND && op->arrival_us < WRITER_BAND));
     must(acquire_is_waiting(op) == (op->state == ACQUIRE_WAITING));
     must(acquire_queues(op) == (op->state == ACQUIRE_ASKING));
@@ -261,7 +275,8 @@ static void let_it_end(world *self)
 {
     int64_t left_us = self->op.terms.deadline_us - self->now_us;
 
-    if (self->op.terms.deadline_us == NEVER) acquire_stop(&self->op, REDLOCK_CANCELLED, self->now_us);
+    if (self->op.terms.deadline_us == NEVER)
+        acquire_stop(&self->op, REDLOCK_CANCELLED, self->now_us);
     pass_time(self, left_us > 0 && left_us < LEASE_MOST_MS * 2 * US_PER_MS ? left_us : 0);
     if (self->op.state != ACQUIRE_DONE) pass_time(self, 0); /* a grant was at hand, but stale */
     must(self->op.state == ACQUIRE_DONE);
@@ -274,7 +289,8 @@ static void check_stays_ended(world *self, source *from)
     acquire ended = self->op;
 
     while (from->left > 0) step(self, from);
-    must(self->op.state == ACQUIRE_DONE && self->op.status == ended.status && self->op.is_owed == ended.is_owed);
+    must(self->op.state == ACQUIRE_DONE && self->op.status == ended.status &&
+         self->op.is_owed == ended.is_owed);
     must(self->op.held.fence == ended.held.fence && self->op.held.kind == ended.held.kind);
     must(self->op.valid_until_us == ended.valid_until_us);
 }
@@ -296,30 +312,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-static const char *const parts[] = {"\x84\x64\x01\x01\x01\x03",
-                                    "\x04\xff\x01\x01\x01\x03",
-                                    "\x03\x05\x03\x87\x01\x64\x64\x19",
-                                    "\x03\x05\x03\x87\x02\xc0\x1e\x64\x1f",
-                                    "\x03\x05\x04\x64\x01\x64\x87\x19",
-                                    "\x03\x05\x04\xc0\x1e\x01\x64\x87\x01",
-                                    "\x03\x05\x02\xc0\x1e\x01\x01\x01\x01",
-                                    "\x03\x05\x07\xc0\x1e\x01\x01\x01\x01",
-                                    "\x03\x05\x09\x01\x01\x01\x01\x01",
-                                    "\x03\x05\x05\x01\x01\x01\x01\x01",
-                                    "\x03\x05\x06\x01\x01\x01\x01\x01",
-                                    "\x03\x05\x08\x01\x01\x01\x01\x01",
-                                    "\x03\x05\x00\x01\x01\x01\x01\x01",
-                                    "\x82\xc0\x1e\x01\x03\x01\x03\x05\x07\x64\x01\x01\x01\x01\x03\x07\x01\x03\x05\x07"
-                                    "\x64\x01\x01\x01\x01\x02\xdf\xff\x03\x07\x01\x03",
-                                    "\x06\x01",
-                                    "\x07\x01",
-                                    "\x07\xc1",
-                                    "\x09\x11\x64\x01\x01",
-                                    "\x04\x04\x08NOSCRIPT",
-                                    "\x04\x04\x07LOADING",
-                                    "\x04\x04\x06NOPERM",
-                                    "\x01\x01",
-                                    "\x01\xff",
-                                    "\x02\x91",
-                                    "\x08\x33grant 17 5000 1800000001000000 - client.1 h:1:n key"};
+static const char *const parts[] = {
+    "\x84\x64\x01\x01\x01\x03",
+    "\x04\xff\x01\x01\x01\x03",
+    "\x03\x05\x03\x87\x01\x64\x64\x19",
+    "\x03\x05\x03\x87\x02\xc0\x1e\x64\x1f",
+    "\x03\x05\x04\x64\x01\x64\x87\x19",
+    "\x03\x05\x04\xc0\x1e\x01\x64\x87\x01",
+    "\x03\x05\x02\xc0\x1e\x01\x01\x01\x01",
+    "\x03\x05\x07\xc0\x1e\x01\x01\x01\x01",
+    "\x03\x05\x09\x01\x01\x01\x01\x01",
+    "\x03\x05\x05\x01\x01\x01\x01\x01",
+    "\x03\x05\x06\x01\x01\x01\x01\x01",
+    "\x03\x05\x08\x01\x01\x01\x01\x01",
+    "\x03\x05\x00\x01\x01\x01\x01\x01",
+    "\x82\xc0\x1e\x01\x03\x01\x03\x05\x07\x64\x01\x01\x01\x01\x03\x07\x01\x03\x05\x07"
+    "\x64\x01\x01\x01\x01\x02\xdf\xff\x03\x07\x01\x03",
+    "\x06\x01",
+    "\x07\x01",
+    "\x07\xc1",
+    "\x09\x11\x64\x01\x01",
+    "\x04\x04\x08NOSCRIPT",
+    "\x04\x04\x07LOADING",
+    "\x04\x04\x06NOPERM",
+    "\x01\x01",
+    "\x01\xff",
+    "\x02\x91",
+    "\x08\x33grant 17 5000 1800000001000000 - client.1 h:1:n key"};
 #include "driver.h"

@@ -31,7 +31,8 @@ static void check_integers(const answer *got, const reply *from)
     for (size_t i = 0; i < ANSWER_VALUES; i++) must(got->value[i] == integer_at(from, i + 3));
 }
 
-/* What no answer said is no number of ours; and what is told of a hold is what was said, within the limits. */
+/* What no answer said is no number of ours; and what is told of a hold is what was said, within the
+ * limits. */
 static void check_values(const answer *got)
 {
     standing held;
@@ -39,8 +40,9 @@ static void check_values(const answer *got)
 
     if (got->kind != ANSWER_CODE)
         for (size_t i = 0; i < ANSWER_VALUES; i++) must(got->value[i] == 0);
-    must(is_one == (got->value[0] > 0 && got->value[0] <= FENCE_MOST && (got->value[1] == 1 || got->value[1] == 2) &&
-                    got->value[2] > 0 && got->value[2] <= SPAN_MOST));
+    must(is_one == (got->value[0] > 0 && got->value[0] <= FENCE_MOST &&
+                    (got->value[1] == 1 || got->value[1] == 2) && got->value[2] > 0 &&
+                    got->value[2] <= SPAN_MOST));
     if (!is_one) return;
     must(held.fence == (uint64_t)got->value[0] && held.lease_ms == got->value[2]);
     must(held.kind == (got->value[1] == 1 ? KIND_EXCLUSIVE : KIND_SHARED));
@@ -68,7 +70,8 @@ static void check_words(const reply *from)
     memcpy(longer, from->text, from->length);
     memcpy(longer + from->length, " words", sizeof " words");
     enum answer_kind kind = answer_error_kind(from->text, from->length);
-    if (kind != ANSWER_ERROR) must(answer_error_kind(longer, from->length + sizeof " words" - 1) == kind);
+    if (kind != ANSWER_ERROR)
+        must(answer_error_kind(longer, from->length + sizeof " words" - 1) == kind);
     free(longer);
 }
 
@@ -103,51 +106,52 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-static const char *const parts[] = {"\x05\x06\x01\x01\x01\x02\x01\x87\x01\x87\x01\x01\x01\x64",
-                                    "\x05\x06\x01\x01\x01\x02\x01\x87\x01\x87\x01\x02\x01\x9b",
-                                    "\x05\x07\x01\x02\x01\x02\x01\x87\x01\x64\x01\x01\x01\x64\x01\x87",
-                                    "\x05\x03\x01\x01\x01\x07\x01\x64",
-                                    "\x05\x02\x01\x01\x01\x07",
-                                    "\x05\x07\x01\x01\x01\x07\x01\x87\x01\x87\x01\x01\x01\x02\x05\x02\x02\x01x\x01\x90",
-                                    "\x04\x06NOPERM",
-                                    "\x05\x02",
-                                    "\x05\x03",
-                                    "\x05\x05",
-                                    "\x05\x01",
-                                    "\x01\x01",
-                                    "\x01\xff\xff\xff\xff\xff\xff\xff\xff",
-                                    "\x01\xff\xff\xff\xff\xff\xff\xff\x7f",
-                                    "\x06",
-                                    "\x02\x01x",
-                                    "\x03\x02OK",
-                                    "\x04\x08NOSCRIPT",
-                                    "\x04\x0a-ERR x\r\n\xff\x01",
-                                    "\x04\x14WRONGTYPE Operation ",
-                                    "\x04\x10MOVED 1 [::1]:1 ",
-                                    "\x04\017ASK 1 [::1]:1 x",
-                                    "\x04\x07LOADING",
-                                    "\x04\x07TRYAGAIN",
-                                    "\x04\x07MISCONF",
-                                    "\x04\013CLUSTERDOWN",
-                                    "\x04\x0aMASTERDOWN",
-                                    "\x04\x0aNOREPLICAS",
-                                    "\x04\x06NOAUTH",
-                                    "\x04\x09WRONGPASS",
-                                    "\x04\006DENIED",
-                                    "\x04\024ERR invalid password",
-                                    "\x04\x1fThe user executing the script x",
-                                    "\x04\043ERR The user executing the script x",
-                                    "\x04\017ERR x: -OOM com",
-                                    "\x04\017ERR x: BUSY com",
-                                    "\x04\023ERR Error NOPERM no",
-                                    "\x04\xffOOM command",
-                                    "\x04\x01",
-                                    "\x05",
-                                    "\x04",
-                                    "\x02",
-                                    "ERR ",
-                                    ": ",
-                                    " -",
-                                    "BUSY",
-                                    "READONLY"};
+static const char *const parts[] = {
+    "\x05\x06\x01\x01\x01\x02\x01\x87\x01\x87\x01\x01\x01\x64",
+    "\x05\x06\x01\x01\x01\x02\x01\x87\x01\x87\x01\x02\x01\x9b",
+    "\x05\x07\x01\x02\x01\x02\x01\x87\x01\x64\x01\x01\x01\x64\x01\x87",
+    "\x05\x03\x01\x01\x01\x07\x01\x64",
+    "\x05\x02\x01\x01\x01\x07",
+    "\x05\x07\x01\x01\x01\x07\x01\x87\x01\x87\x01\x01\x01\x02\x05\x02\x02\x01x\x01\x90",
+    "\x04\x06NOPERM",
+    "\x05\x02",
+    "\x05\x03",
+    "\x05\x05",
+    "\x05\x01",
+    "\x01\x01",
+    "\x01\xff\xff\xff\xff\xff\xff\xff\xff",
+    "\x01\xff\xff\xff\xff\xff\xff\xff\x7f",
+    "\x06",
+    "\x02\x01x",
+    "\x03\x02OK",
+    "\x04\x08NOSCRIPT",
+    "\x04\x0a-ERR x\r\n\xff\x01",
+    "\x04\x14WRONGTYPE Operation ",
+    "\x04\x10MOVED 1 [::1]:1 ",
+    "\x04\017ASK 1 [::1]:1 x",
+    "\x04\x07LOADING",
+    "\x04\x07TRYAGAIN",
+    "\x04\x07MISCONF",
+    "\x04\013CLUSTERDOWN",
+    "\x04\x0aMASTERDOWN",
+    "\x04\x0aNOREPLICAS",
+    "\x04\x06NOAUTH",
+    "\x04\x09WRONGPASS",
+    "\x04\006DENIED",
+    "\x04\024ERR invalid password",
+    "\x04\x1fThe user executing the script x",
+    "\x04\043ERR The user executing the script x",
+    "\x04\017ERR x: -OOM com",
+    "\x04\017ERR x: BUSY com",
+    "\x04\023ERR Error NOPERM no",
+    "\x04\xffOOM command",
+    "\x04\x01",
+    "\x05",
+    "\x04",
+    "\x02",
+    "ERR ",
+    ": ",
+    " -",
+    "BUSY",
+    "READONLY"};
 #include "driver.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Hostile bytes in random pieces: every reply that comes out is walked to its last byte and within the limits, the
- * pieces make no difference to what comes out, and with too little memory less comes out, but nothing else. */
+ * Hostile bytes in random pieces: every reply that comes out is walked to its last byte and within
+ * the limits, the pieces make no difference to what comes out, and with too little memory less
+ * comes out, but nothing else. */
 
 /* Parses: lane/codec.c lane/outbox.c */
 #include "fuzz.h"
@@ -9,14 +10,18 @@
 
 enum { MANY_COMMANDS = 150 };
 
-/* What a stream came to: for each reply the sum of all that it says, then whether it was refused. */
+/* What a stream came to: for each reply the sum of all that it says, then whether it was
+ * refused. */
 typedef struct outcome {
     uint64_t sum;
     size_t replies;
     bool is_refused;
 } outcome;
 
-static void mix(outcome *into, uint64_t what) { into->sum = (into->sum ^ what) * UINT64_C(1099511628211); }
+static void mix(outcome *into, uint64_t what)
+{
+    into->sum = (into->sum ^ what) * UINT64_C(1099511628211);
+}
 
 static void walk(const reply *node, int arrays, size_t *elements, outcome *seen)
 {
@@ -51,7 +56,8 @@ static enum codec_result drain(codec_reader *reader, outcome *seen)
 }
 
 /* Pieces of 1 to 16 bytes, by the nibbles of `seed` in turn; 0: all at once. */
-static outcome read_in_pieces(codec_reader *reader, const uint8_t *bytes, size_t size, uint64_t seed)
+static outcome read_in_pieces(codec_reader *reader, const uint8_t *bytes, size_t size,
+                              uint64_t seed)
 {
     outcome seen = {0};
 
@@ -63,7 +69,8 @@ static outcome read_in_pieces(codec_reader *reader, const uint8_t *bytes, size_t
         at += length;
         seed = seed >> 4 | seed << 60;
     }
-    if (seen.is_refused) must(!codec_feed(reader, "+OK\r\n", 5) && drain(reader, &seen) == CODEC_REFUSED);
+    if (seen.is_refused)
+        must(!codec_feed(reader, "+OK\r\n", 5) && drain(reader, &seen) == CODEC_REFUSED);
     return seen;
 }
 
@@ -123,8 +130,10 @@ static void check_echo(codec_reader *reader, const uint8_t *bytes, size_t size)
     must(size == 0 || memcmp(root->items[1].text, bytes, size) == 0);
 }
 
-/* Commands are written, and sent in between, so that they read back as arrays of their own words. */
-static void check_commands(const memory *from, codec_reader *reader, const uint8_t *bytes, size_t size, int copies)
+/* Commands are written, and sent in between, so that they read back as arrays of their own
+ * words. */
+static void check_commands(const memory *from, codec_reader *reader, const uint8_t *bytes,
+                           size_t size, int copies)
 {
     outbox out = {0};
     command cmd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Any bytes as a URI: what is accepted is within bounds and, written out again, reads as the same; what is refused
- * leaves nothing but a complaint that names a byte of the URI. */
+ * Any bytes as a URI: what is accepted is within bounds and, written out again, reads as the same;
+ * what is refused leaves nothing but a complaint that names a byte of the URI. */
 
 /* Parses: topology/endpoint.c wire/decimal.h */
 #include <stdio.h>
@@ -20,7 +20,8 @@ static void check_bounds(const endpoint *of, const redlock_detail *detail)
     must(of->user[0] == '\0' || of->password[0] != '\0');
     must(of->database >= 0 && !(of->use_tls && of->is_unix));
     must(of->is_unix ? of->host[0] == '/' && strlen(of->host) <= 107 : of->port > 0);
-    must(strpbrk(of->host, "\r\n\t") == NULL && (of->is_unix || strpbrk(of->host, " @/?#[]") == NULL));
+    must(strpbrk(of->host, "\r\n\t") == NULL &&
+         (of->is_unix || strpbrk(of->host, " @/?#[]") == NULL));
 }
 
 static char *put(char *at, const char *text)

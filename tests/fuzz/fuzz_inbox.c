@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Any bytes as a message of an inbox, and as a member of a lock: what is accepted says, written out again,
- * exactly what was read. And any bytes as the parts of a member: what was written is read back. */
+ * Any bytes as a message of an inbox, and as a member of a lock: what is accepted says, written out
+ * again, exactly what was read. And any bytes as the parts of a member: what was written is read
+ * back. */
 
 /* Parses: wire/answer.c wire/identity.c wire/mode.c wire/decimal.h */
 #include <inttypes.h>
@@ -20,7 +21,8 @@ static void check_printable(const char *bytes, size_t length)
 static void check_grant_holder(const grant *got)
 {
     size_t owner_length = (size_t)(got->hold_id - 1 - got->holder);
-    const char *who = got->hold_id + got->hold_id_length + 1, *end = got->holder + got->holder_length;
+    const char *who = got->hold_id + got->hold_id_length + 1,
+               *end = got->holder + got->holder_length;
 
     must(got->holder[0] == '-' || got->holder[0] == '@');
     must(owner_length < OWNER_FIELD_SIZE && got->holder[owner_length] == ' ' && who[-1] == ' ');
@@ -37,10 +39,11 @@ static void check_grant(const char *bytes, size_t size)
     char again[100];
 
     if (!grant_read(&got, bytes, size)) return;
-    must(got.fence > 0 && got.fence <= (uint64_t)FENCE_MOST && got.lease_ms > 0 && got.lease_ms <= SPAN_MOST);
+    must(got.fence > 0 && got.fence <= (uint64_t)FENCE_MOST && got.lease_ms > 0 &&
+         got.lease_ms <= SPAN_MOST);
     must(got.server_us > 0 && got.server_us <= NUMBER_MOST);
-    int length = snprintf(again, sizeof again, "grant %" PRIu64 " %" PRId64 " %" PRId64 " ", got.fence, got.lease_ms,
-                          got.server_us);
+    int length = snprintf(again, sizeof again, "grant %" PRIu64 " %" PRId64 " %" PRId64 " ",
+                          got.fence, got.lease_ms, got.server_us);
     must(got.holder == bytes + length && memcmp(again, bytes, (size_t)length) == 0);
     check_grant_holder(&got);
     must(got.key_length > 0 && got.key + got.key_length == bytes + size);
@@ -144,8 +147,10 @@ static void check_waiter(const char *inbox, const mode *wanted, const char *hold
     mode_write(field, wanted);
     int length = snprintf(waiter, sizeof waiter, "%s %s %s", inbox, field, holder);
     must(waiter_read(&got, waiter, (size_t)length));
-    must(got.mode.kind == wanted->kind && got.mode.policy == wanted->policy && got.mode.permits == wanted->permits);
-    must(snprintf(waiter, sizeof waiter, "%" PRId64 " %.*s", got.claim_ms, (int)got.channel_length, got.channel) > 0);
+    must(got.mode.kind == wanted->kind && got.mode.policy == wanted->policy &&
+         got.mode.permits == wanted->permits);
+    must(snprintf(waiter, sizeof waiter, "%" PRId64 " %.*s", got.claim_ms, (int)got.channel_length,
+                  got.channel) > 0);
     must(strcmp(waiter, inbox) == 0);
 }
 
@@ -162,15 +167,18 @@ static void check_message(const char *holder, const char *hold_id, source *from)
     memcpy(message + at + holder_length + 1, key, key_length);
     must(grant_read(&got, message, at + holder_length + 1 + key_length) == (key_length > 0));
     if (key_length > 0) {
-        must(is_text(got.holder, got.holder_length, holder) && is_text(got.hold_id, got.hold_id_length, hold_id));
+        must(is_text(got.holder, got.holder_length, holder) &&
+             is_text(got.hold_id, got.hold_id_length, hold_id));
         must(got.key_length == key_length && memcmp(got.key, key, key_length) == 0);
     }
     free(key);
 }
 
-static void check_written(const identity *self, const owner *whose, const char *prefix, source *from)
+static void check_written(const identity *self, const owner *whose, const char *prefix,
+                          source *from)
 {
-    char field[OWNER_FIELD_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE], channel[CHANNEL_SIZE], inbox[INBOX_SIZE];
+    char field[OWNER_FIELD_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE], channel[CHANNEL_SIZE],
+        inbox[INBOX_SIZE];
     member_parts got;
     int64_t claim_ms = 1 + (take_number(from) & INT64_C(0xffffffffff));
     mode wanted = take_mode(from);
@@ -179,7 +187,8 @@ static void check_written(const identity *self, const owner *whose, const char *
     identity_hold_id(hold_id, self, (uint64_t)take_number(from));
     size_t holder_length = holder_write(holder, field, hold_id, self->who);
     must(holder_read(&got, holder, holder_length));
-    must(is_text(got.hold_id, got.hold_id_length, hold_id) && is_text(got.who, got.who_length, self->who));
+    must(is_text(got.hold_id, got.hold_id_length, hold_id) &&
+         is_text(got.who, got.who_length, self->who));
     check_owner(whose, &got);
     size_t channel_length = identity_channel(channel, prefix, self, take_byte(from));
     must(strlen(channel) == channel_length && strchr(channel, ' ') == NULL);
@@ -195,9 +204,11 @@ static void check_own_members(source from)
     size_t length;
 
     take(&from, random, sizeof random);
-    char *host = take_text(&from, &length), *name = take_text(&from, &length), *prefix = take_text(&from, &length);
+    char *host = take_text(&from, &length), *name = take_text(&from, &length),
+         *prefix = take_text(&from, &length);
     owner whose = take_owner(&from);
-    identity_make(&self, random, host, (long)take_number(&from), take_byte(&from) & 1 ? name : NULL);
+    identity_make(&self, random, host, (long)take_number(&from),
+                  take_byte(&from) & 1 ? name : NULL);
     check_printable(self.who, strlen(self.who));
     must(strlen(self.id) == IDENTITY_ID_SIZE - 1);
     check_written(&self, &whose, prefix, &from);
@@ -212,35 +223,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-static const char *const parts[] = {"grant ",
-                                    "grant 17 5 1800000000000000 ",
-                                    "- id.1 h:1:n",
-                                    "- ",
-                                    "@txn%20 ",
-                                    "@ ",
-                                    "id.1 ",
-                                    "17 ",
-                                    "5 ",
-                                    "2000 ",
-                                    "redlock:inbox:id.0 ",
-                                    "x ",
-                                    "s ",
-                                    "xf ",
-                                    "sf/3 ",
-                                    "s/",
-                                    "/3",
-                                    "/0",
-                                    "@a",
-                                    "f1",
-                                    "?id.1",
-                                    "h:1:n",
-                                    " redlock:{a}",
-                                    "@o id.2 h:1:n",
-                                    "2000 c x - id.1 h:1:n",
-                                    "2000 c sw/2 @o id.1 h:1:n",
-                                    "grant 17 5 1800000000000000 - id.1 h:1:n redlock:{a}",
-                                    "grant 5000000000000000 2592000000 9007199254740991 @o id.1 h:1:n a b",
-                                    "grant 5000000000000001 2592000001 9007199254740992 - id.1 h:1:n k",
-                                    "\n",
-                                    "\xff"};
+static const char *const parts[] = {
+    "grant ",
+    "grant 17 5 1800000000000000 ",
+    "- id.1 h:1:n",
+    "- ",
+    "@txn%20 ",
+    "@ ",
+    "id.1 ",
+    "17 ",
+    "5 ",
+    "2000 ",
+    "redlock:inbox:id.0 ",
+    "x ",
+    "s ",
+    "xf ",
+    "sf/3 ",
+    "s/",
+    "/3",
+    "/0",
+    "@a",
+    "f1",
+    "?id.1",
+    "h:1:n",
+    " redlock:{a}",
+    "@o id.2 h:1:n",
+    "2000 c x - id.1 h:1:n",
+    "2000 c sw/2 @o id.1 h:1:n",
+    "grant 17 5 1800000000000000 - id.1 h:1:n redlock:{a}",
+    "grant 5000000000000000 2592000000 9007199254740991 @o id.1 h:1:n a b",
+    "grant 5000000000000001 2592000001 9007199254740992 - id.1 h:1:n k",
+    "\n",
+    "\xff"};
 #include "driver.h"

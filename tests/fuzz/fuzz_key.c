@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Any bytes as a name: the name can be read back from its key (so no two names share one), the key has
- * a tag and no stray control characters, and what does not fit is not written. Any bytes as a prefix. */
+ * Any bytes as a name: the name can be read back from its key (so no two names share one), the key
+ * has a tag and no stray control characters, and what does not fit is not written. Any bytes as a
+ * prefix. */
 
 /* Parses: wire/key.c */
 #include "fuzz.h"
@@ -54,7 +55,8 @@ static void check_key(const char *key, size_t length, const uint8_t *name, size_
 }
 
 /* A valid prefix goes before the key as it is, and changes neither the rest nor the slot. */
-static void check_prefix(const char *prefix, const uint8_t *name, size_t size, const char *bare, size_t bare_length)
+static void check_prefix(const char *prefix, const uint8_t *name, size_t size, const char *bare,
+                         size_t bare_length)
 {
     size_t prefix_length = strlen(prefix), length = key_write(NULL, 0, prefix, name, size);
     char *key = malloc(length);
@@ -62,7 +64,8 @@ static void check_prefix(const char *prefix, const uint8_t *name, size_t size, c
     must(length == prefix_length + bare_length);
     if (key == NULL) exit(1);
     must(key_write(key, length, prefix, name, size) == length);
-    must(memcmp(key, prefix, prefix_length) == 0 && memcmp(key + prefix_length, bare, bare_length) == 0);
+    must(memcmp(key, prefix, prefix_length) == 0 &&
+         memcmp(key + prefix_length, bare, bare_length) == 0);
     must(key_slot(key, length) == key_slot(bare, bare_length));
     free(key);
 }
@@ -101,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 static const char *const parts[] = {
-    "\x01p", "\x02{p", "\x08redlock:", "a", "{",    "}",    "{}",   "{a}", "{user}", "=",      "%",          "%7B",
-    "%7b",   "\x01",   "\x1f",         " ", "\x7f", "\x80", "\xff", "{{",  "}}",     "{a}{b}", "invoice:42", "\r\n"};
+    "\x01p", "\x02{p", "\x08redlock:", "a",      "{",          "}",    "{}", "{a}",  "{user}",
+    "=",     "%",      "%7B",          "%7b",    "\x01",       "\x1f", " ",  "\x7f", "\x80",
+    "\xff",  "{{",     "}}",           "{a}{b}", "invoice:42", "\r\n"};
 #include "driver.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The whole library against a server that answers anything: the input says which calls are made, and what comes back.
- * Whatever is called ends with a status, completes once, believes no lease beyond 30 days, and gives back its memory.
- */
+ * The whole library against a server that answers anything: the input says which calls are made,
+ * and what comes back. Whatever is called ends with a status, completes once, believes no lease
+ * beyond 30 days, and gives back its memory. */
 
 /* Parses: api/inspect.c api/convert.c api/release.c keeper/errand.c lane/exchange.c lane/lane.c */
 #include <fcntl.h>
@@ -38,7 +38,10 @@ static void give_back(void *arg, void *block)
     free(block);
 }
 
-static void check_status(redlock_status status) { must(strncmp(redlock_status_name(status), "REDLOCK_", 8) == 0); }
+static void check_status(redlock_status status)
+{
+    must(strncmp(redlock_status_name(status), "REDLOCK_", 8) == 0);
+}
 
 static void check_lock(redlock_status status, const redlock_lock *lock)
 {
@@ -59,7 +62,8 @@ static redlock_options take_options(void)
 {
     static const int64_t ttls_ms[] = {0, 5, 300, 30000, LEASE_MOST_MS};
     uint8_t choice = take_byte(&liar.from), more = take_byte(&liar.from);
-    redlock_options made = {.struct_size = sizeof made, .ttl_ms = ttls_ms[choice % 5], .on_lost = lost};
+    redlock_options made = {
+        .struct_size = sizeof made, .ttl_ms = ttls_ms[choice % 5], .on_lost = lost};
 
     made.mode = choice & 16 ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
     made.policy = (redlock_policy)(more % 3);
@@ -114,7 +118,8 @@ static void check_parties(const redlock_inspection *seen)
     for (size_t i = 0; i < seen->party_count; i++) {
         const redlock_party *party = &seen->parties[i];
         bytes += check_text(party->owner) + check_text(party->who) + check_text(party->hold_id);
-        must(party->lease_ms >= 0 && party->waited_ms >= 0 && (!party->is_holder || party->waited_ms == 0));
+        must(party->lease_ms >= 0 && party->waited_ms >= 0 &&
+             (!party->is_holder || party->waited_ms == 0));
     }
     must(bytes <= 16 * 3 * 256);
 }
@@ -180,7 +185,8 @@ static void acquire_later(slot *at)
 
     if (at->lock != NULL || at->is_busy) return;
     at->is_busy = true;
-    redlock_status status = redlock_acquire_async(client, name, strlen(name), &options, acquired, at, &at->id);
+    redlock_status status =
+        redlock_acquire_async(client, name, strlen(name), &options, acquired, at, &at->id);
     if (status != REDLOCK_OK) acquired(at, status, NULL);
 }
 
@@ -241,8 +247,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(slots, 0, sizeof slots);
     blocks = 0;
     const redlock_client_options *options =
-        REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL, .timeout_ms = 100, .spin_us = -1, .name = "n",
-                               .log_level = REDLOCK_LOG_SILENT, .allocator = {allocate, give_back, NULL});
+        REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_MANUAL, .timeout_ms = 100, .spin_us = -1,
+                               .name = "n", .log_level = REDLOCK_LOG_SILENT,
+                               .allocator = {allocate, give_back, NULL});
     must(redlock_open("unix:///liar", options, &client) == REDLOCK_OK);
     for (int i = 0; i < STEPS_MOST && liar.from.left > 0; i++) step();
     if (take_byte(&liar.from) & 1) release_all();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Any bytes as a key: its slot is that of the server, by a second reading of the specification that goes bit by bit,
- * and depends on the tag alone. */
+ * Any bytes as a key: its slot is that of the server, by a second reading of the specification that
+ * goes bit by bit, and depends on the tag alone. */
 
 /* Parses: wire/key.c */
 #include "fuzz.h"
@@ -21,7 +21,8 @@ static unsigned divide(const uint8_t *bytes, size_t length)
     return remainder;
 }
 
-/* "If the key contains a '{', and a '}' to the right of it with one byte or more between the first of each." */
+/* "If the key contains a '{', and a '}' to the right of it with one byte or more between the first
+ * of each." */
 static void find_tag(const uint8_t *key, size_t length, size_t *begin, size_t *end)
 {
     size_t open = 0, close;
@@ -57,7 +58,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-static const char *const parts[] = {
-    "a",         "{",    "}",    "{}", "{a}", "{user1000}.following", "foo{}{bar}", "foo{{bar}}zap", "foo{bar}{zap}",
-    "123456789", "\x01", "\xff", "}{"};
+static const char *const parts[] = {"a",
+                                    "{",
+                                    "}",
+                                    "{}",
+                                    "{a}",
+                                    "{user1000}.following",
+                                    "foo{}{bar}",
+                                    "foo{{bar}}zap",
+                                    "foo{bar}{zap}",
+                                    "123456789",
+                                    "\x01",
+                                    "\xff",
+                                    "}{"};
 #include "driver.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A server that answers anything, in the place of the kernel's sockets and clock: the functions below stand before
- * those of libc and of host/ in the program that includes this. What the server does is read from the input; where that
- * has ended, it refuses and hangs up. Time passes only when somebody waits. */
+ * A server that answers anything, in the place of the kernel's sockets and clock: the functions
+ * below stand before those of libc and of host/ in the program that includes this. What the server
+ * does is read from the input; where that has ended, it refuses and hangs up. Time passes only when
+ * somebody waits. */
 #ifndef REDLOCK_TESTS_FUZZ_LIAR_H
 #define REDLOCK_TESTS_FUZZ_LIAR_H
 
@@ -125,8 +126,9 @@ static void say_noise(peer *to)
 
 static void say_error(peer *to)
 {
-    static const char *const errors[] = {"-NOSCRIPT no\r\n", "-LOADING\r\n", "-BUSY\r\n",     "-OOM x\r\n",
-                                         "-NOPERM x\r\n",    "-ERR x\r\n",   "-READONLY\r\n", "-WRONGTYPE x\r\n"};
+    static const char *const errors[] = {"-NOSCRIPT no\r\n", "-LOADING\r\n",    "-BUSY\r\n",
+                                         "-OOM x\r\n",       "-NOPERM x\r\n",   "-ERR x\r\n",
+                                         "-READONLY\r\n",    "-WRONGTYPE x\r\n"};
 
     say(to, errors[take_byte(&liar.from) % 8]);
 }
@@ -134,16 +136,18 @@ static void say_error(peer *to)
 /* The server's clock shows about what a server's clock shows, or anything. */
 static int64_t any_server_us(void)
 {
-    return take_byte(&liar.from) & 1 ? INT64_C(1800000000000000) + liar.now_us : take_number(&liar.from);
+    return take_byte(&liar.from) & 1 ? INT64_C(1800000000000000) + liar.now_us
+                                     : take_number(&liar.from);
 }
 
-/* Half of the time of the shape that tells of a hold: fence, kind and lease; the fence is one of a few near the clock.
- */
+/* Half of the time of the shape that tells of a hold: fence, kind and lease; the fence is one of a
+ * few near the clock. */
 static void say_standing(peer *to, uint8_t choice)
 {
     bool is_shaped = (choice & 128) != 0;
 
-    say_number(to, ':', is_shaped ? INT64_C(1800000000000000) + choice % 4 : take_number(&liar.from));
+    say_number(to, ':',
+               is_shaped ? INT64_C(1800000000000000) + choice % 4 : take_number(&liar.from));
     say_number(to, ':', is_shaped ? 1 + choice / 4 % 2 : take_number(&liar.from));
     say_number(to, ':', is_shaped && (choice & 8) ? 30000 : take_number(&liar.from));
 }
@@ -163,9 +167,13 @@ static void say_code(peer *to, const char *nonce)
 
 static void say_member(peer *to)
 {
-    static const char *const members[] = {
-        "f1", "- id.1 h:1:n", "@txn%20 id.2 h:1:n", "2000 c x - id.3 h:1:n", "2000 c s/7 @o id.4 h:1:\t\xff", "?id.1",
-        ""};
+    static const char *const members[] = {"f1",
+                                          "- id.1 h:1:n",
+                                          "@txn%20 id.2 h:1:n",
+                                          "2000 c x - id.3 h:1:n",
+                                          "2000 c s/7 @o id.4 h:1:\t\xff",
+                                          "?id.1",
+                                          ""};
     uint8_t choice = take_byte(&liar.from);
     size_t length;
 
@@ -205,10 +213,11 @@ static void publish(peer *to)
 {
     char grant[2 * WORD_MAX + 100];
     int64_t fence = take_number(&liar.from), lease_ms = take_number(&liar.from);
-    bool is_of_another = take_byte(&liar.from) > 224; /* one that we do not know: it is given back */
+    bool is_of_another = take_byte(&liar.from) >
+                         224; /* one that we do not know: it is given back */
 
-    snprintf(grant, sizeof grant, "grant %" PRId64 " %" PRId64 " %" PRId64 " %s %s", fence, lease_ms, any_server_us(),
-             is_of_another ? "- id.1 h:1:n" : liar.holder, liar.key);
+    snprintf(grant, sizeof grant, "grant %" PRId64 " %" PRId64 " %" PRId64 " %s %s", fence,
+             lease_ms, any_server_us(), is_of_another ? "- id.1 h:1:n" : liar.holder, liar.key);
     say(to, "*3\r\n$7\r\nmessage\r\n");
     say_string(to, to->channel, strlen(to->channel));
     if (take_byte(&liar.from) < 200) say_string(to, grant, strlen(grant));
@@ -261,8 +270,8 @@ static void listen_to(peer *to, const words *asked)
     }
 }
 
-/* How long the first command is, all of whose bytes are there; 0: none is. We wrote it ourselves, so it is well-formed.
- */
+/* How long the first command is, all of whose bytes are there; 0: none is. We wrote it ourselves,
+ * so it is well-formed. */
 static size_t read_command(const char *bytes, size_t length, words *out)
 {
     const char *at = bytes, *end = bytes + length, *line_end = memchr(bytes, '\n', length);
@@ -420,7 +429,8 @@ static int look_at_all(struct pollfd *fds, nfds_t count)
 static void publish_now_and_then(void)
 {
     for (size_t i = 0; i < PEERS; i++)
-        if (liar.peers[i].fd > 0 && liar.peers[i].is_subscribed && take_byte(&liar.from) > 128) publish(&liar.peers[i]);
+        if (liar.peers[i].fd > 0 && liar.peers[i].is_subscribed && take_byte(&liar.from) > 128)
+            publish(&liar.peers[i]);
 }
 
 /* Alarms are silent: ppoll is told how long to wait, too. */

@@ -2,8 +2,8 @@
  * Any reply of a server, read from the input as a tree:
  *
  *     tree   kind (1 byte, modulo 6), then
- *     integer   a number;  string, status, error   length (1 byte), bytes;  array   count (1 byte), trees
- */
+ *     integer   a number;  string, status, error   length (1 byte), bytes;  array   count (1 byte),
+ * trees */
 #ifndef REDLOCK_TESTS_FUZZ_REPLY_TREE_H
 #define REDLOCK_TESTS_FUZZ_REPLY_TREE_H
 

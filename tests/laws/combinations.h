@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The laws for each mode, policy and transport, by the drivers that are given. Most of their time is waiting for
- * leases to end, so several combinations run at a time, each in a process of its own. */
+ * The laws for each mode, policy and transport, by the drivers that are given. Most of their time
+ * is waiting for leases to end, so several combinations run at a time, each in a process of its
+ * own. */
 #ifndef REDLOCK_TESTS_LAWS_COMBINATIONS_H
 #define REDLOCK_TESTS_LAWS_COMBINATIONS_H
 
@@ -36,7 +37,12 @@ static const char *const policies[] = {[REDLOCK_PREFER_READERS] = "reader prefer
                                        [REDLOCK_FAIR] = "fair",
                                        [REDLOCK_PREFER_WRITERS] = "writer preference"};
 
-enum { MODES = sizeof modes / sizeof *modes, POLICIES = 3, TRANSPORTS = 2, EACH = MODES * POLICIES * TRANSPORTS };
+enum {
+    MODES = sizeof modes / sizeof *modes,
+    POLICIES = 3,
+    TRANSPORTS = 2,
+    EACH = MODES * POLICIES * TRANSPORTS
+};
 
 static int run(const law_driver *drivers, int number)
 {
@@ -49,7 +55,8 @@ static int run(const law_driver *drivers, int number)
                        .by = &drivers[number / EACH]};
     terms.options.policy = (redlock_policy)(number / MODES / TRANSPORTS % POLICIES);
     terms.rival = terms.options;
-    if (terms.options.mode == REDLOCK_SHARED && terms.options.permits != 1) terms.rival.mode = REDLOCK_EXCLUSIVE;
+    if (terms.options.mode == REDLOCK_SHARED && terms.options.permits != 1)
+        terms.rival.mode = REDLOCK_EXCLUSIVE;
     snprintf(title, sizeof title, "%s, %s, %s, %s", mode->title, policies[terms.options.policy],
              terms.by_tcp ? "tcp" : "unix socket", terms.by->title);
     return laws_run(&terms);

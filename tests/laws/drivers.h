@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The ways of calling that the laws run through: blocking, or asynchronous on each host. An asynchronous call is
- * submitted and then waited for, and a canceller becomes redlock_cancel_async. Where a host wants an event loop, each
- * client has a thread that is one: it sleeps on redlock_fd and calls redlock_process. */
+ * The ways of calling that the laws run through: blocking, or asynchronous on each host. An
+ * asynchronous call is submitted and then waited for, and a canceller becomes redlock_cancel_async.
+ * Where a host wants an event loop, each client has a thread that is one: it sleeps on redlock_fd
+ * and calls redlock_process. */
 #ifndef REDLOCK_TESTS_LAWS_DRIVERS_H
 #define REDLOCK_TESTS_LAWS_DRIVERS_H
 
@@ -35,10 +36,11 @@ static inline void law_outcome_acquired(void *arg, redlock_status status, redloc
     law_outcome_done(arg, status);
 }
 
-static inline void law_outcome_await(law_outcome *self, redlock_client *client, redlock_operation id,
-                                     const redlock_canceller *canceller)
+static inline void law_outcome_await(law_outcome *self, redlock_client *client,
+                                     redlock_operation id, const redlock_canceller *canceller)
 {
-    struct pollfd fds[] = {{.fd = self->fd, .events = POLLIN}, {.fd = canceller_fd(canceller), .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = self->fd, .events = POLLIN},
+                           {.fd = canceller_fd(canceller), .events = POLLIN}};
     eventfd_t count;
     while (poll(fds, 2, -1) < 0 || fds[0].revents == 0) {
         if (fds[1].revents == 0) continue;
@@ -57,16 +59,16 @@ static inline redlock_status law_outcome_end(law_outcome *self)
 
 /* ---- The calls --------------------------------------------------------------------------------*/
 
-static inline redlock_status law_acquire_async(redlock_client *client, const char *name, const redlock_options *options,
-                                               redlock_lock **lock)
+static inline redlock_status law_acquire_async(redlock_client *client, const char *name,
+                                               const redlock_options *options, redlock_lock **lock)
 {
     law_outcome outcome = {.fd = eventfd(0, EFD_CLOEXEC)};
     redlock_options own = *options;
     redlock_operation id;
     own.canceller = NULL;
     *lock = NULL;
-    redlock_status status =
-        redlock_acquire_async(client, name, strlen(name), &own, law_outcome_acquired, &outcome, &id);
+    redlock_status status = redlock_acquire_async(client, name, strlen(name), &own,
+                                                  law_outcome_acquired, &outcome, &id);
     if (status == REDLOCK_OK) {
         law_outcome_await(&outcome, client, id, options->canceller);
         *lock = outcome.lock;
@@ -99,7 +101,8 @@ static law_loop law_loops[LAW_CLIENTS];
 static inline void *law_loop_run(void *arg)
 {
     law_loop *self = arg;
-    struct pollfd fds[] = {{.fd = redlock_fd(self->client), .events = POLLIN}, {.fd = self->stop_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = redlock_fd(self->client), .events = POLLIN},
+                           {.fd = self->stop_fd, .events = POLLIN}};
     while (fds[1].revents == 0) {
         if (poll(fds, 2, -1) > 0 && fds[0].revents != 0) (void)redlock_process(self->client);
     }
@@ -113,7 +116,8 @@ static inline law_loop *law_loop_of(const redlock_client *client)
     return NULL;
 }
 
-static inline redlock_status law_open_on(const char *uri, redlock_host host, redlock_client **client)
+static inline redlock_status law_open_on(const char *uri, redlock_host host,
+                                         redlock_client **client)
 {
     law_loop *self = law_loop_of(NULL);
     if (self == NULL) return REDLOCK_ERR_SYSTEM;
@@ -121,7 +125,8 @@ static inline redlock_status law_open_on(const char *uri, redlock_host host, red
     if (status != REDLOCK_OK) return status;
     *self = (law_loop){.client = *client, .stop_fd = eventfd(0, EFD_CLOEXEC), .host = host};
     if (host == REDLOCK_HOST_KEEPER) return REDLOCK_OK;
-    return pthread_create(&self->thread, NULL, law_loop_run, self) == 0 ? REDLOCK_OK : REDLOCK_ERR_SYSTEM;
+    return pthread_create(&self->thread, NULL, law_loop_run, self) == 0 ? REDLOCK_OK
+                                                                        : REDLOCK_ERR_SYSTEM;
 }
 
 static inline redlock_status law_close_looped(redlock_client *client)

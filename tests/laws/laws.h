@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The laws of a lock: what holds for every mode, every policy, every transport and every way of calling. A test of such
- * a combination fills in law_terms and calls laws_run; a law knows of the combination nothing but its terms. Where a
- * law is about exclusion, it is between the mode and its rival. */
+ * The laws of a lock: what holds for every mode, every policy, every transport and every way of
+ * calling. A test of such a combination fills in law_terms and calls laws_run; a law knows of the
+ * combination nothing but its terms. Where a law is about exclusion, it is between the mode and its
+ * rival. */
 #ifndef REDLOCK_TESTS_LAWS_H
 #define REDLOCK_TESTS_LAWS_H
 
@@ -11,9 +12,10 @@
 #include "support/proxy.h"
 #include "support/witness.h"
 
-/* How a lock is taken and given back: at once by the blocking calls; or by others that wait until it is done. */
-typedef redlock_status law_acquire(redlock_client *client, const char *name, const redlock_options *options,
-                                   redlock_lock **lock);
+/* How a lock is taken and given back: at once by the blocking calls; or by others that wait until
+ * it is done. */
+typedef redlock_status law_acquire(redlock_client *client, const char *name,
+                                   const redlock_options *options, redlock_lock **lock);
 typedef redlock_status law_release(redlock_lock *lock);
 typedef redlock_status law_open(const char *uri, redlock_client **client);
 typedef redlock_status law_close(redlock_client *client);
@@ -38,7 +40,8 @@ typedef struct law_terms {
 
 enum { LAW_ACTORS = 4, LAW_TURNS = 25, LAW_CLIENTS = 3 };
 
-/* A lease that is waited for, and yet outlasts what the combinations, eight at a time, do to each other. */
+/* A lease that is waited for, and yet outlasts what the combinations, eight at a time, do to each
+ * other. */
 static int64_t law_brief_ms(void) { return patience_is_instrumented() ? 600 : 300; }
 
 typedef struct law {
@@ -55,13 +58,15 @@ static _Thread_local int law_actor; /* 0: the test's own thread */
 static const char *law_owner(const law *self, const redlock_client *client)
 {
     static const char owners[LAW_CLIENTS][LAW_ACTORS + 2][8] = {
-        {"a", "a1", "a2", "a3", "a4", "a5"}, {"b", "b1", "b2", "b3", "b4", "b5"}, {"c", "c1", "c2", "c3", "c4", "c5"}};
+        {"a", "a1", "a2", "a3", "a4", "a5"},
+        {"b", "b1", "b2", "b3", "b4", "b5"},
+        {"c", "c1", "c2", "c3", "c4", "c5"}};
     if (!self->terms->has_owners) return NULL;
     return owners[client == self->ours ? 0 : client == self->theirs ? 1 : 2][law_actor];
 }
 
-static redlock_status law_take(const law *self, redlock_client *client, const redlock_options *options,
-                               redlock_lock **lock)
+static redlock_status law_take(const law *self, redlock_client *client,
+                               const redlock_options *options, redlock_lock **lock)
 {
     redlock_options own = *options;
     own.owner = own.reentrant ? law_owner(self, client) : NULL;
@@ -128,7 +133,10 @@ static long long law_holders(server *from)
 
 static bool law_is_free(void *arg) { return law_holders(((law *)arg)->server) == 0; }
 static bool law_has_a_waiter(void *arg) { return server_waiters(((law *)arg)->server, "law") == 1; }
-static bool law_has_no_waiter(void *arg) { return server_waiters(((law *)arg)->server, "law") == 0; }
+static bool law_has_no_waiter(void *arg)
+{
+    return server_waiters(((law *)arg)->server, "law") == 0;
+}
 
 /* ---- Somebody who waits on a thread of its own ------------------------------------------------*/
 
@@ -163,7 +171,8 @@ static redlock_status law_end_wait(law_waiter *waiter)
 
 /* ---- The laws ---------------------------------------------------------------------------------*/
 
-/* Read and written in several steps, so that two at a time would show; atomic for the eyes of the sanitizers alone. */
+/* Read and written in several steps, so that two at a time would show; atomic for the eyes of the
+ * sanitizers alone. */
 typedef struct law_common {
     law *self;
     _Atomic int inside[2]; /* by whether it is a rival */
@@ -206,14 +215,17 @@ static void *law_take_turns(void *arg)
     for (int i = 0; i < LAW_TURNS; i++) {
         redlock_lock *lock = NULL;
         bool is_rival = i % 3 == 2;
-        redlock_status status = law_take(self, i % 2 ? self->ours : self->theirs, is_rival ? &rival : &options, &lock);
+        redlock_status status =
+            law_take(self, i % 2 ? self->ours : self->theirs, is_rival ? &rival : &options, &lock);
         if (status == REDLOCK_OK) law_section(own->common, lock, is_rival);
-        if (status != REDLOCK_OK || self->terms->by->release(lock) != REDLOCK_OK) own->common->has_failed = true;
+        if (status != REDLOCK_OK || self->terms->by->release(lock) != REDLOCK_OK)
+            own->common->has_failed = true;
     }
     return NULL;
 }
 
-/* Nobody is inside beside a rival, and the fence of an exclusive holder is higher than all before it. */
+/* Nobody is inside beside a rival, and the fence of an exclusive holder is higher than all before
+ * it. */
 static void exclusion(void **state)
 {
     law_common common = {.self = *state};
@@ -248,7 +260,8 @@ static void only_the_owner_releases(void **state)
     assert_int_equal(self->terms->by->release(next), REDLOCK_OK);
 }
 
-/* Pitfall 7: nothing brings back a lease that ended, whether the holder knows that already or not. */
+/* Pitfall 7: nothing brings back a lease that ended, whether the holder knows that already or
+ * not. */
 static void no_resurrection(void **state)
 {
     law *self = *state;
@@ -295,7 +308,8 @@ static void law_wake(law *self, redlock_options holder, redlock_options waiting)
     assert_int_equal(self->terms->by->release(waiter.lock), REDLOCK_OK);
 }
 
-/* Pitfall 15: by the release itself, with no need to ask again; behind a rival, and a rival behind it. */
+/* Pitfall 15: by the release itself, with no need to ask again; behind a rival, and a rival behind
+ * it. */
 static void a_waiter_wakes(void **state)
 {
     law *self = *state;
@@ -359,7 +373,8 @@ static void a_retry_is_harmless(void **state)
 
 /* ---- Setting up -------------------------------------------------------------------------------*/
 
-/* Of all laws of the terms, one after the other: none stops it, and a start costs more than a law. */
+/* Of all laws of the terms, one after the other: none stops it, and a start costs more than a
+ * law. */
 static server *law_server;
 
 static int law_server_start(void **state)
@@ -387,7 +402,8 @@ static int law_start(void **state)
     const char *ours = by_tcp ? proxy_tcp_uri(the.proxy) : proxy_uri(the.proxy);
     const char *theirs = by_tcp ? server_tcp_uri(the.server) : server_uri(the.server);
     const law_driver *by = the.terms->by;
-    if (by->open(ours, &the.ours) != REDLOCK_OK || by->open(theirs, &the.third) != REDLOCK_OK) return -1;
+    if (by->open(ours, &the.ours) != REDLOCK_OK || by->open(theirs, &the.third) != REDLOCK_OK)
+        return -1;
     *state = &the;
     return by->open(theirs, &the.theirs);
 }
@@ -396,12 +412,14 @@ static int law_stop(void **state)
 {
     law *the = *state;
     const law_driver *by = the->terms->by;
-    redlock_status ours = by->close(the->ours), theirs = by->close(the->theirs), third = by->close(the->third);
+    redlock_status ours = by->close(the->ours), theirs = by->close(the->theirs),
+                   third = by->close(the->third);
     proxy_stop(the->proxy);
     return ours != REDLOCK_OK || theirs != REDLOCK_OK || third != REDLOCK_OK;
 }
 
-#define LAW(name, terms) cmocka_unit_test_prestate_setup_teardown(name, law_start, law_stop, (void *)(terms))
+#define LAW(name, terms)                                                                           \
+    cmocka_unit_test_prestate_setup_teardown(name, law_start, law_stop, (void *)(terms))
 
 /* clang-format off */
 #define LAWS(terms)                                                                                \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A client that runs out of memory at its n-th allocation, or from that on, during one step; and what must be so
- * afterwards. Rule: the fixture itself always has memory, before, after, and in its own threads. */
+ * A client that runs out of memory at its n-th allocation, or from that on, during one step; and
+ * what must be so afterwards. Rule: the fixture itself always has memory, before, after, and in its
+ * own threads. */
 #ifndef REDLOCK_TESTS_LIVE_ALLOCATION_STAGE_H
 #define REDLOCK_TESTS_LIVE_ALLOCATION_STAGE_H
 
@@ -41,8 +42,9 @@ static figures counted;
 /* A server of the trial's own, if it needs another one; stopped when the trial is over. */
 static server *own_server;
 
-/* ---- Memory that is not the client's: what the library takes past its allocator, and what hiredis takes by its own,
- * which it has from 1.0 on. Refused, too, with REDLOCK_TEST_STARVES_ALL, and --wrap=calloc for the linker ---- */
+/* ---- Memory that is not the client's: what the library takes past its allocator, and what hiredis
+ * takes by its own, which it has from 1.0 on. Refused, too, with REDLOCK_TEST_STARVES_ALL, and
+ * --wrap=calloc for the linker ---- */
 
 static account *_Atomic short_account; /* armed for the step that runs; NULL: none */
 static _Thread_local bool has_memory_of_its_own;
@@ -66,21 +68,26 @@ void *__wrap_calloc(size_t count, size_t size)
 
 #if defined(REDLOCK_TEST_STARVES_ALL) && HIREDIS_MAJOR >= 1
 static void *hiredis_malloc(size_t size) { return is_short() ? NULL : malloc(size); }
-static void *hiredis_realloc(void *memory, size_t size) { return is_short() ? NULL : realloc(memory, size); }
+static void *hiredis_realloc(void *memory, size_t size)
+{
+    return is_short() ? NULL : realloc(memory, size);
+}
 static char *hiredis_strdup(const char *text) { return is_short() ? NULL : strdup(text); }
 
 static inline void starve_hiredis(void)
 {
-    static hiredisAllocFuncs functions = {hiredis_malloc, __wrap_calloc, hiredis_realloc, hiredis_strdup, free};
+    static hiredisAllocFuncs functions = {hiredis_malloc, __wrap_calloc, hiredis_realloc,
+                                          hiredis_strdup, free};
     hiredisSetAllocators(&functions);
 }
 #else
 static inline void starve_hiredis(void) {}
 #endif
 
-/* ---- The client ----------------------------------------------------------------------------------------------*/
+/* ---- The client ------------------------------------------------------------------------------ */
 
-static inline redlock_status scene_open(scene *the, const char *uri, const redlock_client_options *options)
+static inline redlock_status scene_open(scene *the, const char *uri,
+                                        const redlock_client_options *options)
 {
     redlock_client_options own = *options;
     own.host = the->loop.host;
@@ -92,11 +99,15 @@ static inline redlock_status scene_open(scene *the, const char *uri, const redlo
 
 static inline void has_client(scene *the)
 {
-    EXPECT(scene_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.name = "short")), REDLOCK_OK);
+    EXPECT(scene_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.name = "short")),
+           REDLOCK_OK);
 }
 
 /* So that it has to connect again. */
-static inline void cut_connections(scene *the) { server_number(the->stage->server, "CLIENT KILL TYPE normal"); }
+static inline void cut_connections(scene *the)
+{
+    server_number(the->stage->server, "CLIENT KILL TYPE normal");
+}
 
 /* What was submitted is waited for, with whatever memory there is. */
 static inline redlock_status outcome(scene *the, redlock_status submitted)
@@ -106,7 +117,7 @@ static inline redlock_status outcome(scene *the, redlock_status submitted)
     return the->what->status;
 }
 
-/* ---- The proof -----------------------------------------------------------------------------------------------*/
+/* ---- The proof ---------------------------------------------------------------------------------*/
 
 static inline void arm(scene *the, long n)
 {
@@ -133,7 +144,8 @@ static inline void judge(const scene *the, const trial *what, redlock_status sta
 {
     bool has_refused = atomic_load(&the->account.has_refused);
     counted.allocations_failed += has_refused;
-    if (has_refused && what->allocates_nothing) complain(the, what, "was not expected to allocate at all");
+    if (has_refused && what->allocates_nothing)
+        complain(the, what, "was not expected to allocate at all");
     else if (status == what->good || (has_refused && status == REDLOCK_ERR_MEMORY)) return;
     else complain(the, what, redlock_status_name(status));
     counted.without_status++;
@@ -148,7 +160,9 @@ static inline void leaked(const scene *the, const trial *what, long count, const
 static inline bool has_left(scene *the)
 {
     stage *on = the->stage;
-    return stage_holders(on, "r") + stage_holders(on, "q") + stage_waiters(on, "r") + stage_waiters(on, "busy") == 0;
+    return stage_holders(on, "r") + stage_holders(on, "q") + stage_waiters(on, "r") +
+               stage_waiters(on, "busy") ==
+           0;
 }
 
 /* With enough memory again, everything that is left goes, long before a lease ends. */
@@ -212,7 +226,8 @@ static inline long try_every_allocation(scene *the, const trial *what)
 /* The initial state of a test is its trial. */
 static inline void survives(void **state)
 {
-    static const redlock_host hosts[] = {REDLOCK_HOST_KEEPER, REDLOCK_HOST_DELIVER, REDLOCK_HOST_MANUAL};
+    static const redlock_host hosts[] = {REDLOCK_HOST_KEEPER, REDLOCK_HOST_DELIVER,
+                                         REDLOCK_HOST_MANUAL};
     static scene the;
     const trial *what = *state;
     void *plain = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The steps that run while memory is short, and what goes before them. Included by test_allocation.c alone. */
+ * The steps that run while memory is short, and what goes before them. Included by
+ * test_allocation.c alone. */
 #ifndef REDLOCK_TESTS_LIVE_ALLOCATION_STEPS_H
 #define REDLOCK_TESTS_LIVE_ALLOCATION_STEPS_H
 
@@ -47,11 +48,12 @@ static void has_a_tls_server(scene *the)
     if (own_server != NULL) return;
     certifier = authority_open();
     authority_issue(certifier, "server", "IP:127.0.0.1", CERTIFICATE_VALID);
-    snprintf(arguments, sizeof arguments,
-             "--port 0 --tls-port {port} --tls-auth-clients no --tls-cert-file %s --tls-key-file %s "
-             "--tls-ca-cert-file %s",
-             authority_path(certifier, "server.pem"), authority_path(certifier, "server.key"),
-             authority_path(certifier, "ca.pem"));
+    snprintf(
+        arguments, sizeof arguments,
+        "--port 0 --tls-port {port} --tls-auth-clients no --tls-cert-file %s --tls-key-file %s "
+        "--tls-ca-cert-file %s",
+        authority_path(certifier, "server.pem"), authority_path(certifier, "server.key"),
+        authority_path(certifier, "ca.pem"));
     own_server = server_start_tcp(arguments);
 }
 
@@ -60,7 +62,8 @@ static redlock_status opens_over_tls(scene *the)
     char uri[64];
     snprintf(uri, sizeof uri, "rediss://127.0.0.1:%d", server_tcp_port(own_server));
     return scene_open(the, uri,
-                      REDLOCK_CLIENT_OPTIONS(.connect_now = true, .tls_ca_file = authority_path(certifier, "ca.pem")));
+                      REDLOCK_CLIENT_OPTIONS(.connect_now = true,
+                                             .tls_ca_file = authority_path(certifier, "ca.pem")));
 }
 #endif
 
@@ -101,13 +104,15 @@ static redlock_status opens_a_canceller(scene *the)
 
 static redlock_status acquires(scene *the)
 {
-    return redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(LONG_HELD, .auto_renew = true), &the->lock);
+    return redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(LONG_HELD, .auto_renew = true),
+                           &the->lock);
 }
 
 static redlock_status acquires_bytes(scene *the)
 {
     return redlock_acquire_bytes(the->loop.client, "r", 1,
-                                 REDLOCK_OPTIONS(LONG_HELD, .mode = REDLOCK_SHARED, .permits = 2), &the->lock);
+                                 REDLOCK_OPTIONS(LONG_HELD, .mode = REDLOCK_SHARED, .permits = 2),
+                                 &the->lock);
 }
 
 static redlock_status waits_in_vain(scene *the)
@@ -128,7 +133,8 @@ static void *look_on(void *arg)
 {
     onlooker *self = arg;
     has_memory_of_its_own = true;
-    while (!atomic_load(&self->is_over) && stage_waiters(self->the->stage, self->name) == 0) patience_pause();
+    while (!atomic_load(&self->is_over) && stage_waiters(self->the->stage, self->name) == 0)
+        patience_pause();
     if (self->held != NULL) (void)redlock_release(self->held);
     else redlock_cancel(self->the->canceller);
     return NULL;
@@ -149,7 +155,8 @@ static redlock_status acquires_before(onlooker *self, const redlock_options *opt
 static void another_has_it(scene *the)
 {
     has_client(the);
-    EXPECT(redlock_acquire(the->stage->other, "r", REDLOCK_OPTIONS(LONG_HELD), &the->inner), REDLOCK_OK);
+    EXPECT(redlock_acquire(the->stage->other, "r", REDLOCK_OPTIONS(LONG_HELD), &the->inner),
+           REDLOCK_OK);
 }
 
 static redlock_status is_handed_over(scene *the)
@@ -188,7 +195,8 @@ static void holds_one_unconnected(scene *the)
 static void shares_one(scene *the)
 {
     has_client(the);
-    EXPECT(redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(LONG_HELD, .mode = REDLOCK_SHARED, .reentrant = true),
+    EXPECT(redlock_acquire(the->loop.client, "r",
+                           REDLOCK_OPTIONS(LONG_HELD, .mode = REDLOCK_SHARED, .reentrant = true),
                            &the->lock),
            REDLOCK_OK);
     cut_connections(the);
@@ -196,13 +204,15 @@ static void shares_one(scene *the)
 
 static redlock_status enters_again(scene *the)
 {
-    return redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(LONG_HELD, .reentrant = true), &the->inner);
+    return redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(LONG_HELD, .reentrant = true),
+                           &the->inner);
 }
 
 static redlock_status enters_again_for_longer(scene *the)
 {
-    return redlock_acquire(the->loop.client, "r",
-                           REDLOCK_OPTIONS(.ttl_ms = 600000, .reentrant = true, .mode = REDLOCK_SHARED), &the->inner);
+    return redlock_acquire(
+        the->loop.client, "r",
+        REDLOCK_OPTIONS(.ttl_ms = 600000, .reentrant = true, .mode = REDLOCK_SHARED), &the->inner);
 }
 
 static redlock_status releases(scene *the) { return redlock_release_and_clear(&the->lock); }
@@ -244,12 +254,14 @@ static void is_about_to_renew(scene *the)
 {
     int64_t ttl_ms = the->account.from_then_on ? impatience_ms() : 1500;
     has_client(the);
-    EXPECT(redlock_acquire(the->loop.client, "r", REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true), &the->lock),
+    EXPECT(redlock_acquire(the->loop.client, "r",
+                           REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true), &the->lock),
            REDLOCK_OK);
     cut_connections(the);
 }
 
-/* A renewal that had no memory is made again in time; without any memory from then on the lock is lost. */
+/* A renewal that had no memory is made again in time; without any memory from then on the lock is
+ * lost. */
 static redlock_status renews(scene *the)
 {
     loop_until(&the->loop, has_renewed, the);
@@ -261,7 +273,8 @@ static redlock_status renews(scene *the)
 
 static redlock_status acquires_later(scene *the)
 {
-    redlock_status status = outcome(the, deed_submit(the->what, "r", REDLOCK_OPTIONS(LONG_HELD, .auto_renew = true)));
+    redlock_status status =
+        outcome(the, deed_submit(the->what, "r", REDLOCK_OPTIONS(LONG_HELD, .auto_renew = true)));
     the->lock = the->what->lock;
     return status;
 }
@@ -280,7 +293,8 @@ static redlock_status is_cancelled_later(scene *the)
 
 static redlock_status upgrades_later(scene *the)
 {
-    redlock_status status = outcome(the, deed_submit(the->what, "r", REDLOCK_OPTIONS(LONG_HELD, .reentrant = true)));
+    redlock_status status =
+        outcome(the, deed_submit(the->what, "r", REDLOCK_OPTIONS(LONG_HELD, .reentrant = true)));
     the->inner = the->what->lock;
     return status;
 }
@@ -354,8 +368,9 @@ static void set_taken(void *arg, redlock_status status, redlock_set *set)
 
 static redlock_status acquires_a_set_later(scene *the)
 {
-    return outcome(the, redlock_acquire_set_async(the->loop.client, both, 2, REDLOCK_OPTIONS(LONG_HELD), set_taken, the,
-                                                  NULL));
+    return outcome(the,
+                   redlock_acquire_set_async(the->loop.client, both, 2, REDLOCK_OPTIONS(LONG_HELD),
+                                             set_taken, the, NULL));
 }
 
 static redlock_status releases_a_set_later(scene *the)
@@ -384,13 +399,16 @@ static void many_share_another(scene *the)
     server_number(the->stage->server, "ZADD redlock:{crowded} -5800000000000000 f1");
     for (int i = 0; i < 200; i++) {
         snprintf(who, sizeof who, "- id.%d host:1:a_name_of_some_length", i);
-        redisReply *answer =
-            server_command(the->stage->server, "ZADD redlock:{crowded} %lld %b", until_ms, who, strlen(who));
+        redisReply *answer = server_command(the->stage->server, "ZADD redlock:{crowded} %lld %b",
+                                            until_ms, who, strlen(who));
         freeReplyObject(answer);
     }
 }
 
-static redlock_status forces(scene *the) { return redlock_force_release(the->loop.client, "q", 1, NULL, NULL); }
+static redlock_status forces(scene *the)
+{
+    return redlock_force_release(the->loop.client, "q", 1, NULL, NULL);
+}
 
 static void has_looked(void *arg, redlock_status status, redlock_inspection *seen)
 {
@@ -426,11 +444,13 @@ static redlock_status looks(scene *the)
     redlock_stats_read(client, &stats, sizeof stats);
     redlock_adopt(lock);
     redlock_cancel_async(client, 12345);
-    bool is_as_told = redlock_is_held(lock) && redlock_remaining_ms(lock) > 0 && redlock_fence(lock) > 0 &&
-                      redlock_lock_mode(lock) == REDLOCK_EXCLUSIVE && strcmp(redlock_name(lock, NULL), "r") == 0 &&
+    bool is_as_told = redlock_is_held(lock) && redlock_remaining_ms(lock) > 0 &&
+                      redlock_fence(lock) > 0 && redlock_lock_mode(lock) == REDLOCK_EXCLUSIVE &&
+                      strcmp(redlock_name(lock, NULL), "r") == 0 &&
                       (redlock_fd(client) >= 0) == (the->loop.host != REDLOCK_HOST_KEEPER) &&
                       redlock_timeout_ms(client) >= -1 && stats.acquired == 2;
-    is_as_told = is_as_told && redlock_version()[0] != '\0' && redlock_strerror(REDLOCK_OK)[0] != '\0' &&
+    is_as_told = is_as_told && redlock_version()[0] != '\0' &&
+                 redlock_strerror(REDLOCK_OK)[0] != '\0' &&
                  redlock_status_name(REDLOCK_OK)[0] != '\0';
     return is_as_told ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
 }
@@ -438,7 +458,8 @@ static redlock_status looks(scene *the)
 static redlock_status processes(scene *the)
 {
     redlock_status status = redlock_process(the->loop.client);
-    return the->loop.host == REDLOCK_HOST_KEEPER && status == REDLOCK_ERR_ARGUMENT ? REDLOCK_OK : status;
+    return the->loop.host == REDLOCK_HOST_KEEPER && status == REDLOCK_ERR_ARGUMENT ? REDLOCK_OK
+                                                                                   : status;
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What the asynchronous tests share: clients on each host, an event loop on the test's own thread, and deeds:
- * operations that count how often, where and when they were completed. Rule: the loop calls redlock_process only
- * when redlock_fd says so, hence every test here proves that the descriptor suffices. */
+ * What the asynchronous tests share: clients on each host, an event loop on the test's own thread,
+ * and deeds: operations that count how often, where and when they were completed. Rule: the loop
+ * calls redlock_process only when redlock_fd says so, hence every test here proves that the
+ * descriptor suffices. */
 #ifndef REDLOCK_TESTS_LIVE_ASYNC_STAGE_H
 #define REDLOCK_TESTS_LIVE_ASYNC_STAGE_H
 
@@ -29,7 +30,8 @@ static inline int entries_in(const char *directory)
 static inline int open_descriptors(void) { return entries_in("/proc/self/fd"); }
 static inline int running_threads(void) { return entries_in("/proc/self/task"); }
 
-/* An allocator that counts what is out, and refuses the n-th allocation, or that and all after it, while armed. */
+/* An allocator that counts what is out, and refuses the n-th allocation, or that and all after it,
+ * while armed. */
 typedef struct account {
     atomic_long blocks, bytes;
     atomic_long until; /* allocations until the refusal; 0: not armed */
@@ -74,7 +76,10 @@ static inline void account_give(void *arg, void *memory)
 
 #define COUNTED_BY(account_) .allocator = {account_take, account_give, (account_)}
 
-static inline bool is_all_given_back(void *arg) { return atomic_load(&((account *)arg)->blocks) == 0; }
+static inline bool is_all_given_back(void *arg)
+{
+    return atomic_load(&((account *)arg)->blocks) == 0;
+}
 
 /* ---- The loop ---------------------------------------------------------------------------------*/
 
@@ -106,7 +111,8 @@ static inline int64_t busy_us(void)
     return (int64_t)busy.tv_sec * 1000000 + busy.tv_nsec / 1000;
 }
 
-/* The switches are counted first here and last below: what happens between two readings is counted, too. */
+/* The switches are counted first here and last below: what happens between two readings is counted,
+ * too. */
 static inline stopwatch stopwatch_start(void)
 {
     stopwatch self = {.used = usage()};
@@ -115,13 +121,15 @@ static inline stopwatch stopwatch_start(void)
     return self;
 }
 
-/* The processor's time since then; but the time that passed, without what the machine stalled, if the thread fell
- * asleep meanwhile and nobody else took the processor from it. */
+/* The processor's time since then; but the time that passed, without what the machine stalled, if
+ * the thread fell asleep meanwhile and nobody else took the processor from it. */
 static inline int64_t stopwatch_us(const stopwatch *self)
 {
-    int64_t passed_us = now_us() - self->began.began_us - stall_us(&self->began), worked_us = busy_us() - self->busy_us;
+    int64_t passed_us = now_us() - self->began.began_us - stall_us(&self->began),
+            worked_us = busy_us() - self->busy_us;
     struct rusage used = usage();
-    bool slept = used.ru_nvcsw > self->used.ru_nvcsw, was_preempted = used.ru_nivcsw > self->used.ru_nivcsw;
+    bool slept = used.ru_nvcsw > self->used.ru_nvcsw,
+         was_preempted = used.ru_nivcsw > self->used.ru_nivcsw;
     return slept && !was_preempted && passed_us > worked_us ? passed_us : worked_us;
 }
 
@@ -150,7 +158,8 @@ static inline void loop_turn(loop *self, int most_ms)
     assert_true(status == REDLOCK_OK || status == REDLOCK_ERR_CLOSED);
 }
 
-static inline void loop_until_at(loop *self, bool (*is_so)(void *arg), void *arg, const char *what, int line)
+static inline void loop_until_at(loop *self, bool (*is_so)(void *arg), void *arg, const char *what,
+                                 int line)
 {
     for (patience left = patience_begin(); !is_so(arg); loop_turn(self, 5)) {
         if (!patience_is_over(&left)) continue;
@@ -197,14 +206,21 @@ static inline void deed_note(deed *self, redlock_status status, redlock_lock *lo
     atomic_fetch_add(&self->completions, 1); /* last: the test's thread may look from now on */
 }
 
-static inline void deed_acquired(void *arg, redlock_status status, redlock_lock *lock) { deed_note(arg, status, lock); }
-static inline void deed_done(void *arg, redlock_status status) { deed_note(arg, status, ((deed *)arg)->lock); }
+static inline void deed_acquired(void *arg, redlock_status status, redlock_lock *lock)
+{
+    deed_note(arg, status, lock);
+}
+static inline void deed_done(void *arg, redlock_status status)
+{
+    deed_note(arg, status, ((deed *)arg)->lock);
+}
 
-static inline redlock_status deed_submit(deed *self, const char *name, const redlock_options *options)
+static inline redlock_status deed_submit(deed *self, const char *name,
+                                         const redlock_options *options)
 {
     submitting++;
-    redlock_status status =
-        redlock_acquire_async(self->on->client, name, strlen(name), options, deed_acquired, self, &self->id);
+    redlock_status status = redlock_acquire_async(self->on->client, name, strlen(name), options,
+                                                  deed_acquired, self, &self->id);
     submitting--;
     return status;
 }
@@ -248,10 +264,10 @@ static inline void check_deed(const deed *self, const char *status)
 }
 
 /* Runs the loop until it is complete. */
-#define COMPLETES(deed_, status_)                                                                                      \
-    do {                                                                                                               \
-        loop_until((deed_)->on, deed_is_done, (deed_));                                                                \
-        check_deed((deed_), #status_);                                                                                 \
+#define COMPLETES(deed_, status_)                                                                  \
+    do {                                                                                           \
+        loop_until((deed_)->on, deed_is_done, (deed_));                                            \
+        check_deed((deed_), #status_);                                                             \
     } while (0)
 
 typedef struct deeds {
@@ -259,7 +275,8 @@ typedef struct deeds {
     size_t count;
 } deeds;
 
-/* They live until the stage ends: the client of a test that failed completes what is left of them. */
+/* They live until the stage ends: the client of a test that failed completes what is left of
+ * them. */
 enum { DEEDS_KEPT = 1024 };
 static deed *kept_deeds[DEEDS_KEPT];
 static size_t kept_count;
@@ -287,7 +304,8 @@ static inline deed *deed_new(loop *on) { return deeds_new(on, 1).first; }
 static inline void deeds_expect(deeds *self, redlock_status status)
 {
     loop_until(self->first->on, deeds_are_done, self);
-    for (size_t i = 0; i < self->count; i++) check_deed(&self->first[i], redlock_status_name(status));
+    for (size_t i = 0; i < self->count; i++)
+        check_deed(&self->first[i], redlock_status_name(status));
 }
 
 /* Gives back every lock that is held, and waits for that. */
@@ -302,7 +320,8 @@ static inline void deeds_release(deeds *self)
     loop_until(self->first->on, deeds_are_done, &released);
 }
 
-/* ---- The asynchronous stage: `the->client` and `the->other` block, and `loop` is what is looked at ------------*/
+/* ---- The asynchronous stage: `the->client` and `the->other` block, and `loop` is what is looked
+ * at ------------ */
 
 typedef struct async_stage {
     stage *stage; /* `server`, `proxy`, blocking clients, `journal` */
@@ -312,8 +331,10 @@ typedef struct async_stage {
 
 static async_stage the_async_stage;
 
-/* A client on the stage's host. It is closed by the end of the test, unless that was done before. */
-static inline loop *async_open(async_stage *self, const char *uri, const redlock_client_options *options)
+/* A client on the stage's host. It is closed by the end of the test, unless that was done
+ * before. */
+static inline loop *async_open(async_stage *self, const char *uri,
+                               const redlock_client_options *options)
 {
     redlock_client_options own = *options;
     own.host = self->loop.host;
@@ -323,8 +344,9 @@ static inline loop *async_open(async_stage *self, const char *uri, const redlock
     return &self->loop;
 }
 
-#define async_open_plain(self)                                                                                         \
-    async_open((self), server_uri((self)->stage->server), REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&(self)->account)))
+#define async_open_plain(self)                                                                     \
+    async_open((self), server_uri((self)->stage->server),                                          \
+               REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&(self)->account)))
 
 static inline void async_close(async_stage *self)
 {
@@ -360,10 +382,11 @@ static inline int async_end(void **state)
 static const redlock_host on_the_keeper = REDLOCK_HOST_KEEPER, delivered = REDLOCK_HOST_DELIVER,
                           by_hand = REDLOCK_HOST_MANUAL;
 
-#define ON_HOST(test, host)                                                                                            \
-    {                                                                                                                  \
-#test " [" #host "]", test, async_begin, async_end, (void *)(uintptr_t) & (host)                               \
+#define ON_HOST(test, host)                                                                        \
+    {                                                                                              \
+#test " [" #host "]", test, async_begin, async_end, (void *)(uintptr_t) & (host)           \
     }
-#define ON_EVERY_HOST(test) ON_HOST(test, on_the_keeper), ON_HOST(test, delivered), ON_HOST(test, by_hand)
+#define ON_EVERY_HOST(test)                                                                        \
+    ON_HOST(test, on_the_keeper), ON_HOST(test, delivered), ON_HOST(test, by_hand)
 
 #endif

@@ -50,10 +50,10 @@ static inline int crew_run(char **argv)
 }
 
 /* The first line of every main: becomes the crew, or remembers how to start one. */
-#define CREW_OR_TESTS(argc, argv)                                                                                      \
-    do {                                                                                                               \
-        if ((argc) > 1 && strcmp((argv)[1], "crew") == 0) return crew_run(argv);                                       \
-        if (realpath((argv)[0], actor_program) == NULL) return 2;                                                      \
+#define CREW_OR_TESTS(argc, argv)                                                                  \
+    do {                                                                                           \
+        if ((argc) > 1 && strcmp((argv)[1], "crew") == 0) return crew_run(argv);                   \
+        if (realpath((argv)[0], actor_program) == NULL) return 2;                                  \
     } while (0)
 
 typedef struct crew_terms {
@@ -78,8 +78,8 @@ static inline pid_t crew_start(stage *self, const crew_terms *terms)
     assert_true(pid >= 0);
     if (pid == 0) {
         execl(actor_program, actor_program, "crew", server_uri(self->server), threads,
-              terms->mode != NULL ? terms->mode : "x", permits, terms->owner != NULL ? terms->owner : "-", claim,
-              (char *)NULL);
+              terms->mode != NULL ? terms->mode : "x", permits,
+              terms->owner != NULL ? terms->owner : "-", claim, (char *)NULL);
         _exit(127);
     }
     self->actors[place] = pid;
@@ -94,18 +94,20 @@ static inline pid_t crew_start(stage *self, const crew_terms *terms)
  * own. */
 static inline void add_dead(stage *self, int count, const char *mode)
 {
-    server_order(self->server, "EVAL %s 1 redlock:{r} %d %s",
-                 "local band = string.sub(ARGV[2], 1, 1) == 'x' and 4e15 or 0 for i = 1, ARGV[1] do "
-                 "redis.call('ZADD', KEYS[1], string.format('%.0f', 1e14 + i + band), string.format("
-                 "'2000 redlock:inbox:dead%d.0 ' .. ARGV[2] .. ' - dead%d.1 host:1:dead', i, i)) end",
-                 count, mode);
+    server_order(
+        self->server, "EVAL %s 1 redlock:{r} %d %s",
+        "local band = string.sub(ARGV[2], 1, 1) == 'x' and 4e15 or 0 for i = 1, ARGV[1] do "
+        "redis.call('ZADD', KEYS[1], string.format('%.0f', 1e14 + i + band), string.format("
+        "'2000 redlock:inbox:dead%d.0 ' .. ARGV[2] .. ' - dead%d.1 host:1:dead', i, i)) end",
+        count, mode);
 }
 
 static inline int subscribers_now(server *from)
 {
     int count = 0;
     redisReply *list = server_command(from, "CLIENT LIST TYPE pubsub");
-    for (const char *at = list->len > 0 ? list->str : ""; (at = strchr(at, '\n')) != NULL; at++) count++;
+    for (const char *at = list->len > 0 ? list->str : ""; (at = strchr(at, '\n')) != NULL; at++)
+        count++;
     freeReplyObject(list);
     return count;
 }
@@ -126,7 +128,8 @@ static inline bool has_subscribers(void *arg)
 static inline int64_t server_now_us(server *self)
 {
     redisReply *answer = server_command(self, "TIME");
-    int64_t now = strtoll(answer->element[0]->str, NULL, 10) * 1000000 + strtoll(answer->element[1]->str, NULL, 10);
+    int64_t now = strtoll(answer->element[0]->str, NULL, 10) * 1000000 +
+                  strtoll(answer->element[1]->str, NULL, 10);
     freeReplyObject(answer);
     return now;
 }
@@ -149,10 +152,13 @@ static inline int64_t let_in_us(const redlock_lock *lock) { return (int64_t)redl
 static inline int64_t reader_ends_ms(stage *self, bool last)
 {
     redisReply *one =
-        last ? server_command(self->server,
-                              "ZREVRANGEBYSCORE redlock:{r} 99999999999999 20000000000000 WITHSCORES LIMIT 0 1")
-             : server_command(self->server,
-                              "ZRANGEBYSCORE redlock:{r} 20000000000000 99999999999999 WITHSCORES LIMIT 0 1");
+        last
+            ? server_command(
+                  self->server,
+                  "ZREVRANGEBYSCORE redlock:{r} 99999999999999 20000000000000 WITHSCORES LIMIT 0 1")
+            : server_command(
+                  self->server,
+                  "ZRANGEBYSCORE redlock:{r} 20000000000000 99999999999999 WITHSCORES LIMIT 0 1");
     assert_int_equal(one->elements, 2);
     int64_t ends_ms = strtoll(one->element[1]->str, NULL, 10) - SHARED_BAND;
     freeReplyObject(one);

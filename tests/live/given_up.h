@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the tests of acquires that were given up share: a table of ways to give up, and what is watched of the server.
- */
+ * What the tests of acquires that were given up share: a table of ways to give up, and what is
+ * watched of the server. */
 #ifndef REDLOCK_TESTS_LIVE_GIVEN_UP_H
 #define REDLOCK_TESTS_LIVE_GIVEN_UP_H
 
@@ -16,7 +16,8 @@ typedef struct row {
     const char *name;
     int64_t wait_ms, timeout_ms; /* timeout_ms: longer if instrumented; 0: hasty_ms() */
     bool on_tcp;
-    bool queues;    /* its question queues: the lane is subscribed, and somebody else holds the lock meanwhile */
+    bool queues;    /* its question queues: the lane is subscribed, and somebody else holds the lock
+                       meanwhile */
     bool keeps_all; /* new connections, too, are kept by the proxy */
     enum ending end;
     enum proxy_order order;
@@ -31,20 +32,23 @@ static inline int64_t hasty_ms(void) { return patience_outlasting_ms(300); }
 static inline int begin_row(void **state)
 {
     the_copy = *(const row *)*state;
-    the_copy.timeout_ms = the_copy.timeout_ms == 0 ? hasty_ms() : patience_outlasting_ms(the_copy.timeout_ms);
+    the_copy.timeout_ms = the_copy.timeout_ms == 0 ? hasty_ms()
+                                                   : patience_outlasting_ms(the_copy.timeout_ms);
     return stage_begin(state);
 }
 
-static inline void list_row(struct CMUnitTest *tests, size_t *count, const char *what, CMUnitTestFunction run,
-                            const row *how)
+static inline void list_row(struct CMUnitTest *tests, size_t *count, const char *what,
+                            CMUnitTestFunction run, const row *how)
 {
     static char names[64][96];
     char *name = names[*count];
     snprintf(name, sizeof names[0], "%s: %s", what, how->name);
-    tests[(*count)++] = (struct CMUnitTest){name, run, begin_row, stage_end, (void *)(uintptr_t)how};
+    tests[(*count)++] =
+        (struct CMUnitTest){name, run, begin_row, stage_end, (void *)(uintptr_t)how};
 }
 
-/* ---- Questions that have left ------------------------------------------------------------------*/
+/* ---- Questions that have left
+ * ------------------------------------------------------------------ */
 
 typedef struct questions_kept {
     proxy *proxy;
@@ -58,7 +62,10 @@ static inline bool has_kept(void *arg)
 }
 
 /* On so many connections. */
-static inline void await_kept(stage *the, int count) { eventually(has_kept, (&(questions_kept){the->proxy, count})); }
+static inline void await_kept(stage *the, int count)
+{
+    eventually(has_kept, (&(questions_kept){the->proxy, count}));
+}
 
 typedef struct written {
     redlock_client *client;
@@ -71,9 +78,13 @@ static inline bool has_written(void *arg)
     return stats_of(self->client).writes > self->writes;
 }
 
-static inline written written_now(redlock_client *client) { return (written){client, stats_of(client).writes}; }
+static inline written written_now(redlock_client *client)
+{
+    return (written){client, stats_of(client).writes};
+}
 
-/* ---- The server's clients ----------------------------------------------------------------------*/
+/* ---- The server's clients
+ * ---------------------------------------------------------------------- */
 
 typedef struct crowd {
     stage *stage;
@@ -139,7 +150,8 @@ static inline void await_undone(redlock_client *client, uint64_t count)
     eventually(has_undone, (&(undone){client, count}));
 }
 
-/* ---- Silence -----------------------------------------------------------------------------------*/
+/* ---- Silence
+ * ----------------------------------------------------------------------------------- */
 
 static redisContext *business;
 
@@ -156,7 +168,8 @@ static inline void keep_busy(stage *the)
     int is_written = 0;
     business = redisConnectUnix(server_socket(the->server));
     const char *rounds = patience_is_instrumented() ? "400000000" : "80000000";
-    redisAppendCommand(business, "EVAL %s 0 %s", "for i = 1, tonumber(ARGV[1]) do end return 1", rounds);
+    redisAppendCommand(business, "EVAL %s 0 %s", "for i = 1, tonumber(ARGV[1]) do end return 1",
+                       rounds);
     while (!is_written) assert_int_equal(redisBufferWrite(business, &is_written), REDIS_OK);
     eventually(is_read, business);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A server that lies: a thread that answers every EVALSHA and EVAL with one text, and every SUBSCRIBE with another.
- * In the texts stand
+ * A server that lies: a thread that answers every EVALSHA and EVAL with one text, and every
+ * SUBSCRIBE with another. In the texts stand
  *
  *     {nonce}      the nonce of the question
  *     {code}       2 (queued) if it queues, otherwise 0 (busy)
@@ -10,8 +10,7 @@
  *
  * With `loaded` it knows no script of an EVALSHA, and answers SCRIPT LOAD with a text of its own.
  *
- * What is undone at the end is undone as soon as it tells the truth: that it has nothing.
- */
+ * What is undone at the end is undone as soon as it tells the truth: that it has nothing. */
 #ifndef REDLOCK_TESTS_LIVE_IMPOSTOR_H
 #define REDLOCK_TESTS_LIVE_IMPOSTOR_H
 
@@ -29,8 +28,9 @@ typedef struct impostor {
     const char *subscribed;
     _Atomic int64_t asked_us; /* when it was asked last */
     const char *loaded;       /* unless NULL: the answer to SCRIPT LOAD; EVALSHA's is NOSCRIPT */
-    const char *grant;        /* unless NULL: its numbers are published to the subscriber after every "queued" ... */
-    const char *grantee;      /* ... for this holder, or for whoever asked if NULL */
+    const char *grant;   /* unless NULL: its numbers are published to the subscriber after every
+                            "queued" ... */
+    const char *grantee; /* ... for this holder, or for whoever asked if NULL */
     int subscriber_fd;
     char holder[256], key[256], nonce[32], code[2], unheard[2], channel[400];
 } impostor;
@@ -78,7 +78,8 @@ static inline void publish(impostor *self)
     char out[1536], payload[768];
     int length = snprintf(payload, sizeof payload, "grant %s %s %s", self->grant,
                           self->grantee ? self->grantee : self->holder, self->key);
-    int size = snprintf(out, sizeof out, "*3\r\n$7\r\nmessage\r\n%s$%d\r\n%s\r\n", self->channel, length, payload);
+    int size = snprintf(out, sizeof out, "*3\r\n$7\r\nmessage\r\n%s$%d\r\n%s\r\n", self->channel,
+                        length, payload);
     if (send(self->subscriber_fd, out, (size_t)size, MSG_NOSIGNAL) < 0) self->grant = NULL;
 }
 
@@ -140,8 +141,8 @@ static inline void *impostor_run(void *arg)
                 readers[i] = redisReaderCreate();
             }
             if (fds[2 + i].fd < 0) continue;
-            bool stays = fds[0].revents == 0 &&
-                         (fds[2 + i].revents == 0 || is_new || converse(self, fds[2 + i].fd, readers[i]));
+            bool stays = fds[0].revents == 0 && (fds[2 + i].revents == 0 || is_new ||
+                                                 converse(self, fds[2 + i].fd, readers[i]));
             if (stays) continue;
             close(fds[2 + i].fd);
             redisReaderFree(readers[i]);
@@ -151,7 +152,8 @@ static inline void *impostor_run(void *arg)
     }
 }
 
-static inline void impostor_start(impostor *self, const stage *the, const char *answer, const char *subscribed)
+static inline void impostor_start(impostor *self, const stage *the, const char *answer,
+                                  const char *subscribed)
 {
     static int number;
     struct sockaddr_un at = {.sun_family = AF_UNIX};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What holds in every event loop, for a client without a thread (MANUAL) and for one whose completions are delivered
- * (DELIVER). Rule: nothing here knows which loop it is. Included once by each test_loop_<name>.c. */
+ * What holds in every event loop, for a client without a thread (MANUAL) and for one whose
+ * completions are delivered (DELIVER). Rule: nothing here knows which loop it is. Included once by
+ * each test_loop_<name>.c. */
 #ifndef REDLOCK_TESTS_LIVE_LOOP_LAWS_H
 #define REDLOCK_TESTS_LIVE_LOOP_LAWS_H
 
@@ -142,12 +143,15 @@ static void many_operations_in_flight_complete_once_each(void **state)
     for (int i = 0; i < MANY; i++) {
         char name[16];
         size_t length = (size_t)snprintf(name, sizeof name, "m%d", i);
-        EXPECT(redlock_acquire_async(the->client, name, length, NULL, one_more_acquired, &all, NULL), REDLOCK_OK);
+        EXPECT(
+            redlock_acquire_async(the->client, name, length, NULL, one_more_acquired, &all, NULL),
+            REDLOCK_OK);
     }
     (void)loop_until(have_all_come, &all);
     assert_int_equal(all.good, MANY);
     all.come = all.good = 0;
-    for (int i = 0; i < MANY; i++) EXPECT(redlock_release_async(all.locks[i], one_more_done, &all), REDLOCK_OK);
+    for (int i = 0; i < MANY; i++)
+        EXPECT(redlock_release_async(all.locks[i], one_more_done, &all), REDLOCK_OK);
     (void)loop_until(have_all_come, &all);
     loop_some_ticks();
     assert_int_equal(all.come, MANY);
@@ -172,7 +176,8 @@ static bool has_been_held(void *arg)
 static void a_hold_is_renewed_beyond_its_lease_while_the_loop_ticks(void **state)
 {
     looped *the = *state;
-    redlock_lock *held = take_in_loop(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 900, .auto_renew = true));
+    redlock_lock *held =
+        take_in_loop(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 900, .auto_renew = true));
     long_hold hold = {.lock = held, .end_us = now_us() + 1500000};
     int ticks = loop_until(has_been_held, &hold);
     assert_in_range(ticks, 4, 1500);
@@ -200,7 +205,8 @@ static bool was_told(void *arg) { return atomic_load(&((loss *)arg)->times) > 0;
 static redlock_lock *take_and_listen(looped *the, int64_t ttl_ms, loss *heard)
 {
     return take_in_loop(the->client, "r",
-                        REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true, .on_lost = told, .on_lost_arg = heard));
+                        REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .auto_renew = true, .on_lost = told,
+                                        .on_lost_arg = heard));
 }
 
 static void a_lock_that_was_taken_away_is_told(void **state)
@@ -240,7 +246,8 @@ static bool has_nothing_to_say(void *client)
 static void an_idle_client_lets_the_loop_sleep(void **state)
 {
     looped *the = *state;
-    redlock_lock *held = take_in_loop(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .auto_renew = true));
+    redlock_lock *held =
+        take_in_loop(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .auto_renew = true));
     (void)loop_until(has_nothing_to_say, the->client);
     loop_some_ticks();
     assert_true(has_nothing_to_say(the->client));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What holds in every event loop when a client comes to it or leaves it: other threads, other processes, detaching and
- * closing, inside a completion and outside. Rule: nothing here knows which loop it is. */
+ * What holds in every event loop when a client comes to it or leaves it: other threads, other
+ * processes, detaching and closing, inside a completion and outside. Rule: nothing here knows which
+ * loop it is. */
 #ifndef REDLOCK_TESTS_LIVE_LOOP_LEAVING_H
 #define REDLOCK_TESTS_LIVE_LOOP_LEAVING_H
 
@@ -44,7 +45,8 @@ static void in_a_child_of_fork_the_client_leaves_the_loop(void **state)
     int status = 0;
     outcome seen = {0};
     (void)ask(the->client, "r", NULL, &seen);
-    assert_int_equal(poll(&(struct pollfd){.fd = redlock_fd(the->client), .events = POLLIN}, 1, 10000), 1);
+    assert_int_equal(
+        poll(&(struct pollfd){.fd = redlock_fd(the->client), .events = POLLIN}, 1, 10000), 1);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What the tests of the loop adapters share: a loop that they write once for each library (struct loop_library), a
- * client attached to it, and what its completions saw. Rule: nothing asserts inside a callback of the loop; a test
- * looks when the loop has stopped. */
+ * What the tests of the loop adapters share: a loop that they write once for each library (struct
+ * loop_library), a client attached to it, and what its completions saw. Rule: nothing asserts
+ * inside a callback of the loop; a test looks when the loop has stopped. */
 #ifndef REDLOCK_TESTS_LIVE_LOOP_STAGE_H
 #define REDLOCK_TESTS_LIVE_LOOP_STAGE_H
 
@@ -9,7 +9,7 @@
 
 #include "live/stage.h"
 
-/* ---- The library under test, written in each test_loop_<name>.c --------------------------------*/
+/* ---- The library under test, written in each test_loop_<name>.c ------------------------------ */
 
 typedef struct attachment attachment; /* the adapter's storage */
 
@@ -21,7 +21,8 @@ typedef struct loop_library {
     void (*detach)(attachment *self);
     bool (*is_attached)(const attachment *self);
     void (*free)(attachment *self); /* detached; inside a completion too */
-    /* Runs the loop until `tick`, called about every 2 ms by a timer of the loop's, answers false. */
+    /* Runs the loop until `tick`, called about every 2 ms by a timer of the loop's, answers
+     * false. */
     void (*run)(bool (*tick)(void *arg), void *arg);
 } loop_library;
 
@@ -29,7 +30,8 @@ static const loop_library library;
 
 /* ---- The stage --------------------------------------------------------------------------------*/
 
-static redlock_host host = REDLOCK_HOST_MANUAL; /* of the client in the loop; the tests run once for each */
+static redlock_host host =
+    REDLOCK_HOST_MANUAL; /* of the client in the loop; the tests run once for each */
 
 typedef struct looped {
     stage *stage;
@@ -39,7 +41,8 @@ typedef struct looped {
 
 static inline redlock_client *open_for_loop(stage *self)
 {
-    return stage_open(self, server_uri(self->server), REDLOCK_CLIENT_OPTIONS(.host = host, LOGGED(self)));
+    return stage_open(self, server_uri(self->server),
+                      REDLOCK_CLIENT_OPTIONS(.host = host, LOGGED(self)));
 }
 
 static inline int looped_begin(void **state)
@@ -150,12 +153,13 @@ static inline void expect_outcome(outcome *self, redlock_status status)
     if (status != REDLOCK_OK) assert_null(self->lock);
 }
 
-static inline redlock_operation ask(redlock_client *client, const char *name, const redlock_options *options,
-                                    outcome *self)
+static inline redlock_operation ask(redlock_client *client, const char *name,
+                                    const redlock_options *options, outcome *self)
 {
     redlock_operation id;
     self->is_submitting = true;
-    EXPECT(redlock_acquire_async(client, name, strlen(name), options, acquired, self, &id), REDLOCK_OK);
+    EXPECT(redlock_acquire_async(client, name, strlen(name), options, acquired, self, &id),
+           REDLOCK_OK);
     self->is_submitting = false;
     return id;
 }
@@ -167,7 +171,8 @@ static inline void give_back(redlock_lock *lock, outcome *self)
     self->is_submitting = false;
 }
 
-static inline redlock_lock *take_in_loop(redlock_client *client, const char *name, const redlock_options *options)
+static inline redlock_lock *take_in_loop(redlock_client *client, const char *name,
+                                         const redlock_options *options)
 {
     outcome seen = {0};
     (void)ask(client, name, options, &seen);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One key and the scripts that work on it, asked directly on a server of the test's own. Somebody listens on inbox:1
- * to inbox:9 and on inbox:all, until a test says that one DIES.
- * Rule: nothing here waits for time to pass; a lease is over because END wrote an old score. */
+ * One key and the scripts that work on it, asked directly on a server of the test's own. Somebody
+ * listens on inbox:1 to inbox:9 and on inbox:all, until a test says that one DIES. Rule: nothing
+ * here waits for time to pass; a lease is over because END wrote an old score. */
 #ifndef REDLOCK_TESTS_SCRIPT_STAGE_H
 #define REDLOCK_TESTS_SCRIPT_STAGE_H
 
@@ -129,7 +129,8 @@ static inline said listen_to(redisReply *answer)
     return out;
 }
 
-static inline redisReply *eval(redisContext *on, const char *source, const char *key, const char *const *arguments)
+static inline redisReply *eval(redisContext *on, const char *source, const char *key,
+                               const char *const *arguments)
 {
     const char *argv[4 + ARGUMENTS] = {"EVAL", source, "1", key};
     size_t lengths[4 + ARGUMENTS];
@@ -154,7 +155,8 @@ static inline redisReply *ask_raw(const char *source, const char *key, const cha
 /* As a user who may do everything but what `rule` says. */
 static inline said ask_restricted(const char *rule, enum script_id id, const char *const *arguments)
 {
-    freeReplyObject(server_command(the_server, "ACL SETUSER other reset on nopass ~* &* +@all %s", rule));
+    freeReplyObject(
+        server_command(the_server, "ACL SETUSER other reset on nopass ~* &* +@all %s", rule));
     redisContext *on = redisConnectUnix(server_socket(the_server));
     freeReplyObject(redisCommand(on, "AUTH other any"));
     said out = listen_to(eval(on, scripts[id].source, KEY, arguments));
@@ -186,8 +188,10 @@ static inline const char *text(long long number)
 #define TRY(n) TRY_AS("x", n)
 #define JOIN(n) JOIN_AS("x", n)
 #define TRY_OWNED(mode, owner, n) ASK(ACQUIRE, OWNED(owner, n), "60000", "7000", "17", mode)
-#define JOIN_OWNED(mode, owner, n) ASK(ACQUIRE, OWNED(owner, n), "60000", "7000", "17", mode, INBOX(n))
-#define RETURN_AS(mode, n, arrival) ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, INBOX(n), arrival)
+#define JOIN_OWNED(mode, owner, n)                                                                 \
+    ASK(ACQUIRE, OWNED(owner, n), "60000", "7000", "17", mode, INBOX(n))
+#define RETURN_AS(mode, n, arrival)                                                                \
+    ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, INBOX(n), arrival)
 #define RELEASE(n) ASK(RELEASE, AS(n), "5000", "7000", "18")
 #define CANCEL_AS(mode, n) ASK(CANCEL, AS(n), "5000", "7000", "19", mode, INBOX(n))
 #define CANCEL(n) CANCEL_AS("x", n)
@@ -201,7 +205,7 @@ static inline const char *text(long long number)
 #define READS(n) (score_of(AS(n)) >= SHARED_BAND)
 #define WAITS(mode, n) (score_of(WAITER(mode, n)) != 0)
 
-/* ---- The key -----------------------------------------------------------------------------------*/
+/* ---- The key --------------------------------------------------------------------------------- */
 
 static inline long long score_of(const char *member)
 {
@@ -247,11 +251,12 @@ static inline void assert_lives(long long ms)
 /* Waiters that came long ago; "%d" in the channel is their number. */
 static inline void add_waiters(int count, const char *channel, const char *mode)
 {
-    server_order(the_server, "EVAL %s 1 " KEY " %d %s %s",
-                 "local band = string.sub(ARGV[3], 1, 1) == 'x' and 4e15 or 0 for i = 1, ARGV[1] do "
-                 "redis.call('ZADD', KEYS[1], string.format('%.0f', 1e14 + i + band), string.format("
-                 "'2000 ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' - crowd%d.1 host:1:crowd', i, i)) end",
-                 count, channel, mode);
+    server_order(
+        the_server, "EVAL %s 1 " KEY " %d %s %s",
+        "local band = string.sub(ARGV[3], 1, 1) == 'x' and 4e15 or 0 for i = 1, ARGV[1] do "
+        "redis.call('ZADD', KEYS[1], string.format('%.0f', 1e14 + i + band), string.format("
+        "'2000 ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' - crowd%d.1 host:1:crowd', i, i)) end",
+        count, channel, mode);
 }
 #define ADD_DEAD(count) add_waiters(count, "inbox:dead%d", "x")
 
@@ -265,8 +270,8 @@ static inline picture look(void)
     picture out = {.length = 0};
     redisReply *answer = server_command(the_server, "ZRANGE " KEY " 0 -1 WITHSCORES");
     for (size_t i = 0; i < answer->elements; i++)
-        out.length +=
-            (size_t)snprintf(out.bytes + out.length, sizeof out.bytes - out.length, "%s\n", answer->element[i]->str);
+        out.length += (size_t)snprintf(out.bytes + out.length, sizeof out.bytes - out.length,
+                                       "%s\n", answer->element[i]->str);
     freeReplyObject(answer);
     return out;
 }

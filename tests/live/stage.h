@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What the live tests share: a server, a proxy and clients on it, threads and processes that take locks, and a log that
- * is counted. Rule: only the test's own thread asserts; the others leave here what they saw.
- * Included by the tests of the public interface alone. */
+ * What the live tests share: a server, a proxy and clients on it, threads and processes that take
+ * locks, and a log that is counted. Rule: only the test's own thread asserts; the others leave here
+ * what they saw. Included by the tests of the public interface alone. */
 #ifndef REDLOCK_TESTS_LIVE_STAGE_H
 #define REDLOCK_TESTS_LIVE_STAGE_H
 
@@ -89,7 +89,8 @@ static inline int64_t now_us(void)
 }
 
 /* Closed at the end of the test, unless it is struck out before. */
-static inline redlock_client *stage_open(stage *self, const char *uri, const redlock_client_options *options)
+static inline redlock_client *stage_open(stage *self, const char *uri,
+                                         const redlock_client_options *options)
 {
     for (int i = 0; i < STAGE_CLIENTS; i++) {
         if (self->clients[i] != NULL) continue;
@@ -213,7 +214,8 @@ static inline redlock_stats stats_of(const redlock_client *client)
 
 /* ---- Locks ------------------------------------------------------------------------------------*/
 
-static inline redlock_lock *take(redlock_client *client, const char *name, const redlock_options *options)
+static inline redlock_lock *take(redlock_client *client, const char *name,
+                                 const redlock_options *options)
 {
     redlock_lock *lock = NULL;
     EXPECT(redlock_acquire(client, name, options, &lock), REDLOCK_OK);
@@ -245,7 +247,8 @@ static inline void *taker_run(void *arg)
     return NULL;
 }
 
-static inline taker *taker_start(stage *self, redlock_client *client, const char *name, const redlock_options *options)
+static inline taker *taker_start(stage *self, redlock_client *client, const char *name,
+                                 const redlock_options *options)
 {
     taker *made = calloc(1, sizeof *made);
     assert_non_null(made);
@@ -277,11 +280,11 @@ static inline void taker_release(taker *self)
 /* ---- Punctuality ------------------------------------------------------------------------------*/
 
 /* The call is over after so long, and not before. */
-#define PUNCTUAL(due_us, call)                                                                                         \
-    do {                                                                                                               \
-        stall began_ = stall_begin();                                                                                  \
-        call;                                                                                                          \
-        ENDED(&began_, (due_us), (due_us));                                                                            \
+#define PUNCTUAL(due_us, call)                                                                     \
+    do {                                                                                           \
+        stall began_ = stall_begin();                                                              \
+        call;                                                                                      \
+        ENDED(&began_, (due_us), (due_us));                                                        \
     } while (0)
 
 /* A lease that ends soon, and yet outlasts what a test does between two of its steps. */
@@ -291,7 +294,8 @@ static inline int64_t brief_ms(void) { return patience_outlasting_ms(120); }
 
 enum { LONG_MS = 60000, SOON_MS = 1000 };
 
-#define FOR_EVER REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS, .ttl_ms = LONG_MS)
+#define FOR_EVER                                                                                   \
+    REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = LONG_MS, .ttl_ms = LONG_MS)
 
 /* It has the lock within so long from then. */
 static inline void expect_within(taker *self, const stall *from, int64_t most_ms)
@@ -301,23 +305,28 @@ static inline void expect_within(taker *self, const stall *from, int64_t most_ms
 }
 
 /* Well before any re-check of a waiter with a long claim could have found out. */
-static inline void expect_soon(taker *self, const stall *from) { expect_within(self, from, SOON_MS); }
+static inline void expect_soon(taker *self, const stall *from)
+{
+    expect_within(self, from, SOON_MS);
+}
 
 /* As if that had been given out last. */
 static inline void set_last_fence(server *self, const char *name, uint64_t fence)
 {
-    server_number(self, "ZADD redlock:{%s} -%llu f1", name, (unsigned long long)(fence + FENCE_BAND));
+    server_number(self, "ZADD redlock:{%s} -%llu f1", name,
+                  (unsigned long long)(fence + FENCE_BAND));
 }
 
-/* The server knows the script of the undo, so that its first request is carried out, whether its answer arrives or not.
- */
+/* The server knows the script of the undo, so that its first request is carried out, whether its
+ * answer arrives or not. */
 static inline void teach_cancel(stage *self)
 {
     server_order(self->server, "SCRIPT LOAD %s", scripts[SCRIPT_CANCEL].source);
 }
 
 /* A waiter that is surely in the queue, as the one that makes it so long. */
-static inline taker *queued(stage *the, redlock_client *client, long long place, const redlock_options *options)
+static inline taker *queued(stage *the, redlock_client *client, long long place,
+                            const redlock_options *options)
 {
     taker *made = taker_start(the, client, "r", options);
     await_waiters(the, "r", place);
@@ -339,20 +348,22 @@ static inline int actor_run(char **argv)
     redlock_lock *lock;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (redlock_open(argv[2], NULL, &client) != REDLOCK_OK) return 2;
-    const redlock_options *options = REDLOCK_OPTIONS(.ttl_ms = atoll(argv[4]), .claim_ms = atoll(argv[5]),
-                                                     .auto_renew = atoi(argv[6]) != 0, .wait_ms = REDLOCK_WAIT_FOREVER);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.ttl_ms = atoll(argv[4]), .claim_ms = atoll(argv[5]),
+                        .auto_renew = atoi(argv[6]) != 0, .wait_ms = REDLOCK_WAIT_FOREVER);
     if (redlock_acquire(client, argv[3], options, &lock) != REDLOCK_OK) return 3;
     for (;;) pause();
 }
 
 /* The first line of every main: becomes the actor, or remembers how to start one. */
-#define ACTOR_OR_TESTS(argc, argv)                                                                                     \
-    do {                                                                                                               \
-        if ((argc) > 1 && strcmp((argv)[1], "actor") == 0) return actor_run(argv);                                     \
-        if (realpath((argv)[0], actor_program) == NULL) return 2;                                                      \
+#define ACTOR_OR_TESTS(argc, argv)                                                                 \
+    do {                                                                                           \
+        if ((argc) > 1 && strcmp((argv)[1], "actor") == 0) return actor_run(argv);                 \
+        if (realpath((argv)[0], actor_program) == NULL) return 2;                                  \
     } while (0)
 
-static inline pid_t actor_start(stage *self, const char *name, int ttl_ms, int claim_ms, bool auto_renew)
+static inline pid_t actor_start(stage *self, const char *name, int ttl_ms, int claim_ms,
+                                bool auto_renew)
 {
     char ttl[16], claim[16];
     int place = 0;
@@ -363,8 +374,8 @@ static inline pid_t actor_start(stage *self, const char *name, int ttl_ms, int c
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        execl(actor_program, actor_program, "actor", server_uri(self->server), name, ttl, claim, auto_renew ? "1" : "0",
-              (char *)NULL);
+        execl(actor_program, actor_program, "actor", server_uri(self->server), name, ttl, claim,
+              auto_renew ? "1" : "0", (char *)NULL);
         _exit(127);
     }
     self->actors[place] = pid;

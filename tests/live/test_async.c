@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Asynchronous operations, on each host: completed exactly once, later, in the right place; whatever a completion does,
- * whatever the server does. */
+ * Asynchronous operations, on each host: completed exactly once, later, in the right place;
+ * whatever a completion does, whatever the server does. */
 #include <semaphore.h>
 
 #include "live/async_stage.h"
@@ -11,7 +11,8 @@ static void an_operation_completes_once_and_where_the_host_says(void **state)
 {
     async_stage *the = *state;
     loop *on = async_open_plain(the);
-    deed *taken = deed_new(on), *refused = deed_new(on), *longer = deed_new(on), *given = deed_new(on);
+    deed *taken = deed_new(on), *refused = deed_new(on), *longer = deed_new(on),
+         *given = deed_new(on);
     deed_acquire(taken, "r", REDLOCK_OPTIONS(.ttl_ms = 5000));
     COMPLETES(taken, REDLOCK_OK);
     assert_true(redlock_is_held(taken->lock));
@@ -48,8 +49,10 @@ static void what_is_refused_at_once_never_completes(void **state)
     redlock_detail detail;
     redlock_canceller *canceller;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
-    EXPECT(redlock_acquire_async(on->client, "r", 1, NULL, NULL, never, NULL), REDLOCK_ERR_ARGUMENT);
-    EXPECT(redlock_acquire_async(NULL, "r", 1, NULL, deed_acquired, never, NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_acquire_async(on->client, "r", 1, NULL, NULL, never, NULL),
+           REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_acquire_async(NULL, "r", 1, NULL, deed_acquired, never, NULL),
+           REDLOCK_ERR_ARGUMENT);
     EXPECT(deed_submit(never, "", NULL), REDLOCK_ERR_NAME);
     EXPECT(deed_submit(never, "r", REDLOCK_OPTIONS(.ttl_ms = -1)), REDLOCK_ERR_TTL);
     EXPECT(deed_submit(never, "r", REDLOCK_OPTIONS(.detail = &detail)), REDLOCK_ERR_ARGUMENT);
@@ -141,17 +144,20 @@ static void block(deed *self)
     redlock_set *set = NULL;
     redlock_inspection *seen = NULL;
     redlock_name_bytes name = {"s", 1};
-    redlock_status status[] = {redlock_acquire(client, "s", REDLOCK_OPTIONS(.wait_ms = 5000), &none),
-                               redlock_release(self->lock),
-                               redlock_extend(self->lock, 60000),
-                               redlock_downgrade(self->lock),
-                               redlock_upgrade(self->lock),
-                               redlock_acquire_set(client, &name, 1, NULL, &set),
-                               redlock_inspect(client, "r", 1, &seen, NULL),
-                               redlock_force_release(client, "r", 1, NULL, NULL)};
+    redlock_status status[] = {
+        redlock_acquire(client, "s", REDLOCK_OPTIONS(.wait_ms = 5000), &none),
+        redlock_release(self->lock),
+        redlock_extend(self->lock, 60000),
+        redlock_downgrade(self->lock),
+        redlock_upgrade(self->lock),
+        redlock_acquire_set(client, &name, 1, NULL, &set),
+        redlock_inspect(client, "r", 1, &seen, NULL),
+        redlock_force_release(client, "r", 1, NULL, NULL)};
     size_t *allowed = self->arg;
-    for (size_t i = 0; i < sizeof status / sizeof *status; i++) *allowed += status[i] != REDLOCK_ERR_IN_CALLBACK;
-    if (self->on->host != REDLOCK_HOST_KEEPER) *allowed += redlock_process(client) != REDLOCK_ERR_IN_CALLBACK;
+    for (size_t i = 0; i < sizeof status / sizeof *status; i++)
+        *allowed += status[i] != REDLOCK_ERR_IN_CALLBACK;
+    if (self->on->host != REDLOCK_HOST_KEEPER)
+        *allowed += redlock_process(client) != REDLOCK_ERR_IN_CALLBACK;
 }
 
 static void a_completion_may_not_block(void **state)
@@ -187,7 +193,8 @@ static void stay(deed *self)
 
 static bool is_running(void *arg) { return ((deed *)arg)->at_us != 0; }
 
-/* Blocking calls, submissions and statistics of others go on while a completion runs: no lock of ours is held. */
+/* Blocking calls, submissions and statistics of others go on while a completion runs: no lock of
+ * ours is held. */
 static void a_slow_completion_delays_nobody_else(void **state)
 {
     async_stage *the = *state;
@@ -242,7 +249,8 @@ static void a_cancel_in_the_queue_leaves_it(void **state)
         deed_acquire(&waiters.first[i], "r", FOR_EVER);
     }
     loop_until(on, has_waiters, (&(expected){the->stage, "r", 10}));
-    for (size_t i = 0; i < waiters.count; i += 2) redlock_cancel_async(on->client, waiters.first[i].id);
+    for (size_t i = 0; i < waiters.count; i += 2)
+        redlock_cancel_async(on->client, waiters.first[i].id);
     for (size_t i = 0; i < waiters.count; i += 2) COMPLETES(&waiters.first[i], REDLOCK_CANCELLED);
     loop_until(on, has_waiters, (&(expected){the->stage, "r", 5}));
     EXPECT(redlock_release(busy), REDLOCK_OK);
@@ -275,7 +283,8 @@ static void a_cancel_that_meets_the_grant_leaves_no_lock_behind(void **state)
     loop *on = async_open_plain(the);
     for (int i = 0; i < ROUNDS; i++) {
         redlock_lock *busy =
-            take(the->stage->other, "r", REDLOCK_OPTIONS(.wait_ms = 1500, .claim_ms = LONG_MS, .ttl_ms = LONG_MS));
+            take(the->stage->other, "r",
+                 REDLOCK_OPTIONS(.wait_ms = 1500, .claim_ms = LONG_MS, .ttl_ms = LONG_MS));
         deed *one = deed_new(on);
         deed_acquire(one, "r", FOR_EVER);
         loop_until(on, has_waiters, (&(expected){the->stage, "r", 1}));
@@ -319,7 +328,8 @@ static void a_free_lock_is_got_by_the_shortest_wait_over_a_slow_link(void **stat
 {
     async_stage *the = *state;
     proxy_slow(the->stage->proxy, 16384, 20000);
-    loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 5000));
+    loop *on =
+        async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 5000));
     for (int i = 0; i < 2; i++) {
         deed *brief = deed_new(on), *given = deed_new(on);
         deed_acquire(brief, "r", REDLOCK_OPTIONS(.wait_ms = 1));
@@ -338,7 +348,8 @@ static void a_question_ends_at_the_timeout_and_is_undone(void **state)
 {
     async_stage *the = *state;
     int64_t timeout_ms = patience_outlasting_ms(150);
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms));
     deed *first = deed_new(on);
     deed_acquire(first, "s", NULL); /* connects */
     COMPLETES(first, REDLOCK_OK);
@@ -352,7 +363,8 @@ static void a_question_ends_at_the_timeout_and_is_undone(void **state)
 static void a_dead_server_is_told_at_the_timeout(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms()));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms()));
     deed *tries = deed_new(on), *waits = deed_new(on);
     server_kill(the->stage->server);
     deed_acquire(tries, "r", NULL);
@@ -380,7 +392,8 @@ static void waiters_of_one_name_are_served_in_the_order_of_submission(void **sta
         loop_until(on, has_waiters, (&(expected){the->stage, "r", WAITERS}));
         EXPECT(redlock_release(busy), REDLOCK_OK);
         deeds_expect(&waiters, REDLOCK_OK);
-        for (size_t i = 1; i < WAITERS; i++) assert_true(waiters.first[i - 1].order < waiters.first[i].order);
+        for (size_t i = 1; i < WAITERS; i++)
+            assert_true(waiters.first[i - 1].order < waiters.first[i].order);
     }
 }
 

@@ -34,7 +34,8 @@ static void a_completion_closes_the_client(void **state)
     loop_until(on, deeds_are_done, &waiters);
     eventually(has_holders, (&(expected){the->stage, "r", 0}));
     ENDED(&from, 0, 5000 * 1000);
-    for (size_t i = 0; i < waiters.count; i++) assert_int_equal(waiters.first[i].status, REDLOCK_ERR_CLOSED);
+    for (size_t i = 0; i < waiters.count; i++)
+        assert_int_equal(waiters.first[i].status, REDLOCK_ERR_CLOSED);
     EXPECT(redlock_release_async(closer->lock, NULL, NULL), REDLOCK_ERR_CLOSED);
     eventually(is_all_given_back, &the->account);
     eventually(has_waiters, (&(expected){the->stage, "busy", 0}));
@@ -76,7 +77,8 @@ static void a_close_completes_what_has_not_begun(void **state)
     if (on->host == REDLOCK_HOST_MANUAL) EXPECT(never->status, REDLOCK_ERR_CLOSED);
     if (never->status == REDLOCK_OK) EXPECT(redlock_release(never->lock), REDLOCK_ERR_CLOSED);
     for (size_t i = 0; i < kept_count; i++)
-        if (kept_deeds[i] != never && kept_deeds[i]->status == REDLOCK_OK && kept_deeds[i]->lock != NULL)
+        if (kept_deeds[i] != never && kept_deeds[i]->status == REDLOCK_OK &&
+            kept_deeds[i]->lock != NULL)
             redlock_release(kept_deeds[i]->lock);
     expect_free(the->stage->other, "r");
 }
@@ -86,7 +88,8 @@ static void a_release_that_is_pending_at_the_close_reaches_the_server(void **sta
 {
     enum { LOCKS = 50 };
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 20000));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = 20000));
     deeds held = deeds_new(on, LOCKS), given = deeds_new(on, LOCKS);
     char name[16];
     for (size_t i = 0; i < LOCKS; i++) {
@@ -114,7 +117,8 @@ static void a_close_of_a_frozen_server_takes_the_timeout_and_completes_all(void 
 {
     async_stage *the = *state;
     int64_t timeout_ms = patience_outlasting_ms(300);
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms));
     deed *held = deed_new(on), *given = deed_new(on), *asks = deed_new(on);
     deed_acquire(held, "r", NULL);
     COMPLETES(held, REDLOCK_OK);
@@ -191,8 +195,9 @@ static void a_close_inside_waits_asleep_for_a_frozen_server(void **state)
 {
     enum { TIMEOUT_MS = 1000 };
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server),
-                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = TIMEOUT_MS, COUNTED_BY(&the->account)));
+    loop *on =
+        async_open(the, server_uri(the->stage->server),
+                   REDLOCK_CLIENT_OPTIONS(.timeout_ms = TIMEOUT_MS, COUNTED_BY(&the->account)));
     deed *closer = deed_new(on);
     closer->then = freeze_and_close;
     closer->arg = the->stage->server;

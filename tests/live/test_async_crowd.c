@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Thousands of asynchronous operations of one client at once: two connections serve them all, in order, whatever
- * happens to the server meanwhile. */
+ * Thousands of asynchronous operations of one client at once: two connections serve them all, in
+ * order, whatever happens to the server meanwhile. */
 #include "live/async_stage.h"
 
 /* ---- Ten thousand waiters on a hundred locks --------------------------------------------------*/
@@ -28,7 +28,8 @@ static const char *name_of(size_t lock)
 static void serve(deed *self)
 {
     size_t index = (size_t)(self - the_crowd.waiters.first), lock = index % HOT;
-    if (self->status != REDLOCK_OK || index + 1 <= the_crowd.last_of[lock]) the_crowd.is_in_order = false;
+    if (self->status != REDLOCK_OK || index + 1 <= the_crowd.last_of[lock])
+        the_crowd.is_in_order = false;
     the_crowd.last_of[lock] = index + 1;
     redlock_lock *held = self->lock;
     self->lock = NULL;
@@ -59,7 +60,10 @@ static bool all_are_served(void *unused)
     return atomic_load(&the_crowd.served) == crowd_size();
 }
 
-static bool more_are_served(void *before) { return atomic_load(&the_crowd.served) > *(size_t *)before; }
+static bool more_are_served(void *before)
+{
+    return atomic_load(&the_crowd.served) > *(size_t *)before;
+}
 
 /* However long it takes for all, one after the other is served. */
 static void await_service(loop *on)
@@ -85,10 +89,12 @@ static int connections_named(stage *the, const char *name)
 static void two_connections_serve_ten_thousand_waiters_in_order(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server),
-                          REDLOCK_CLIENT_OPTIONS(.name = "crowd", .timeout_ms = 30000, COUNTED_BY(&the->account)));
+    loop *on = async_open(
+        the, server_uri(the->stage->server),
+        REDLOCK_CLIENT_OPTIONS(.name = "crowd", .timeout_ms = 30000, COUNTED_BY(&the->account)));
     redlock_lock *busy[HOT];
-    for (size_t lock = 0; lock < HOT; lock++) busy[lock] = take(the->stage->other, name_of(lock), FOR_EVER);
+    for (size_t lock = 0; lock < HOT; lock++)
+        busy[lock] = take(the->stage->other, name_of(lock), FOR_EVER);
     long before = atomic_load(&the->account.bytes);
     gather(the, FOR_EVER);
     loop_until(on, all_are_queued, the);
@@ -107,11 +113,13 @@ static void two_connections_serve_ten_thousand_waiters_in_order(void **state)
 
 /* ---- Trouble with thousands in flight ---------------------------------------------------------*/
 
-/* Every second one may be lost with the server that granted it, but each is served once, and none hangs. */
+/* Every second one may be lost with the server that granted it, but each is served once, and none
+ * hangs. */
 static void a_server_that_restarts_serves_all_that_are_in_flight(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
     gather(the, FOR_EVER);
     for (int i = 0; i < 3; i++) {
         loop_for(on, 10);
@@ -124,11 +132,13 @@ static void a_server_that_restarts_serves_all_that_are_in_flight(void **state)
     async_close(the);
 }
 
-/* What was in the queue when its connections were cut is asked for again, and nobody waits for a claim to run out. */
+/* What was in the queue when its connections were cut is asked for again, and nobody waits for a
+ * claim to run out. */
 static void cut_connections_lose_no_waiter(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
+    loop *on = async_open(the, proxy_uri(the->stage->proxy),
+                          REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
     redlock_lock *busy = take(the->stage->other, name_of(0), FOR_EVER);
     gather(the, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .claim_ms = 2000));
     for (int i = 0; i < 5; i++) {
@@ -144,7 +154,8 @@ static void cut_connections_lose_no_waiter(void **state)
 static void scripts_that_are_flushed_are_sent_again(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
     gather(the, FOR_EVER);
     for (int i = 0; i < 20 && !all_are_served(NULL); i++) {
         loop_for(on, 2);
@@ -162,8 +173,8 @@ static long long loads(stage *the)
     return server_calls(the->server, "script|load") + server_calls(the->server, "script");
 }
 
-/* One source each would be tens of megabytes. Acquire and release are loaded once, and each is asked
- * at most twice. */
+/* One source each would be tens of megabytes. Acquire and release are loaded once, and each is
+ * asked at most twice. */
 static void a_script_that_is_missing_is_loaded_once_for_everybody(void **state)
 {
     async_stage *the = *state;
@@ -194,7 +205,8 @@ static void scripts_that_are_flushed_once_are_loaded_once_more(void **state)
 /* Each is answered, however long the server needs for all. */
 static loop *open_patient(async_stage *the)
 {
-    return async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 30000));
+    return async_open(the, server_uri(the->stage->server),
+                      REDLOCK_CLIENT_OPTIONS(.timeout_ms = 30000));
 }
 
 static void all_of_a_crowd_time_out(void **state)
@@ -204,7 +216,8 @@ static void all_of_a_crowd_time_out(void **state)
     redlock_lock *busy = take(the->stage->other, "r", NULL);
     deeds waiters = deeds_new(on, crowd_size());
     for (size_t i = 0; i < waiters.count; i++)
-        deed_acquire(&waiters.first[i], "r", REDLOCK_OPTIONS(.wait_ms = 300 + (int64_t)(i % 7) * 20));
+        deed_acquire(&waiters.first[i], "r",
+                     REDLOCK_OPTIONS(.wait_ms = 300 + (int64_t)(i % 7) * 20));
     deeds_expect(&waiters, REDLOCK_TIMED_OUT);
     loop_until(on, has_waiters, (&(expected){the->stage, "r", 0}));
     EXPECT(redlock_release(busy), REDLOCK_OK);
@@ -218,7 +231,8 @@ static void all_of_a_crowd_are_cancelled(void **state)
     deeds waiters = deeds_new(on, crowd_size());
     for (size_t i = 0; i < waiters.count; i++) deed_acquire(&waiters.first[i], "r", FOR_EVER);
     loop_for(on, 20);
-    for (size_t i = 0; i < waiters.count; i++) redlock_cancel_async(on->client, waiters.first[i].id);
+    for (size_t i = 0; i < waiters.count; i++)
+        redlock_cancel_async(on->client, waiters.first[i].id);
     deeds_expect(&waiters, REDLOCK_CANCELLED);
     loop_until(on, has_waiters, (&(expected){the->stage, "r", 0}));
     EXPECT(redlock_release(busy), REDLOCK_OK);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What becomes of holds that are taken asynchronously: lost, extended, entered again, given back; and of operations
- * whose answer is lost or whose memory is refused. */
+ * What becomes of holds that are taken asynchronously: lost, extended, entered again, given back;
+ * and of operations whose answer is lost or whose memory is refused. */
 #include "live/async_stage.h"
 
 /* ---- Holds ------------------------------------------------------------------------------------*/
@@ -27,8 +27,8 @@ static void a_lost_lock_is_released_inside_on_lost(void **state)
     deed *taken = deed_new(on), *given = deed_new(on);
     watcher seen = {.on = on, .release = given};
     deed_acquire(taken, "r",
-                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true, .on_lost = release_inside,
-                                 .on_lost_arg = &seen));
+                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true,
+                                 .on_lost = release_inside, .on_lost_arg = &seen));
     COMPLETES(taken, REDLOCK_OK);
     server_number(the->stage->server, "DEL redlock:{r}");
     COMPLETES(given, REDLOCK_LOST);
@@ -53,12 +53,14 @@ static void a_deleted_lock_is_neither_extended_nor_released(void **state)
     COMPLETES(given, REDLOCK_LOST);
 }
 
-/* The holder that it asks for is one that the server does not have any more, and the lock is held all the same. */
+/* The holder that it asks for is one that the server does not have any more, and the lock is held
+ * all the same. */
 static void an_extension_that_a_conversion_overtook_loses_nothing(void **state)
 {
     async_stage *the = *state;
     loop *on = async_open_plain(the);
-    deed *taken = deed_new(on), *longer = deed_new(on), *again = deed_new(on), *given = deed_new(on);
+    deed *taken = deed_new(on), *longer = deed_new(on), *again = deed_new(on),
+         *given = deed_new(on);
     deed_acquire(taken, "r", REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS));
     COMPLETES(taken, REDLOCK_OK);
     deed_extend(longer, taken->lock, 2 * LONG_MS); /* which waits for the loop to turn */
@@ -71,7 +73,8 @@ static void an_extension_that_a_conversion_overtook_loses_nothing(void **state)
     COMPLETES(given, REDLOCK_OK);
 }
 
-/* The holder's own and each answer's arrival keep apart what is renewed and what is released at the same time. */
+/* The holder's own and each answer's arrival keep apart what is renewed and what is released at the
+ * same time. */
 static void an_extension_that_is_under_way_survives_the_release(void **state)
 {
     async_stage *the = *state;
@@ -142,7 +145,8 @@ static void an_upgrade_that_nobody_heard_of_is_released(void **state)
 {
     async_stage *the = *state;
     proxy *wire = the->stage->proxy;
-    loop *on = async_open(the, proxy_uri(wire), REDLOCK_CLIENT_OPTIONS(.timeout_ms = patience_outlasting_ms(300)));
+    loop *on = async_open(the, proxy_uri(wire),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = patience_outlasting_ms(300)));
     deed *writes = deed_new(on), *given = deed_new(on);
     static const char *const names[] = {"s", "r"}; /* the first one makes the script known */
     deed *reads[2] = {deed_new(on), deed_new(on)}, *first = deed_new(on);
@@ -180,7 +184,8 @@ static void a_lost_hold_is_not_entered_again(void **state)
     COMPLETES(given, REDLOCK_LOST);
 }
 
-/* The outer hold is given back while an entry that will fail is under way: that entry is the last one then. */
+/* The outer hold is given back while an entry that will fail is under way: that entry is the last
+ * one then. */
 static void an_entry_that_fails_last_gives_the_lock_back(void **state)
 {
     async_stage *the = *state;
@@ -202,7 +207,8 @@ static void an_entry_that_fails_last_gives_the_lock_back(void **state)
 static void a_lost_reply_is_asked_for_again(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 5000));
+    loop *on =
+        async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 5000));
     deed *warm = deed_new(on), *taken = deed_new(on), *longer = deed_new(on), *given = deed_new(on);
     deed_acquire(warm, "s", NULL);
     COMPLETES(warm, REDLOCK_OK);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What conversions, inspection, force and sets do asynchronously: the same as when they are waited for. */
+ * What conversions, inspection, force and sets do asynchronously: the same as when they are waited
+ * for. */
 #include "live/async_stage.h"
 
 /* ---- Conversions ------------------------------------------------------------------------------*/
@@ -82,7 +83,8 @@ static void a_reentry_upgrades_and_extends(void **state)
 {
     async_stage *the = *state;
     loop *on = async_open_plain(the);
-    redlock_options short_read = *REDLOCK_OPTIONS(.reentrant = true, .owner = "o", .ttl_ms = LONG_MS);
+    redlock_options short_read =
+        *REDLOCK_OPTIONS(.reentrant = true, .owner = "o", .ttl_ms = LONG_MS);
     redlock_options long_write = short_read;
     short_read.mode = REDLOCK_SHARED;
     long_write.ttl_ms = 3 * LONG_MS;
@@ -188,8 +190,8 @@ static redlock_status gather(gathered *self, const redlock_options *options)
     redlock_name_bytes names[NAMES];
     for (int i = 0; i < NAMES; i++) names[i] = (redlock_name_bytes){&bytes[i], 1};
     submitting++;
-    redlock_status status = redlock_acquire_set_async(self->deed.on->client, names, NAMES, options, set_acquired,
-                                                      self, &self->deed.id);
+    redlock_status status = redlock_acquire_set_async(self->deed.on->client, names, NAMES, options,
+                                                      set_acquired, self, &self->deed.id);
     submitting--;
     memset(bytes, 'x', sizeof bytes);
     memset(names, 0, sizeof names);
@@ -198,7 +200,8 @@ static redlock_status gather(gathered *self, const redlock_options *options)
 
 static void expect_all_free(async_stage *the)
 {
-    for (int i = 0; i < NAMES; i++) expect_free(the->stage->other, (const char *[]){"a", "b", "c"}[i]);
+    for (int i = 0; i < NAMES; i++)
+        expect_free(the->stage->other, (const char *[]){"a", "b", "c"}[i]);
 }
 
 static void a_set_is_taken_and_given_back(void **state)
@@ -245,8 +248,8 @@ static void a_set_that_waits_is_cancelled(void **state)
     COMPLETES(&waits.deed, REDLOCK_CANCELLED);
     redlock_cancel_async(on->client, waits.deed.id); /* too late: no harm */
     EXPECT(redlock_release(beside), REDLOCK_OK);
-    for (patience left = patience_begin(); stage_holders(the->stage, "a") + stage_waiters(the->stage, "b") > 0;
-         loop_turn(on, 5))
+    for (patience left = patience_begin();
+         stage_holders(the->stage, "a") + stage_waiters(the->stage, "b") > 0; loop_turn(on, 5))
         assert_false(patience_is_over(&left));
     expect_all_free(the);
 }
@@ -274,9 +277,12 @@ static void a_set_with_a_name_twice_is_refused_at_once(void **state)
     const redlock_name_bytes twice[] = {{"a", 1}, {"a", 1}};
     gathered never = {.deed = {.on = on}};
     redlock_client *client = on->client;
-    EXPECT(redlock_acquire_set_async(client, twice, 2, NULL, set_acquired, &never, NULL), REDLOCK_ERR_ARGUMENT);
-    EXPECT(redlock_acquire_set_async(client, twice, 0, NULL, set_acquired, &never, NULL), REDLOCK_ERR_ARGUMENT);
-    EXPECT(redlock_acquire_set_async(client, twice, 1, NULL, NULL, &never, NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_acquire_set_async(client, twice, 2, NULL, set_acquired, &never, NULL),
+           REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_acquire_set_async(client, twice, 0, NULL, set_acquired, &never, NULL),
+           REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_acquire_set_async(client, twice, 1, NULL, NULL, &never, NULL),
+           REDLOCK_ERR_ARGUMENT);
     EXPECT(redlock_release_set_async(NULL, deed_done, &never), REDLOCK_ERR_ARGUMENT);
     loop_for(on, 20);
     assert_int_equal(never.deed.completions, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Holds that change: downgrade, upgrade, conversions whose outcome is unknown, and release by force. */
+ * Holds that change: downgrade, upgrade, conversions whose outcome is unknown, and release by
+ * force. */
 #include "api/act.h"
 #include "live/modes_stage.h"
 
@@ -9,7 +10,8 @@ static void a_downgrade_lets_the_waiting_readers_in_at_once(void **state)
 {
     stage *the = *state;
     redlock_lock *lock = take(the->client, name, EXCLUSIVE());
-    taker *one = queued(the, the->other, 1, SHARED(PATIENT)), *two = queued(the, the->other, 2, SHARED(PATIENT));
+    taker *one = queued(the, the->other, 1, SHARED(PATIENT)),
+          *two = queued(the, the->other, 2, SHARED(PATIENT));
     stall began = stall_begin();
     EXPECT(redlock_downgrade(lock), REDLOCK_OK);
     expect_soon(one, &began);
@@ -69,7 +71,8 @@ static void a_crashed_reader_bars_an_upgrade_no_longer_than_its_lease(void **sta
 {
     stage *the = *state;
     redlock_lock *lock = take(the->client, name, SHARED());
-    redlock_lock *brief = take(the->other, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = brief_ms()));
+    redlock_lock *brief =
+        take(the->other, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = brief_ms()));
     EXPECT(redlock_upgrade(lock), REDLOCK_DEADLOCK);
     eventually(is_unheld, brief);
     for (patience left = patience_begin(); redlock_upgrade(lock) != REDLOCK_OK; patience_pause())
@@ -83,11 +86,13 @@ static void a_converted_hold_goes_on_being_renewed(void **state)
 {
     stage *the = *state;
     redlock_lock *lock =
-        take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
+        take(the->client, name,
+             REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     for (int i = 0; i < 20; i++) {
         uint64_t renewed = stats_of(the->client).renewed;
         EXPECT(i % 2 ? redlock_upgrade(lock) : redlock_downgrade(lock), REDLOCK_OK);
-        for (patience left = patience_begin(); stats_of(the->client).renewed == renewed && i % 5 == 0; patience_pause())
+        for (patience left = patience_begin();
+             stats_of(the->client).renewed == renewed && i % 5 == 0; patience_pause())
             assert_false(patience_is_over(&left));
         assert_true(redlock_is_held(lock));
     }
@@ -115,8 +120,9 @@ static void a_conversion_whose_reply_was_lost_is_done(void **state)
 /* An upgrade that the server made, and of which nobody heard in time. */
 static redlock_lock *upgraded_unheard(stage *the)
 {
-    redlock_client *behind = stage_open(
-        the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
+    redlock_client *behind =
+        stage_open(the, proxy_uri(the->proxy),
+                   REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
     redlock_lock *lock = take(behind, name, EXCLUSIVE());
     EXPECT(redlock_downgrade(lock), REDLOCK_OK);
     EXPECT(redlock_upgrade(lock), REDLOCK_OK); /* the server knows the script now */
@@ -149,7 +155,8 @@ static void a_conversion_of_unknown_outcome_may_be_turned_back(void **state)
     expect_free(the->other, name);
 }
 
-/* The server executes the downgrade minutes after it was given up: after the upgrade that followed it. */
+/* The server executes the downgrade minutes after it was given up: after the upgrade that followed
+ * it. */
 static void a_downgrade_that_was_cut_is_void_once_an_upgrade_followed(void **state)
 {
     stage *the = *state;
@@ -160,8 +167,8 @@ static void a_downgrade_that_was_cut_is_void_once_an_upgrade_followed(void **sta
     char holder[HOLDER_SIZE];
     snprintf(holder, sizeof holder, "%.*s", (int)lock->holder_length, lock_holder(lock));
     const script *late = &scripts[SCRIPT_DOWNGRADE];
-    redisReply *told = server_command(the->server, "EVAL %b 1 redlock:{%s} %s 30000 5000 1 %lld", late->source,
-                                        late->source_length, name, holder, named);
+    redisReply *told = server_command(the->server, "EVAL %b 1 redlock:{%s} %s 30000 5000 1 %lld",
+                                      late->source, late->source_length, name, holder, named);
     assert_int_equal(told->element[0]->integer, CONVERT_STALE);
     freeReplyObject(told);
     EXPECT(attempt(the->other, SHARED()), REDLOCK_BUSY);
@@ -172,8 +179,9 @@ static void a_downgrade_that_was_cut_is_void_once_an_upgrade_followed(void **sta
 static void what_is_in_doubt_is_believed_to_be_shared(void **state)
 {
     stage *the = *state;
-    redlock_client *behind = stage_open(
-        the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
+    redlock_client *behind =
+        stage_open(the, proxy_uri(the->proxy),
+                   REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
     redlock_lock *lock = take(behind, name, EXCLUSIVE());
     proxy_blackhole(the->proxy, true);
     EXPECT(redlock_downgrade(lock), REDLOCK_ERR_TIMEOUT);
@@ -233,7 +241,8 @@ static void a_lost_hold_and_one_with_permits_are_not_converted(void **state)
 static void an_owner_with_a_slash_is_converted_like_any_other(void **state)
 {
     stage *the = *state;
-    redlock_lock *lock = take(the->client, name, EXCLUSIVE(.reentrant = true, .owner = "jobs/7 @ night%"));
+    redlock_lock *lock =
+        take(the->client, name, EXCLUSIVE(.reentrant = true, .owner = "jobs/7 @ night%"));
     EXPECT(redlock_downgrade(lock), REDLOCK_OK);
     EXPECT(redlock_upgrade(lock), REDLOCK_OK);
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -255,7 +264,8 @@ static redlock_status judge_upgrade(redlock_lock *lock, int64_t fence, int64_t l
 static void an_upgrade_with_absurd_numbers_is_not_believed(void **state)
 {
     stage *the = *state;
-    static const int64_t numbers[][2] = {{0, LONG_MS}, {-1, LONG_MS}, {INT64_MAX, LONG_MS}, {77, 0}, {77, INT64_MAX}};
+    static const int64_t numbers[][2] = {
+        {0, LONG_MS}, {-1, LONG_MS}, {INT64_MAX, LONG_MS}, {77, 0}, {77, INT64_MAX}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         redlock_lock *lock = take(the->client, name, SHARED());
         uint64_t before = redlock_fence(lock);
@@ -296,8 +306,9 @@ static void a_forced_release_whose_reply_was_lost_takes_nothing_from_the_next(vo
     size_t removed;
     redlock_lock *lock = take(the->client, name, EXCLUSIVE());
     taker *next = queued(the, the->other, 1, EXCLUSIVE(PATIENT));
-    EXPECT(redlock_force_release(behind, "z", 1, &removed, NULL), REDLOCK_OK); /* the server knows the script now */
-    char fence[24]; /* what the second request names, after it has looked */
+    EXPECT(redlock_force_release(behind, "z", 1, &removed, NULL),
+           REDLOCK_OK); /* the server knows the script now */
+    char fence[24];     /* what the second request names, after it has looked */
     snprintf(fence, sizeof fence, "%llu", (unsigned long long)redlock_fence(lock));
     proxy_drop_reply_to(the->proxy, fence);
     EXPECT(redlock_force_release(behind, name, 1, &removed, NULL), REDLOCK_OK);
@@ -327,7 +338,8 @@ static void a_forced_release_is_told_to_who_is_renewed(void **state)
 {
     stage *the = *state;
     redlock_lock *lock =
-        take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
+        take(the->client, name,
+             REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     EXPECT(redlock_force_release(the->other, name, 1, NULL, NULL), REDLOCK_OK);
     expect_free(the->other, name);
     eventually(is_unheld, lock);

@@ -6,12 +6,12 @@
 
 static const char *const name = CREW_NAME;
 
-#define AT_MOST(most_us, measured)                                                                                     \
-    do {                                                                                                               \
-        stall began_ = stall_begin();                                                                                  \
-        int64_t took_us_ = (measured);                                                                                 \
-        print_message("  after %lld us\n", (long long)took_us_);                                                       \
-        TOOK(&began_, took_us_, 0, (most_us));                                                                         \
+#define AT_MOST(most_us, measured)                                                                 \
+    do {                                                                                           \
+        stall began_ = stall_begin();                                                              \
+        int64_t took_us_ = (measured);                                                             \
+        print_message("  after %lld us\n", (long long)took_us_);                                   \
+        TOOK(&began_, took_us_, 0, (most_us));                                                     \
     } while (0)
 
 /* ---- Killed processes -------------------------------------------------------------------------*/
@@ -26,7 +26,8 @@ static int64_t pass_the_killed_us(stage *the)
     await_waiters(the, name, KILLED);
     taker *next = queued(the, the->other, KILLED + 1, FOR_EVER);
     actor_kill(the, killed);
-    eventually(has_subscribers, (&(subscribed){the->server, 2})); /* the next, and who hears everything */
+    eventually(has_subscribers,
+               (&(subscribed){the->server, 2})); /* the next, and who hears everything */
     int64_t from_us = server_now_us(the->server);
     EXPECT(redlock_release(lock), REDLOCK_OK);
     expect_taker(next, REDLOCK_OK);
@@ -109,7 +110,8 @@ static void a_try_gets_past_six_thousand_dead(void **state)
     stage *the = *state;
     redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
     add_dead(the, 6000, "x");
-    eventually(server_clock_shows, (&(server_moment){the->server, let_in_us(lock) + (brief_ms() + 1) * 1000}));
+    eventually(server_clock_shows,
+               (&(server_moment){the->server, let_in_us(lock) + (brief_ms() + 1) * 1000}));
     expect_free(the->other, name);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
 }
@@ -154,8 +156,9 @@ static void release_in_too_short_a_time(stage *the, redlock_client *hasty, bool 
 static void a_release_that_runs_out_of_time_among_the_dead_was_done(void **state)
 {
     stage *the = *state;
-    redlock_client *hasty = stage_open(the, proxy_uri(the->proxy),
-                                       REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(200)));
+    redlock_client *hasty =
+        stage_open(the, proxy_uri(the->proxy),
+                   REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(200)));
     release_in_too_short_a_time(the, hasty, false);
     release_in_too_short_a_time(the, hasty, true);
     assert_int_equal(stage_holders(the, name) + stage_waiters(the, name), 0);
@@ -168,10 +171,10 @@ enum { LIVING = 6 };
 /* All of them stand in the line, among what is left of the dead. */
 static bool has_living_waiters(void *arg)
 {
-    redisReply *answer =
-        server_command(((stage *)arg)->server, "EVAL %s 1 redlock:{r}",
-                       "local n = 0 for _, m in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '1e14', '+inf')) do "
-                       "if not string.find(m, 'inbox:dead', 1, true) then n = n + 1 end end return n");
+    redisReply *answer = server_command(
+        ((stage *)arg)->server, "EVAL %s 1 redlock:{r}",
+        "local n = 0 for _, m in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '1e14', '+inf')) do "
+        "if not string.find(m, 'inbox:dead', 1, true) then n = n + 1 end end return n");
     bool has = answer->integer == LIVING;
     freeReplyObject(answer);
     return has;
@@ -191,8 +194,8 @@ static void a_line_full_of_the_dead_refuses_nobody(void **state)
 {
     stage *the = *state;
     taker *living[LIVING];
-    redlock_client *patient =
-        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 30000));
+    redlock_client *patient = stage_open(the, server_uri(the->server),
+                                         REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 30000));
     redlock_lock *lock = take(patient, name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
     add_dead(the, (int)QUEUE_MOST, "x");
     for (int i = 0; i < LIVING; i++) living[i] = taker_start(the, patient, name, FOR_EVER);
@@ -235,11 +238,13 @@ static bool all_read(void *unused)
 
 static void gather_readers(stage *the, redlock_client *const *clients)
 {
-    const redlock_options *shared = REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .wait_ms = REDLOCK_WAIT_FOREVER,
+    const redlock_options *shared = REDLOCK_OPTIONS(.mode = REDLOCK_SHARED,
+                                                    .wait_ms = REDLOCK_WAIT_FOREVER,
                                                     .claim_ms = LONG_MS, .ttl_ms = LONG_MS);
     memset(readers, 0, sizeof readers);
     for (int i = 0; i < READERS; i++)
-        EXPECT(redlock_acquire_async(clients[i % CLIENTS], name, strlen(name), shared, note_reader, &readers[i], NULL),
+        EXPECT(redlock_acquire_async(clients[i % CLIENTS], name, strlen(name), shared, note_reader,
+                                     &readers[i], NULL),
                REDLOCK_OK);
     await_waiters(the, name, READERS);
 }
@@ -255,7 +260,8 @@ static int64_t let_readers_in_us(stage *the, redlock_client *const *clients)
     for (int i = 0; i < READERS; i++) EXPECT(readers[i].status, REDLOCK_OK);
     assert_int_equal(stage_holders(the, name), READERS);
     int64_t spread_ms = reader_ends_ms(the, true) - reader_ends_ms(the, false);
-    for (int i = 0; i < READERS; i++) EXPECT(redlock_release_async(readers[i].lock, NULL, NULL), REDLOCK_OK);
+    for (int i = 0; i < READERS; i++)
+        EXPECT(redlock_release_async(readers[i].lock, NULL, NULL), REDLOCK_OK);
     await_holders(the, name, 0);
     return spread_ms * 1000;
 }
@@ -265,7 +271,8 @@ static void three_thousand_waiting_readers_enter_together(void **state)
     stage *the = *state;
     redlock_client *clients[CLIENTS];
     for (int i = 0; i < CLIENTS; i++)
-        clients[i] = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 30000));
+        clients[i] = stage_open(the, server_uri(the->server),
+                                REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = 30000));
     AT_MOST(READER_SPREAD_MS * 1000, let_readers_in_us(the, clients));
 }
 

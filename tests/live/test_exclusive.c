@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One lock, one holder: acquire, release, extend, and what a handle tells, against a real server. */
+ * One lock, one holder: acquire, release, extend, and what a handle tells, against a real
+ * server. */
 #include "live/stage.h"
 
 /* ---- Having and not having --------------------------------------------------------------------*/
@@ -49,7 +50,8 @@ static void the_default_ttl_is_thirty_seconds(void **state)
 static void nobody_has_an_expired_lock_before_its_holder_knows(void **state)
 {
     stage *the = *state;
-    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms())), *next = NULL;
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms())),
+                 *next = NULL;
     bool was_held = true;
     for (redlock_status st = REDLOCK_BUSY; st == REDLOCK_BUSY;) {
         was_held = redlock_is_held(lock);
@@ -207,8 +209,10 @@ static bool is_gone(void *arg)
 static void a_freed_key_lingers_as_long_as_it_was_told_and_no_longer(void **state)
 {
     stage *the = *state;
-    redlock_client *brief = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.linger_ms = 50));
-    redlock_client *none = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.linger_ms = -1));
+    redlock_client *brief =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.linger_ms = 50));
+    redlock_client *none =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.linger_ms = -1));
     uint64_t last = next_fence(the->client, 0);
     assert_in_range(server_number(the->server, "PTTL redlock:{r}"), 1, 5000);
     last = next_fence(none, last);
@@ -225,29 +229,32 @@ typedef struct bytes {
     size_t length;
 } bytes;
 
-#define BYTES(text)                                                                                                    \
-    {                                                                                                                  \
-        text, sizeof text - 1                                                                                          \
+#define BYTES(text)                                                                                \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
     }
 
 /* Pitfalls 33 and 40: names are bytes, and no two of them are one. */
 static void different_names_never_exclude_each_other(void **state)
 {
-    static const bytes names[] = {BYTES("a"),        BYTES("{a}"),   BYTES("{a}:1"),     BYTES("a{a}"), BYTES("{}a"),
-                                  BYTES("}a"),       BYTES("{{a}}"), BYTES("%7Ba%7D"),   BYTES("=a"),   BYTES("a\0"),
-                                  BYTES("a\0b"),     BYTES("a\0c"),  BYTES("\0"),        BYTES("a b"),  BYTES("a\n"),
-                                  BYTES("\xff\xfe"), BYTES("f"),     BYTES("redlock:a"), BYTES("{"),    BYTES("}"),
-                                  BYTES("{}")};
+    static const bytes names[] = {
+        BYTES("a"),        BYTES("{a}"),   BYTES("{a}:1"),     BYTES("a{a}"), BYTES("{}a"),
+        BYTES("}a"),       BYTES("{{a}}"), BYTES("%7Ba%7D"),   BYTES("=a"),   BYTES("a\0"),
+        BYTES("a\0b"),     BYTES("a\0c"),  BYTES("\0"),        BYTES("a b"),  BYTES("a\n"),
+        BYTES("\xff\xfe"), BYTES("f"),     BYTES("redlock:a"), BYTES("{"),    BYTES("}"),
+        BYTES("{}")};
     enum { COUNT = sizeof names / sizeof *names };
     stage *the = *state;
     redlock_lock *locks[COUNT];
     for (size_t i = 0; i < COUNT; i++)
-        EXPECT(redlock_acquire_bytes(the->client, names[i].at, names[i].length, NULL, &locks[i]), REDLOCK_OK);
+        EXPECT(redlock_acquire_bytes(the->client, names[i].at, names[i].length, NULL, &locks[i]),
+               REDLOCK_OK);
     assert_int_equal(server_number(the->server, "DBSIZE"), COUNT);
     for (size_t i = 0; i < COUNT; i++) {
         size_t length;
         redlock_lock *none;
-        EXPECT(redlock_acquire_bytes(the->other, names[i].at, names[i].length, NULL, &none), REDLOCK_BUSY);
+        EXPECT(redlock_acquire_bytes(the->other, names[i].at, names[i].length, NULL, &none),
+               REDLOCK_BUSY);
         assert_memory_equal(redlock_name(locks[i], &length), names[i].at, names[i].length);
         assert_int_equal(length, names[i].length);
         EXPECT(redlock_release(locks[i]), REDLOCK_OK);
@@ -257,7 +264,8 @@ static void different_names_never_exclude_each_other(void **state)
 static void a_prefix_keeps_applications_apart(void **state)
 {
     stage *the = *state;
-    redlock_client *apart = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.key_prefix = "app:"));
+    redlock_client *apart =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.key_prefix = "app:"));
     redlock_lock *lock = take(apart, "r", NULL);
     expect_free(the->client, "r");
     assert_int_equal(server_number(the->server, "EXISTS app:{r}"), 1);

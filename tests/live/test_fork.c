@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Children of fork: what they ask is answered, what they have is their parent's, and nothing of it is touched. */
+ * Children of fork: what they ask is answered, what they have is their parent's, and nothing of it
+ * is touched. */
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -16,7 +17,8 @@ static void expect_exit(pid_t child, int code)
 /* ---- What a child is told ---------------------------------------------------------------------*/
 
 /* The number of the first answer that is another one. */
-static int look_at_everything(redlock_client *client, redlock_lock *lock, redlock_canceller *canceller)
+static int look_at_everything(redlock_client *client, redlock_lock *lock,
+                              redlock_canceller *canceller)
 {
     if (redlock_is_held(lock)) return 1;
     if (redlock_remaining_ms(lock) != 0) return 2;
@@ -41,7 +43,9 @@ static void a_child_holds_nothing_and_cancels_nothing(void **state)
     pid_t child = fork();
     if (child == 0) _exit(look_at_everything(client, lock, canceller));
     expect_exit(child, 0);
-    EXPECT(redlock_acquire(the->stage->client, "s", REDLOCK_OPTIONS(.canceller = canceller), &free_lock), REDLOCK_OK);
+    EXPECT(redlock_acquire(the->stage->client, "s", REDLOCK_OPTIONS(.canceller = canceller),
+                           &free_lock),
+           REDLOCK_OK);
     EXPECT(redlock_release(free_lock), REDLOCK_OK);
     redlock_canceller_close(canceller);
     assert_true(redlock_is_held(lock));
@@ -109,7 +113,8 @@ static void a_child_of_a_completion_ends_there(void **state)
     first->arg = second->arg = &made;
     deed_acquire(first, "r", NULL);
     deed_acquire(second, "s", NULL);
-    for (patience left = patience_begin(); !deed_is_done(first) || !deed_is_done(second); turn_or_end(on, &made))
+    for (patience left = patience_begin(); !deed_is_done(first) || !deed_is_done(second);
+         turn_or_end(on, &made))
         assert_false(patience_is_over(&left));
     expect_exit(made.child, 0);
     check_deed(first, "REDLOCK_OK");
@@ -136,9 +141,9 @@ static void a_child_of_on_lost_ends_there(void **state)
     static birth made;
     birth_begin(&made);
     redlock_client *client = the->stage->client;
-    redlock_lock *lock = take(
-        client, "r",
-        REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = give_birth_to, .on_lost_arg = &made));
+    redlock_lock *lock = take(client, "r",
+                              REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true,
+                                              .on_lost = give_birth_to, .on_lost_arg = &made));
     server_number(the->stage->server, "DEL redlock:{r}");
     eventually(is_over, &made);
     expect_exit(made.child, 0);

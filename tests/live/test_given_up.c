@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What was given up never comes back: an acquire whose bytes arrive after it was answered with a failure, behind a
- * proxy that delivers late, on a busy server and on a frozen one, leaves no lock that nobody holds. */
+ * What was given up never comes back: an acquire whose bytes arrive after it was answered with a
+ * failure, behind a proxy that delivers late, on a busy server and on a frozen one, leaves no lock
+ * that nobody holds. */
 #include "live/given_up.h"
 
 /* ---- A network that delivers late ---------------------------------------------------------------
@@ -31,8 +32,9 @@ static redlock_status give_up(stage *the, redlock_client *client, const row *how
     redlock_canceller *canceller;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
     written before = written_now(client);
-    taker *asks = taker_start(the, client, "r",
-                              REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = how->wait_ms, .canceller = canceller));
+    taker *asks = taker_start(
+        the, client, "r",
+        REDLOCK_OPTIONS(.ttl_ms = LONG_MS, .wait_ms = how->wait_ms, .canceller = canceller));
     if (how->end != BY_DEADLINE) eventually(has_written, &before);
     if (how->end == BY_CUT || how->end == AT_THE_SECOND) proxy_cut(the->proxy);
     if (how->end == AT_THE_SECOND) await_kept(the, 2);
@@ -45,7 +47,8 @@ static redlock_status give_up(stage *the, redlock_client *client, const row *how
     return asks->status;
 }
 
-/* Nobody holds it, nobody waits for it, and it serves, as soon as what was delivered has been carried out. */
+/* Nobody holds it, nobody waits for it, and it serves, as soon as what was delivered has been
+ * carried out. */
 static void expect_untouched(stage *the)
 {
     await_holders(the, "r", 0);
@@ -78,31 +81,36 @@ static const row rows[] = {
     {"a try", .status = REDLOCK_ERR_TIMEOUT},
     {"a try, TCP", .on_tcp = true, .status = REDLOCK_ERR_TIMEOUT},
     {"a wait", .wait_ms = 150, .timeout_ms = 400, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait, TCP", .wait_ms = 150, .timeout_ms = 400, .on_tcp = true, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait that queues", .wait_ms = 150, .timeout_ms = 400, .queues = true, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait, cancelled", .wait_ms = 20000, .timeout_ms = 10000, .end = BY_CANCEL, .status = REDLOCK_CANCELLED},
-    {"a wait that queues, cancelled", .wait_ms = 20000, .timeout_ms = 10000, .queues = true, .end = BY_CANCEL,
+    {"a wait, TCP", .wait_ms = 150, .timeout_ms = 400, .on_tcp = true,
+     .status = REDLOCK_ERR_TIMEOUT},
+    {"a wait that queues", .wait_ms = 150, .timeout_ms = 400, .queues = true,
+     .status = REDLOCK_ERR_TIMEOUT},
+    {"a wait, cancelled", .wait_ms = 20000, .timeout_ms = 10000, .end = BY_CANCEL,
      .status = REDLOCK_CANCELLED},
-    {"a wait, closed", .wait_ms = 20000, .timeout_ms = 10000, .end = BY_CLOSE, .status = REDLOCK_ERR_CLOSED},
-    {"a wait of two attempts", .wait_ms = 20000, .timeout_ms = 500, .keeps_all = true, .end = AT_THE_SECOND,
-     .status = REDLOCK_CANCELLED},
+    {"a wait that queues, cancelled", .wait_ms = 20000, .timeout_ms = 10000, .queues = true,
+     .end = BY_CANCEL, .status = REDLOCK_CANCELLED},
+    {"a wait, closed", .wait_ms = 20000, .timeout_ms = 10000, .end = BY_CLOSE,
+     .status = REDLOCK_ERR_CLOSED},
+    {"a wait of two attempts", .wait_ms = 20000, .timeout_ms = 500, .keeps_all = true,
+     .end = AT_THE_SECOND, .status = REDLOCK_CANCELLED},
     {"a wait of two attempts, in disorder", .wait_ms = 20000, .timeout_ms = 500, .keeps_all = true,
      .end = AT_THE_SECOND, .order = PROXY_YOUNGEST_FIRST, .status = REDLOCK_CANCELLED},
-    {"a try of two attempts, in disorder", .timeout_ms = 500, .keeps_all = true, .end = AT_THE_SECOND,
-     .order = PROXY_YOUNGEST_FIRST, .status = REDLOCK_CANCELLED},
+    {"a try of two attempts, in disorder", .timeout_ms = 500, .keeps_all = true,
+     .end = AT_THE_SECOND, .order = PROXY_YOUNGEST_FIRST, .status = REDLOCK_CANCELLED},
     {"a wait whose second attempt is granted", .wait_ms = 20000, .status = REDLOCK_OK},
 };
 
-/* ---- A server that is busy, or frozen, while it is given up ---------------------------------------
+/* ---- A server that is busy, or frozen, while it is given up -------------------------------------
  *
- * Its sockets are served in the order in which they had something to read: the keeper's is the first, since an
- * extension is under way on it. */
+ * Its sockets are served in the order in which they had something to read: the keeper's is the
+ * first, since an extension is under way on it. */
 
 static void expect_nothing_after(stage *the, void (*silence)(stage *the), void (*end)(stage *the))
 {
     notes extended;
-    redlock_client *client = stage_open(the, server_uri(the->server),
-                                        REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = the_row->timeout_ms));
+    redlock_client *client =
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = the_row->timeout_ms));
     redlock_lock *held = take(client, "kept", REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
     extend(held, &extended);
     eventually(is_over, &extended);
@@ -130,15 +138,19 @@ static void a_busy_server_grants_nothing_afterwards(void **state)
     expect_nothing_after(*state, keep_busy, end_of_business);
 }
 
-static void a_thawed_server_grants_nothing_afterwards(void **state) { expect_nothing_after(*state, freeze, thaw); }
+static void a_thawed_server_grants_nothing_afterwards(void **state)
+{
+    expect_nothing_after(*state, freeze, thaw);
+}
 
 static const row silences[] = {
     {"a wait", .wait_ms = 50, .status = REDLOCK_ERR_TIMEOUT},
-    {"a wait, cancelled", .wait_ms = 5000, .timeout_ms = 5000, .end = BY_CANCEL, .status = REDLOCK_CANCELLED},
+    {"a wait, cancelled", .wait_ms = 5000, .timeout_ms = 5000, .end = BY_CANCEL,
+     .status = REDLOCK_CANCELLED},
     {"a wait that queues", .wait_ms = 50, .queues = true, .status = REDLOCK_ERR_TIMEOUT},
 };
 
-/* ---- What is told of it ---------------------------------------------------------------------------*/
+/* ---- What is told of it ---------------------------------------------------------------------- */
 
 static void an_undo_that_left_behind_its_request_is_counted_once(void **state)
 {
@@ -183,7 +195,8 @@ static void a_wait_that_was_answered_is_not_counted(void **state)
     stage *the = *state;
     redlock_lock *held = take(the->other, "r", NULL), *kept = take(the->client, "kept", NULL);
     notes waited = {.is_over = false}, extended;
-    EXPECT(redlock_acquire_async(the->client, "r", 1, REDLOCK_OPTIONS(.wait_ms = 100), note_acquired, &waited, NULL),
+    EXPECT(redlock_acquire_async(the->client, "r", 1, REDLOCK_OPTIONS(.wait_ms = 100),
+                                 note_acquired, &waited, NULL),
            REDLOCK_OK);
     eventually(is_over, &waited);
     assert_int_equal(waited.status, REDLOCK_TIMED_OUT);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Asynchronous operations that are given up share the keeper's connection with what undoes them: the undo is behind
- * its request there, also when that connection is late in the same instant and closed. */
+ * Asynchronous operations that are given up share the keeper's connection with what undoes them:
+ * the undo is behind its request there, also when that connection is late in the same instant and
+ * closed. */
 #include "live/async_stage.h"
 #include "live/given_up.h"
 
 static loop *open_late(async_stage *the, int64_t timeout_ms)
 {
-    loop *on = async_open(the, proxy_uri(the->stage->proxy),
-                          REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account), .timeout_ms = timeout_ms));
+    loop *on =
+        async_open(the, proxy_uri(the->stage->proxy),
+                   REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account), .timeout_ms = timeout_ms));
     deed *first = deed_new(on), *end = deed_new(on);
     deed_acquire(first, "warm", NULL);
     COMPLETES(first, REDLOCK_OK);
@@ -24,7 +26,8 @@ static void expect_untouched(async_stage *the)
     assert_int_equal(stage_holders(the->stage, "r"), 0);
 }
 
-/* The connection is late when the operation is, and was closed: the undo was repeated on another one, and overtook. */
+/* The connection is late when the operation is, and was closed: the undo was repeated on another
+ * one, and overtook. */
 static void a_try_that_arrives_late_is_held_by_nobody(void **state)
 {
     async_stage *the = *state;
@@ -85,8 +88,8 @@ static void a_cancelled_try_that_arrives_late_is_held_by_nobody(void **state)
     expect_undone_behind(the, on, late);
 }
 
-/* Needs burial: its first attempt arrives after the lock was had by the second, on another connection, and given back.
- */
+/* Needs burial: its first attempt arrives after the lock was had by the second, on another
+ * connection, and given back. */
 static void an_attempt_that_arrives_after_the_release_is_void(void **state)
 {
     async_stage *the = *state;

@@ -8,7 +8,8 @@
 
 #define DAYS_MS(days) (INT64_C(24) * 3600 * 1000 * (days))
 
-static void expect_refusal(redlock_client *client, const redlock_options *options, redlock_status due)
+static void expect_refusal(redlock_client *client, const redlock_options *options,
+                           redlock_status due)
 {
     redlock_lock *lock = (redlock_lock *)options; /* anything but NULL */
     redlock_status st = redlock_acquire(client, "r", options, &lock);
@@ -54,7 +55,8 @@ static void an_extension_has_a_ttl(void **state)
     static const int64_t bad[] = {0, -1, INT64_MIN, INT64_MAX, DAYS_MS(30) + 1};
     stage *the = *state;
     redlock_lock *lock = take(the->client, "r", NULL);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) EXPECT(redlock_extend(lock, bad[i]), REDLOCK_ERR_TTL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        EXPECT(redlock_extend(lock, bad[i]), REDLOCK_ERR_TTL);
     assert_true(redlock_is_held(lock));
     EXPECT(redlock_release(lock), REDLOCK_OK);
 }
@@ -68,7 +70,8 @@ static void a_duration_that_makes_no_sense_is_refused(void **state)
     expect_refusal(the->client, REDLOCK_OPTIONS(.max_hold_ms = -1), REDLOCK_ERR_ARGUMENT);
     expect_refusal(the->client, REDLOCK_OPTIONS(.claim_ms = -1), REDLOCK_ERR_ARGUMENT);
     assert_int_equal(stats_of(the->client).commands, 0);
-    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.claim_ms = INT64_MAX, .wait_ms = DAYS_MS(30)));
+    redlock_lock *lock =
+        take(the->client, "r", REDLOCK_OPTIONS(.claim_ms = INT64_MAX, .wait_ms = DAYS_MS(30)));
     EXPECT(redlock_release(lock), REDLOCK_OK);
 }
 
@@ -92,13 +95,15 @@ static void options_of_an_impossible_size_are_refused(void **state)
 static void options_of_an_older_header_are_understood(void **state)
 {
     stage *the = *state;
-    redlock_options older = {.struct_size = offsetof(redlock_options, wait_ms), .ttl_ms = 500, .wait_ms = -77};
+    redlock_options older = {
+        .struct_size = offsetof(redlock_options, wait_ms), .ttl_ms = 500, .wait_ms = -77};
     redlock_lock *lock = take(the->client, "r", &older);
     assert_in_range(redlock_remaining_ms(lock), 1, 500);
     EXPECT(redlock_release(lock), REDLOCK_OK);
 }
 
-static void expect_unopened(const char *uri, const redlock_client_options *options, redlock_status due)
+static void expect_unopened(const char *uri, const redlock_client_options *options,
+                            redlock_status due)
 {
     redlock_client *client = (redlock_client *)&due; /* anything but NULL */
     redlock_status st = redlock_open(uri, options, &client);
@@ -113,11 +118,13 @@ static void client_options_out_of_range_are_refused(void **state)
     expect_unopened(uri, &(redlock_client_options){.timeout_ms = 5}, REDLOCK_ERR_ARGUMENT);
     expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = -1), REDLOCK_ERR_ARGUMENT);
     expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = INT64_MAX), REDLOCK_ERR_ARGUMENT);
-    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = INT64_MIN), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = INT64_MIN),
+                    REDLOCK_ERR_ARGUMENT);
     expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.linger_ms = -2), REDLOCK_ERR_ARGUMENT);
     expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.key_prefix = "a{b"), REDLOCK_ERR_ARGUMENT);
     expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.key_prefix = "a\n"), REDLOCK_ERR_ARGUMENT);
-    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.log_level = (redlock_level)77), REDLOCK_ERR_ARGUMENT);
+    expect_unopened(uri, REDLOCK_CLIENT_OPTIONS(.log_level = (redlock_level)77),
+                    REDLOCK_ERR_ARGUMENT);
 }
 
 /* Pitfall 40: and no complaint repeats a password. */
@@ -195,7 +202,8 @@ static void a_key_of_another_type_is_left_as_it_is(void **state)
     server_number(the->server, "SET redlock:{r} data");
     expect_refusal(the->client, REDLOCK_OPTIONS(.detail = &detail), REDLOCK_ERR_WRONG_TYPE);
     assert_true(detail.text[0] != '\0');
-    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), REDLOCK_ERR_WRONG_TYPE);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER),
+                   REDLOCK_ERR_WRONG_TYPE);
     EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_ERR_WRONG_TYPE);
     assert_null(seen);
     assert_int_equal(server_number(the->server, "GET redlock:{r}"), 4);
@@ -219,10 +227,12 @@ static void a_lock_of_version_0_1_is_left_as_it_is(void **state)
 {
     stage *the = *state;
     size_t removed;
-    server_number(the->server, "ZADD redlock:{r} -1800000000000000 f 1900000000000 %s", "x id.1 h:1:n");
+    server_number(the->server, "ZADD redlock:{r} -1800000000000000 f 1900000000000 %s",
+                  "x id.1 h:1:n");
     expect_refusal(the->client, REDLOCK_OPTIONS(.ttl_ms = 500), REDLOCK_ERR_LAYOUT);
     expect_refusal(the->client, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED), REDLOCK_ERR_LAYOUT);
-    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER), REDLOCK_ERR_LAYOUT);
+    expect_refusal(the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER),
+                   REDLOCK_ERR_LAYOUT);
     EXPECT(redlock_force_release(the->client, "r", 1, &removed, NULL), REDLOCK_ERR_LAYOUT);
     assert_int_equal(removed, 0);
     assert_int_equal(server_number(the->server, "ZCARD redlock:{r}"), 2);
@@ -233,7 +243,8 @@ static void strange_waiters_are_dropped(void **state)
     stage *the = *state;
     redlock_inspection *seen;
     expect_free(the->other, "r");
-    server_number(the->server, "ZADD redlock:{r} 1800000000000000 %s 1700000000000000 %s 5800000000000000 %s",
+    server_number(the->server,
+                  "ZADD redlock:{r} 1800000000000000 %s 1700000000000000 %s 5800000000000000 %s",
                   "garbage", "-5 x y z", "2000 c x id.1 h:1:n");
     EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_OK);
     assert_int_equal(seen->party_count, 0);
@@ -252,9 +263,11 @@ static void expect_denied(stage *the, const char *rights, const char *password, 
     redlock_detail detail;
     snprintf(command, sizeof command, "ACL SETUSER u reset on >right %s", rights);
     server_number(the->server, command);
-    redlock_client *client = stage_open(the, server_uri(the->server),
-                                        REDLOCK_CLIENT_OPTIONS(.user = "u", .password = password, LOGGED(the)));
-    expect_refusal(client, REDLOCK_OPTIONS(.wait_ms = wait_ms, .detail = &detail), REDLOCK_ERR_DENIED);
+    redlock_client *client =
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(.user = "u", .password = password, LOGGED(the)));
+    expect_refusal(client, REDLOCK_OPTIONS(.wait_ms = wait_ms, .detail = &detail),
+                   REDLOCK_ERR_DENIED);
     assert_true(detail.text[0] != '\0');
     assert_null(strstr(detail.text, password));
     stage_close(the, client);
@@ -280,9 +293,10 @@ static void a_wrong_password_fails_the_open_that_connects(void **state)
     stage *the = *state;
     redlock_detail detail;
     server_number(the->server, "CONFIG SET requirepass right");
-    expect_unopened(server_uri(the->server),
-                    REDLOCK_CLIENT_OPTIONS(.password = "hunter2", .connect_now = true, .detail = &detail),
-                    REDLOCK_ERR_DENIED);
+    expect_unopened(
+        server_uri(the->server),
+        REDLOCK_CLIENT_OPTIONS(.password = "hunter2", .connect_now = true, .detail = &detail),
+        REDLOCK_ERR_DENIED);
     assert_null(strstr(detail.text, "hunter2"));
     assert_true(detail.text[0] != '\0');
     redlock_client *bare = stage_open(the, server_uri(the->server), NULL);
@@ -295,11 +309,13 @@ static void a_clients_name_of_any_bytes_is_no_obstacle(void **state)
     stage *the = *state;
     redlock_inspection *seen;
     redlock_client *odd =
-        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.name = "a b\n\x01\xff{}", LOGGED(the)));
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(.name = "a b\n\x01\xff{}", LOGGED(the)));
     redlock_lock *lock = take(odd, "r", NULL);
     EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_OK);
     assert_int_equal(seen->party_count, 1);
-    for (const char *at = seen->parties[0].who; *at != '\0'; at++) assert_true(*at > ' ' && *at <= '~');
+    for (const char *at = seen->parties[0].who; *at != '\0'; at++)
+        assert_true(*at > ' ' && *at <= '~');
     redlock_inspection_free(seen);
     EXPECT(redlock_release(lock), REDLOCK_OK);
 }
@@ -314,7 +330,8 @@ static void control_characters_of_a_name_never_reach_the_log(void **state)
         assert_true(redlock_is_held(lock));
     }
     assert_int_equal(atomic_load(&the->journal.lines), 1);
-    for (const char *at = the->journal.last; *at != '\0'; at++) assert_true(*at >= ' ' && *at <= '~');
+    for (const char *at = the->journal.last; *at != '\0'; at++)
+        assert_true(*at >= ' ' && *at <= '~');
 }
 
 /* ---- Servers that are not there ---------------------------------------------------------------*/
@@ -331,10 +348,10 @@ static int64_t hasty_ms(void) { return patience_outlasting_ms(150); }
 static void open_in_vain(const char *uri)
 {
     redlock_client *client;
-    EXPECT(redlock_open(
-               uri,
-               REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = hasty_ms(), .connect_now = true, .password = "greeted"),
-               &client),
+    EXPECT(redlock_open(uri,
+                        REDLOCK_CLIENT_OPTIONS(.connect_timeout_ms = hasty_ms(),
+                                               .connect_now = true, .password = "greeted"),
+                        &client),
            REDLOCK_ERR_TIMEOUT);
 }
 
@@ -349,7 +366,8 @@ static void a_server_that_never_answers_delays_nobody_beyond_the_deadline(void *
     assert_int_equal(bind(fd, (struct sockaddr *)&at, length) | listen(fd, 64), 0);
     getsockname(fd, (struct sockaddr *)&at, &length);
     snprintf(uri, sizeof uri, "redis://127.0.0.1:%d", ntohs(at.sin_port));
-    redlock_client *client = stage_open(the, uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
+    redlock_client *client =
+        stage_open(the, uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
     PUNCTUAL(hasty_ms() * 1000, ask_in_vain(client, 0));
     PUNCTUAL((hasty_ms() + 50) * 1000, ask_in_vain(client, hasty_ms() + 50));
     PUNCTUAL(hasty_ms() * 1000, open_in_vain(uri));
@@ -362,7 +380,8 @@ static void a_name_that_never_resolves_delays_nobody_beyond_the_deadline(void **
 {
     stage *the = *state;
     redlock_client *client =
-        stage_open(the, "redis://nowhere.invalid", REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
+        stage_open(the, "redis://nowhere.invalid",
+                   REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
     PUNCTUAL(hasty_ms() * 1000, ask_in_vain(client, 0));
     PUNCTUAL((hasty_ms() + 50) * 1000, ask_in_vain(client, hasty_ms() + 50));
 }
@@ -371,13 +390,14 @@ static void a_socket_that_is_not_there_is_a_failed_connection(void **state)
 {
     stage *the = *state;
     redlock_detail detail;
-    redlock_client *client =
-        stage_open(the, "unix:///nonexistent/redis.sock", REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
+    redlock_client *client = stage_open(the, "unix:///nonexistent/redis.sock",
+                                        REDLOCK_CLIENT_OPTIONS(.timeout_ms = 150, LOGGED(the)));
     for (int i = 0; i < 8; i++) {
         expect_refusal(client, REDLOCK_OPTIONS(.detail = &detail), REDLOCK_ERR_CONNECT);
         assert_true(detail.text[0] != '\0');
     }
-    expect_unopened("unix:///nonexistent/redis.sock", REDLOCK_CLIENT_OPTIONS(.connect_now = true), REDLOCK_ERR_CONNECT);
+    expect_unopened("unix:///nonexistent/redis.sock", REDLOCK_CLIENT_OPTIONS(.connect_now = true),
+                    REDLOCK_ERR_CONNECT);
 }
 
 int main(void)

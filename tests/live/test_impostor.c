@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Servers that lie: whatever is answered is a status, no crash, and never a lock that outlives its ttl. */
+ * Servers that lie: whatever is answered is a status, no crash, and never a lock that outlives its
+ * ttl. */
 #include "live/impostor.h"
 
-/* Whatever is answered is answered long before PATIENT_MS, on any machine; what is not, or not well, takes HASTY_MS. */
+/* Whatever is answered is answered long before PATIENT_MS, on any machine; what is not, or not
+ * well, takes HASTY_MS. */
 enum { PATIENT_MS = 20000, HASTY_MS = 150 };
 
 #define N "{nonce}"
@@ -22,10 +24,12 @@ typedef struct ending {
     bool was_asking; /* a question may have been under way */
 } ending;
 
-static ending ask_for(impostor *self, stage *the, int64_t timeout_ms, const redlock_options *options)
+static ending ask_for(impostor *self, stage *the, int64_t timeout_ms,
+                      const redlock_options *options)
 {
     redlock_lock *lock = NULL;
-    redlock_client *client = stage_open(the, self->uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, LOGGED(the)));
+    redlock_client *client =
+        stage_open(the, self->uri, REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, LOGGED(the)));
     stall began = stall_begin();
     ending end = {.status = redlock_acquire(client, "r", options, &lock)};
     end.was_asking = stall_allows(&began, now_us() - atomic_load(&self->asked_us), 0);
@@ -39,21 +43,24 @@ static ending ask_for(impostor *self, stage *the, int64_t timeout_ms, const redl
     return end;
 }
 
-static redlock_status ask_impostor(stage *the, const char *answer, const char *subscribed, int64_t wait_ms)
+static redlock_status ask_impostor(stage *the, const char *answer, const char *subscribed,
+                                   int64_t wait_ms)
 {
     impostor self;
     impostor_start(&self, the, answer, subscribed);
     return ask_for(&self, the, PATIENT_MS, REDLOCK_OPTIONS(.wait_ms = wait_ms)).status;
 }
 
-/* What is tried again until the deadline may be under way then, and nobody knows what becomes of it. */
+/* What is tried again until the deadline may be under way then, and nobody knows what becomes of
+ * it. */
 static bool is_seen(const lie *told, const ending *end, int64_t timeout_ms)
 {
     bool may_be_late = timeout_ms == HASTY_MS && end->was_asking;
     return end->status == told->status || (may_be_late && end->status == REDLOCK_ERR_TIMEOUT);
 }
 
-static void expect_lies_seen(stage *the, const lie *lies, size_t count, int64_t timeout_ms, int64_t wait_ms)
+static void expect_lies_seen(stage *the, const lie *lies, size_t count, int64_t timeout_ms,
+                             int64_t wait_ms)
 {
     for (size_t i = 0; i < count; i++) {
         impostor self;
@@ -71,7 +78,8 @@ static void expect_lies_seen(stage *the, const lie *lies, size_t count, int64_t 
 static void an_impostor_that_says_what_a_server_says_is_believed(void **state)
 {
     assert_int_equal(ask_impostor(*state, GRANTED, "", 0), REDLOCK_OK);
-    assert_int_equal(ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n" NOW ":30000\r\n:1\r\n", "", 0), REDLOCK_BUSY);
+    assert_int_equal(ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n" NOW ":30000\r\n:1\r\n", "", 0),
+                     REDLOCK_BUSY);
 }
 
 /* Pitfall 43. */
@@ -92,7 +100,8 @@ static void an_answer_of_the_wrong_shape_is_a_protocol_error(void **state)
         {"*6\r\n:1\r\n:-" N "\r\n" NOW ":77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
         {"*6\r\n:1\r\n:" N "\r\n" NOW ":77\r\n:3\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
         {"*6\r\n:1\r\n:" N "\r\n:0\r\n:77\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1800000000000000\r\n", REDLOCK_ERR_PROTOCOL}, /* of 0.1 */
+        {"*5\r\n:1\r\n:" N "\r\n:77\r\n:30000\r\n:1800000000000000\r\n",
+         REDLOCK_ERR_PROTOCOL}, /* of 0.1 */
         {"*3\r\n:6\r\n:" N "\r\n" NOW, REDLOCK_ERR_PROTOCOL},
         {"*3\r\n:-1\r\n:" N "\r\n:0\r\n", REDLOCK_ERR_ARGUMENT},
         {"*3\r\n:-2\r\n:" N "\r\n" NOW, REDLOCK_ERR_LAYOUT},
@@ -112,7 +121,8 @@ static void an_answer_that_is_no_protocol_at_all_is_a_protocol_error(void **stat
         {"*9223372036854775807\r\n", REDLOCK_ERR_PROTOCOL},
         {"*-5\r\n", REDLOCK_ERR_PROTOCOL},
         {"$-7\r\n", REDLOCK_ERR_PROTOCOL},
-        {"*6\r\n:1\r\n:" N "\r\n" NOW ":99999999999999999999999\r\n:1\r\n:30000\r\n", REDLOCK_ERR_PROTOCOL},
+        {"*6\r\n:1\r\n:" N "\r\n" NOW ":99999999999999999999999\r\n:1\r\n:30000\r\n",
+         REDLOCK_ERR_PROTOCOL},
         {">2\r\n+a\r\n+b\r\n", REDLOCK_ERR_PROTOCOL},
         {nested, REDLOCK_ERR_PROTOCOL},
     };
@@ -139,9 +149,12 @@ static void an_error_is_told_by_its_kind(void **state)
 static void an_error_that_may_pass_is_tried_again_and_told_by_its_kind(void **state)
 {
     static const lie lies[] = {
-        {"-LOADING no\r\n", REDLOCK_ERR_UNAVAILABLE},       {"-OOM no\r\n", REDLOCK_ERR_UNAVAILABLE},
-        {"-READONLY no\r\n", REDLOCK_ERR_UNAVAILABLE},      {"-MISCONF no\r\n", REDLOCK_ERR_UNAVAILABLE},
-        {"-NOSCRIPT no\r\n", REDLOCK_ERR_UNAVAILABLE},      {"{close}", REDLOCK_ERR_CONNECT},
+        {"-LOADING no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-OOM no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-READONLY no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-MISCONF no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-NOSCRIPT no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"{close}", REDLOCK_ERR_CONNECT},
         {"*5\r\n:1\r\n:" N "{close}", REDLOCK_ERR_CONNECT},
     };
     expect_lies_seen(*state, lies, COUNT_OF(lies), HASTY_MS, 0);
@@ -180,8 +193,9 @@ static void numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl(voi
 }
 
 #define SUBSCRIBED "*3\r\n$9\r\nsubscribe\r\n{channel}:1\r\n"
-#define PLACE(code, now, lease, position, ahead, arrival)                                                              \
-    "*7\r\n:" code "\r\n:" N "\r\n:" now "\r\n:" lease "\r\n:" position "\r\n:" ahead "\r\n:" arrival "\r\n"
+#define PLACE(code, now, lease, position, ahead, arrival)                                          \
+    "*7\r\n:" code "\r\n:" N "\r\n:" now "\r\n:" lease "\r\n:" position "\r\n:" ahead              \
+    "\r\n:" arrival "\r\n"
 #define BUSY_OR_QUEUED PLACE("{code}", "1000", "30000", "1", "30000", "1800000000000000")
 #define MESSAGE "*3\r\n$7\r\nmessage\r\n{channel}"
 
@@ -219,15 +233,16 @@ static void a_grant_for_somebody_else_is_left_to_them(void **state)
 /* The queue's answer comes first, or the hold id would not be known. */
 static void a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl(void **state)
 {
-    static const char *const numbers[] = {"5 9223372036854775807 1", "5 2592000000 9223372036854775807",
-                                          "5 2592000000 1", "5000000000000001 30000 1000",
-                                          "18446744073709551615 30000 1000"};
+    static const char *const numbers[] = {
+        "5 9223372036854775807 1", "5 2592000000 9223372036854775807", "5 2592000000 1",
+        "5000000000000001 30000 1000", "18446744073709551615 30000 1000"};
     stage *the = *state;
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         impostor self;
         impostor_start(&self, the, BUSY_OR_QUEUED, SUBSCRIBED);
         self.grant = numbers[i];
-        ending end = ask_for(&self, the, PATIENT_MS, REDLOCK_OPTIONS(.ttl_ms = 5000, .wait_ms = 300));
+        ending end =
+            ask_for(&self, the, PATIENT_MS, REDLOCK_OPTIONS(.ttl_ms = 5000, .wait_ms = 300));
         if (end.remaining_ms < 0 || end.remaining_ms > 5000)
             fail_msg("%s: %lld ms left", numbers[i], (long long)end.remaining_ms);
     }
@@ -238,12 +253,18 @@ static void queue_answers_out_of_all_proportion_are_survived(void **state)
     static const char *const answers[] = {
         PLACE("{code}", "9223372036854775807", "30000", "1", "30000", "1800000000000000"),
         PLACE("{code}", "-9223372036854775808", "30000", "1", "30000", "1800000000000000"),
-        PLACE("{code}", "1800000000000000", "9223372036854775807", "1", "30000", "1800000000000000"),
-        PLACE("{code}", "1800000000000000", "-9223372036854775808", "1", "30000", "1800000000000000"),
-        PLACE("{code}", "1800000000000000", "30000", "9223372036854775807", "30000", "1800000000000000"),
-        PLACE("{code}", "1800000000000000", "30000", "-9223372036854775808", "30000", "1800000000000000"),
-        PLACE("{code}", "1800000000000000", "30000", "1", "9223372036854775807", "1800000000000000"),
-        PLACE("{code}", "1800000000000000", "30000", "1", "-9223372036854775808", "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "9223372036854775807", "1", "30000",
+              "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "-9223372036854775808", "1", "30000",
+              "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "9223372036854775807", "30000",
+              "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "-9223372036854775808", "30000",
+              "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "1", "9223372036854775807",
+              "1800000000000000"),
+        PLACE("{code}", "1800000000000000", "30000", "1", "-9223372036854775808",
+              "1800000000000000"),
         PLACE("{code}", "1800000000000000", "30000", "1", "30000", "9223372036854775807"),
         PLACE("{code}", "1800000000000000", "30000", "1", "30000", "-9223372036854775808"),
         "*3\r\n:{code}\r\n:" N "\r\n" NOW,
@@ -258,13 +279,15 @@ static void queue_answers_out_of_all_proportion_are_survived(void **state)
 
 static void a_full_queue_is_a_status(void **state)
 {
-    redlock_status st = ask_impostor(*state, "*5\r\n:3\r\n:" N "\r\n" NOW ":0\r\n:65536\r\n", SUBSCRIBED, 5000);
+    redlock_status st =
+        ask_impostor(*state, "*5\r\n:3\r\n:" N "\r\n" NOW ":0\r\n:65536\r\n", SUBSCRIBED, 5000);
     EXPECT(st, REDLOCK_ERR_QUEUE_FULL);
 }
 
 static void an_inbox_that_is_never_heard_is_waited_for_to_the_end(void **state)
 {
-    redlock_status st = ask_impostor(*state, "*4\r\n:{unheard}\r\n:" N "\r\n" NOW ":30000\r\n", SUBSCRIBED, 300);
+    redlock_status st =
+        ask_impostor(*state, "*4\r\n:{unheard}\r\n:" N "\r\n" NOW ":30000\r\n", SUBSCRIBED, 300);
     EXPECT(st, REDLOCK_TIMED_OUT);
 }
 
@@ -285,8 +308,8 @@ static void a_subscription_that_is_answered_wrongly_is_a_status(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
         int64_t wait_ms = lies[i].status == REDLOCK_TIMED_OUT ? 150 : PATIENT_MS;
-        redlock_status st =
-            ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n" NOW ":30000\r\n:1\r\n", lies[i].answer, wait_ms);
+        redlock_status st = ask_impostor(*state, "*5\r\n:0\r\n:" N "\r\n" NOW ":30000\r\n:1\r\n",
+                                         lies[i].answer, wait_ms);
         if (st != lies[i].status) fail_msg("%s: %s", lies[i].answer, redlock_status_name(st));
     }
 }

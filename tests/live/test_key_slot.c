@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The slot of a key, as a real server in cluster mode computes it: thousands of random keys, NUL bytes included. */
+ * The slot of a key, as a real server in cluster mode computes it: thousands of random keys, NUL
+ * bytes included. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -35,7 +36,8 @@ static int start(void **state)
 {
     char arguments[100];
 
-    snprintf(arguments, sizeof arguments, "--cluster-enabled yes --bind 127.0.0.1 --cluster-port %d", free_port());
+    snprintf(arguments, sizeof arguments,
+             "--cluster-enabled yes --bind 127.0.0.1 --cluster-port %d", free_port());
     *state = server_start(arguments);
     return 0;
 }
@@ -117,7 +119,10 @@ static void compare(server *with, uint64_t seed, text (*next)(uint64_t *))
     redisFree(connection);
 }
 
-static void the_server_and_we_agree_on_the_slot_of_any_key(void **state) { compare(*state, 1, random_key); }
+static void the_server_and_we_agree_on_the_slot_of_any_key(void **state)
+{
+    compare(*state, 1, random_key);
+}
 
 /* The key of a random name, which key_write made. */
 static text written_key(uint64_t *seed)
@@ -131,7 +136,10 @@ static text written_key(uint64_t *seed)
     return key;
 }
 
-static void the_server_and_we_agree_on_the_slot_of_every_lock(void **state) { compare(*state, 2, written_key); }
+static void the_server_and_we_agree_on_the_slot_of_every_lock(void **state)
+{
+    compare(*state, 2, written_key);
+}
 
 /* Promise of docs/protocol.md: a tagged name lives where the user's own data with that tag do. */
 static void a_tagged_lock_is_in_the_slot_of_its_name(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The laws of locks, for each mode, policy and transport, by the asynchronous calls, on each host. */
+ * The laws of locks, for each mode, policy and transport, by the asynchronous calls, on each
+ * host. */
 #include "laws/combinations.h"
 
 static const law_driver drivers[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Clients and handles from the first call to the last: opening, closing, and what is left behind. */
+ * Clients and handles from the first call to the last: opening, closing, and what is left
+ * behind. */
 #include <dirent.h>
 
 #include "api/handle.h"
@@ -20,7 +21,8 @@ static void an_open_client_has_sent_nothing_yet(void **state)
 static void a_client_that_connects_now_keeps_that_connection_for_the_first_call(void **state)
 {
     stage *the = *state;
-    redlock_client *eager = stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(.connect_now = true));
+    redlock_client *eager =
+        stage_open(the, proxy_uri(the->proxy), REDLOCK_CLIENT_OPTIONS(.connect_now = true));
     assert_int_equal(stats_of(eager).connections, 1);
     expect_free(eager, "r");
     assert_int_equal(proxy_accepted(the->proxy), 1);
@@ -32,9 +34,9 @@ static void an_open_that_cannot_connect_gives_no_client(void **state)
     redlock_client *client = the->client;
     redlock_detail detail;
     server_kill(the->server);
-    EXPECT(
-        redlock_open(server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.connect_now = true, .detail = &detail), &client),
-        REDLOCK_ERR_CONNECT);
+    EXPECT(redlock_open(server_uri(the->server),
+                        REDLOCK_CLIENT_OPTIONS(.connect_now = true, .detail = &detail), &client),
+           REDLOCK_ERR_CONNECT);
     assert_null(client);
     assert_true(detail.text[0] != '\0');
 }
@@ -55,7 +57,8 @@ static void a_close_releases_what_is_held(void **state)
 {
     stage *the = *state;
     redlock_client *closing = stage_open(the, server_uri(the->server), NULL);
-    redlock_lock *one = take(closing, "a", NULL), *two = take(closing, "b", REDLOCK_OPTIONS(.auto_renew = true));
+    redlock_lock *one = take(closing, "a", NULL),
+                 *two = take(closing, "b", REDLOCK_OPTIONS(.auto_renew = true));
     stage_close(the, closing);
     expect_free(the->other, "a");
     expect_free(the->other, "b");
@@ -114,7 +117,8 @@ static void a_close_takes_no_longer_than_the_timeout(void **state)
     int64_t timeout_ms = patience_outlasting_ms(200);
     for (int is_dead = 0; is_dead < 2; is_dead++) {
         redlock_client *closing =
-            stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, LOGGED(the)));
+            stage_open(the, server_uri(the->server),
+                       REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, LOGGED(the)));
         redlock_lock *lock = take(closing, "r", REDLOCK_OPTIONS(.auto_renew = true));
         if (is_dead) server_kill(the->server);
         else server_freeze(the->server);
@@ -166,11 +170,13 @@ static void rounds_of_everything_leave_neither_descriptors_nor_memory(void **sta
     long before = atomic_load(&blocks);
     int descriptors = open_descriptors();
     for (int i = 0; i < rounds; i++) {
-        redlock_client *client = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED));
+        redlock_client *client =
+            stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED));
         redlock_lock *none;
         redlock_lock *lock = take(client, "r", REDLOCK_OPTIONS(.auto_renew = i % 2 == 0));
         if (i % 16 == 0)
-            EXPECT(redlock_acquire(client, "held", REDLOCK_OPTIONS(.wait_ms = 20), &none), REDLOCK_TIMED_OUT);
+            EXPECT(redlock_acquire(client, "held", REDLOCK_OPTIONS(.wait_ms = 20), &none),
+                   REDLOCK_TIMED_OUT);
         EXPECT(redlock_release(lock), REDLOCK_OK);
         stage_close(the, client);
         assert_int_equal(atomic_load(&blocks), before);
@@ -185,8 +191,9 @@ static void a_close_with_an_undo_that_cannot_be_told_leaves_nothing(void **state
     stage *the = *state;
     int descriptors = open_descriptors();
     long before = atomic_load(&blocks);
-    redlock_client *client = stage_open(the, server_uri(the->server),
-                                        REDLOCK_CLIENT_OPTIONS(COUNTED, .timeout_ms = brief_ms(), LOGGED(the)));
+    redlock_client *client =
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(COUNTED, .timeout_ms = brief_ms(), LOGGED(the)));
     redlock_lock *lock = take(client, "r", NULL), *none;
     server_freeze(the->server);
     EXPECT(redlock_release(lock), REDLOCK_ERR_TIMEOUT);
@@ -267,7 +274,8 @@ static bool is_closing(void *of)
     return is;
 }
 
-/* Its thread was preempted where the lock is in no hands but its own, and finds the client closed when it goes on. */
+/* Its thread was preempted where the lock is in no hands but its own, and finds the client closed
+ * when it goes on. */
 static void a_release_that_has_only_just_begun_is_waited_for(void **state)
 {
     stage *the = *state;
@@ -303,8 +311,8 @@ static void *release_elsewhere(void *arg)
     return (void *)(intptr_t)status;
 }
 
-/* The keeper's thread waits for the release, which waits for the frozen server. The wait that ends meanwhile owes an
- * undo, which would start a thread, were there not one already that closes. */
+/* The keeper's thread waits for the release, which waits for the frozen server. The wait that ends
+ * meanwhile owes an undo, which would start a thread, were there not one already that closes. */
 static void a_client_that_a_callback_closes_is_closed_once(void **state)
 {
     stage *the = *state;
@@ -312,13 +320,15 @@ static void a_client_that_a_callback_closes_is_closed_once(void **state)
     void *status;
     long before = atomic_load(&blocks);
     redlock_client *closing = NULL;
-    EXPECT(redlock_open(server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED, .timeout_ms = 1500), &closing),
+    EXPECT(redlock_open(server_uri(the->server),
+                        REDLOCK_CLIENT_OPTIONS(COUNTED, .timeout_ms = 1500), &closing),
            REDLOCK_OK);
     redlock_lock *held = take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = 60000));
     redlock_lock *given = take(closing, "a", REDLOCK_OPTIONS(.ttl_ms = 60000));
     redlock_lock *lost =
         take(closing, "b",
-             REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = close_its_client, .on_lost_arg = &closing));
+             REDLOCK_OPTIONS(.ttl_ms = 300, .auto_renew = true, .on_lost = close_its_client,
+                             .on_lost_arg = &closing));
     taker *waits = taker_start(the, closing, "r", FOR_EVER);
     await_waiters(the, "r", 1);
     server_freeze(the->server);
@@ -337,7 +347,8 @@ static void a_handle_that_outlives_its_client_takes_the_last_memory_with_it(void
     stage *the = *state;
     int descriptors = open_descriptors();
     long before = atomic_load(&blocks);
-    redlock_client *client = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED));
+    redlock_client *client =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(COUNTED));
     redlock_lock *lock = take(client, "r", NULL);
     stage_close(the, client);
     EXPECT(redlock_release(lock), REDLOCK_ERR_CLOSED);

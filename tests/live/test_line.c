@@ -16,7 +16,8 @@ static int64_t pass_the_frozen_us(stage *the, int threads)
     redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
     pid_t frozen = crew_start(the, CREW(.threads = threads, .claim_ms = CLAIM_MS));
     await_waiters(the, name, threads);
-    taker *next = queued(the, the->other, threads + 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = CLAIM_MS));
+    taker *next = queued(the, the->other, threads + 1,
+                         REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = CLAIM_MS));
     actor_freeze(frozen);
     int64_t from_us = server_now_us(the->server);
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -38,17 +39,19 @@ static void a_frozen_process_delays_the_next_by_one_claim_however_many_wait_in_i
 /* A reader holds, and one with permits = 1 stands in front of another: until that one is in. */
 static int64_t pass_the_limited_us(stage *the, bool is_killed)
 {
-    redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS));
+    redlock_lock *lock =
+        take(the->client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = LONG_MS));
     int listening = subscribers_now(the->server);
-    pid_t first = crew_start(the, CREW(.threads = 1, .mode = "s", .permits = 1, .claim_ms = CLAIM_MS));
+    pid_t first =
+        crew_start(the, CREW(.threads = 1, .mode = "s", .permits = 1, .claim_ms = CLAIM_MS));
     await_waiters(the, name, 1);
     if (is_killed) actor_kill(the, first);
     else actor_freeze(first);
     if (is_killed) eventually(has_subscribers, (&(subscribed){the->server, listening}));
     int64_t from_us = server_now_us(the->server);
-    taker *next =
-        taker_start(the, the->other, name,
-                    REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .permits = 5, .ttl_ms = LONG_MS, .wait_ms = LONG_MS));
+    taker *next = taker_start(the, the->other, name,
+                              REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .permits = 5,
+                                              .ttl_ms = LONG_MS, .wait_ms = LONG_MS));
     expect_taker(next, REDLOCK_OK);
     assert_int_equal(stage_holders(the, name), 2);
     int64_t took_us = (reader_ends_ms(the, true) - LONG_MS) * 1000 - from_us;
@@ -91,7 +94,8 @@ static void two_processes_of_one_owner_enter_together_past_who_stands_between(vo
     EXPECT(redlock_release(lock), REDLOCK_OK);
     assert_int_equal(stage_holders(the, name), 2);
     assert_int_equal(stage_waiters(the, name), 1);
-    redisReply *both = server_command(the->server, "ZRANGEBYSCORE redlock:{r} 1 19999999999999 WITHSCORES");
+    redisReply *both =
+        server_command(the->server, "ZRANGEBYSCORE redlock:{r} 1 19999999999999 WITHSCORES");
     assert_int_equal(both->elements, 4);
     assert_string_equal(both->element[1]->str, both->element[3]->str);
     freeReplyObject(both);
@@ -138,7 +142,8 @@ static void the_line_keeps_its_order_when_the_server_comes_back_empty(void **sta
     proxy_refuse(the->proxy, false);
     await_waiters(the, name, LINE);
     expect_order(lock, line, LINE);
-    redlock_release(old); /* whoever has nobody to ask cannot say whether its first attempt was the one */
+    redlock_release(
+        old); /* whoever has nobody to ask cannot say whether its first attempt was the one */
 }
 
 /* It was dropped as dead by the first release, and stands before whoever came after it at the
@@ -148,7 +153,8 @@ static void who_was_cut_off_and_dropped_comes_back_to_its_place(void **state)
     stage *the = *state;
     redlock_lock *lock = take(the->client, name, REDLOCK_OPTIONS(.ttl_ms = LONG_MS));
     taker *cut_off = queued(the, stage_open_through(the), 1, FOR_EVER);
-    taker *second = queued(the, the->other, 2, FOR_EVER), *third = queued(the, the->other, 3, FOR_EVER);
+    taker *second = queued(the, the->other, 2, FOR_EVER),
+          *third = queued(the, the->other, 3, FOR_EVER);
     out_of_reach(the);
     eventually(has_subscribers, (&(subscribed){the->server, 2}));
     EXPECT(redlock_release(lock), REDLOCK_OK);

@@ -51,7 +51,8 @@ static void a_renewal_loads_what_was_forgotten(void **state)
 {
     stage *the = *state;
     redlock_lock *lock =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
+        take(the->client, "r",
+             REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     for (int i = 0; i < 3; i++) {
         renewals two_more = {the->client, stats_of(the->client).renewed + 2};
         server_order(the->server, "SCRIPT FLUSH");
@@ -91,7 +92,8 @@ static long long refusals_of(server *from)
 {
     long long count = 0;
     redisReply *entries = server_command(from, "ACL LOG");
-    for (size_t i = 0; i < entries->elements; i++) count += entries->element[i]->element[1]->integer;
+    for (size_t i = 0; i < entries->elements; i++)
+        count += entries->element[i]->element[1]->integer;
     freeReplyObject(entries);
     return count;
 }
@@ -101,7 +103,8 @@ static void a_refusal_is_tried_once_in_the_life_of_a_client(void **state)
     stage *the = *state;
     redlock_client *worker = open_worker(the);
     expect_free(worker, "r");
-    redlock_lock *lock = take(worker, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
+    redlock_lock *lock = take(
+        worker, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     server_order(the->server, "SCRIPT FLUSH");
     eventually(are_renewed, (&(renewals){worker, 2}));
     taker *beside = taker_start(the, worker, "s", REDLOCK_OPTIONS(.ttl_ms = 5000));

@@ -75,7 +75,8 @@ static void run_inside_and_leave(void *arg)
     leave_loop(self->the);
 }
 
-/* libev alone lets a callback run the loop: the adapter is entered while it is in the middle of itself. */
+/* libev alone lets a callback run the loop: the adapter is entered while it is in the middle of
+ * itself. */
 static void a_completion_may_run_the_loop_and_leave_it(void **state)
 {
     looped *the = *state;

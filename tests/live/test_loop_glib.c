@@ -68,6 +68,7 @@ static const loop_library library = {open_loop, close_loop,  after_fork,      at
 
 int main(void)
 {
-    (void)g_log_set_always_fatal(G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING); /* what GLib thinks of its callers */
+    (void)g_log_set_always_fatal(G_LOG_LEVEL_CRITICAL |
+                                 G_LOG_LEVEL_WARNING); /* what GLib thinks of its callers */
     return run_loop_laws("live loop_glib, manual", "live loop_glib, deliver");
 }

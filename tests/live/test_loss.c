@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A holder always hears of its loss: once, on the keeper's thread, and no later than the end of its validity. */
+ * A holder always hears of its loss: once, on the keeper's thread, and no later than the end of its
+ * validity. */
 #include <stdio.h>
 
 #include "support/proxy.h"
@@ -35,7 +36,8 @@ static int start(void **state)
     the.proxy = proxy_start(the.server);
     *state = &the;
     redlock_allocator counting = {allocate, give_back, &the.memory};
-    return redlock_open(proxy_uri(the.proxy), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500, .allocator = counting),
+    return redlock_open(proxy_uri(the.proxy),
+                        REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500, .allocator = counting),
                         &the.client);
 }
 
@@ -121,7 +123,8 @@ static void a_lock_that_is_not_renewed_is_told_at_its_end_too(void **state)
     witness *seen = &the->seen[0];
     seen->held = stall_begin();
     assert_int_equal(redlock_acquire(the->client, "l0",
-                                     REDLOCK_OPTIONS(.ttl_ms = 300, .on_lost = witness_told, .on_lost_arg = seen),
+                                     REDLOCK_OPTIONS(.ttl_ms = 300, .on_lost = witness_told,
+                                                     .on_lost_arg = seen),
                                      &seen->lock),
                      REDLOCK_OK);
     eventually(witness_was_told, seen);
@@ -145,8 +148,8 @@ static void release_waits_for_an_on_lost_that_is_running(void **state)
     fixture *the = *state;
     witness *seen = &the->seen[0];
     assert_int_equal(redlock_acquire(the->client, "l0",
-                                     REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(100), .on_lost = slow_to_hear,
-                                                     .on_lost_arg = seen),
+                                     REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(100),
+                                                     .on_lost = slow_to_hear, .on_lost_arg = seen),
                                      &seen->lock),
                      REDLOCK_OK);
     eventually(witness_was_told, seen);
@@ -219,12 +222,15 @@ static void a_server_that_restarts_empty_is_told_to_every_holder(void **state)
 
 /* ---- What is left behind ----------------------------------------------------------------------*/
 
-static bool is_free_on_the_server(void *arg) { return server_holders(((fixture *)arg)->server, "l0") == 0; }
+static bool is_free_on_the_server(void *arg)
+{
+    return server_holders(((fixture *)arg)->server, "l0") == 0;
+}
 
 static bool has_renewed(void *arg) { return stats_of(((fixture *)arg)->client).renewed > 0; }
 
-/* The renewals reach the server, their answers never come: the holder hears of a loss while the server goes on keeping
- * the lock. Its release must not leave it to idle there. Pitfall 19 */
+/* The renewals reach the server, their answers never come: the holder hears of a loss while the
+ * server goes on keeping the lock. Its release must not leave it to idle there. Pitfall 19 */
 static void a_lock_that_was_lost_for_want_of_answers_is_given_back(void **state)
 {
     fixture *the = *state;

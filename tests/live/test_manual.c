@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A client without a thread: everything happens inside redlock_process, nothing blocks there, and the one descriptor
- * says when to call it. */
+ * A client without a thread: everything happens inside redlock_process, nothing blocks there, and
+ * the one descriptor says when to call it. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -43,8 +43,8 @@ static void renewal_and_loss_happen_inside_process_only(void **state)
     deed *held = deed_new(on);
     _Atomic int told = 0;
     deed_acquire(held, "r",
-                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true, .on_lost = note_loss,
-                                 .on_lost_arg = (void *)&told));
+                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true,
+                                 .on_lost = note_loss, .on_lost_arg = (void *)&told));
     COMPLETES(held, REDLOCK_OK);
     uint64_t renewed = stats_of(on->client).renewed;
     eventually(is_unheld, held->lock); /* nobody calls redlock_process */
@@ -55,17 +55,19 @@ static void renewal_and_loss_happen_inside_process_only(void **state)
     deed_release(deed_new(on), held->lock);
 }
 
-/* ---- Blocking calls: nobody tidies up behind them ----------------------------------------------*/
+/* ---- Blocking calls: nobody tidies up behind them -------------------------------------------- */
 
 static void a_blocking_wait_that_ends_leaves_the_queue_before_it_returns(void **state)
 {
     async_stage *the = *state;
     redlock_lock *none, *held = take(the->stage->other, "r", NULL);
     loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.spin_us = -1));
-    EXPECT(redlock_acquire(on->client, "r", REDLOCK_OPTIONS(.wait_ms = 50), &none), REDLOCK_TIMED_OUT);
+    EXPECT(redlock_acquire(on->client, "r", REDLOCK_OPTIONS(.wait_ms = 50), &none),
+           REDLOCK_TIMED_OUT);
     assert_int_equal(stage_waiters(the->stage, "r"), 0);
     proxy_slow(the->stage->proxy, 16384, 20000); /* a server that is not near */
-    EXPECT(redlock_acquire(on->client, "r", REDLOCK_OPTIONS(.wait_ms = 100), &none), REDLOCK_TIMED_OUT);
+    EXPECT(redlock_acquire(on->client, "r", REDLOCK_OPTIONS(.wait_ms = 100), &none),
+           REDLOCK_TIMED_OUT);
     assert_int_equal(stage_waiters(the->stage, "r"), 0);
     assert_int_equal(stats_of(on->client).undone, 0);
     proxy_slow(the->stage->proxy, 0, 0);
@@ -80,8 +82,8 @@ static void a_blocking_wait_that_is_cancelled_leaves_the_queue_before_it_returns
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
     redlock_lock *held = take(the->stage->other, "r", NULL);
     loop *on = async_open(the, proxy_uri(the->stage->proxy), REDLOCK_CLIENT_OPTIONS(.spin_us = -1));
-    taker *waits =
-        queued(the->stage, on->client, 1, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller));
+    taker *waits = queued(the->stage, on->client, 1,
+                          REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller));
     proxy_slow(the->stage->proxy, 16384, 20000);
     redlock_cancel(canceller);
     expect_taker(waits, REDLOCK_CANCELLED);
@@ -96,7 +98,8 @@ static void a_lock_that_is_handed_to_a_blocking_call_has_its_ttl(void **state)
     async_stage *the = *state;
     redlock_lock *held = take(the->stage->other, "r", NULL);
     loop *on = async_open_plain(the);
-    taker *waits = queued(the->stage, on->client, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = 20000));
+    taker *waits =
+        queued(the->stage, on->client, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = 20000));
     EXPECT(redlock_release(held), REDLOCK_OK);
     expect_taker(waits, REDLOCK_OK);
     assert_in_range(redlock_remaining_ms(waits->lock), 10000, 20000);
@@ -118,7 +121,8 @@ static void a_set_in_vain_holds_nothing_when_it_returns(void **state)
 
 /* ---- The descriptor ---------------------------------------------------------------------------*/
 
-/* The event loop of a program that trusts the descriptor: it sleeps until it is readable, however long. */
+/* The event loop of a program that trusts the descriptor: it sleeps until it is readable, however
+ * long. */
 static void trust(loop *on, bool (*is_so)(void *arg), void *arg)
 {
     struct pollfd look = {.fd = redlock_fd(on->client), .events = POLLIN};
@@ -137,9 +141,9 @@ static void the_descriptor_alone_suffices(void **state)
     loop *on = async_open_plain(the);
     deed *held = deed_new(on), *late = deed_new(on), *next = deed_new(on), *given = deed_new(on);
     _Atomic int told = 0;
-    deed_acquire(
-        held, "r",
-        REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true, .on_lost = note_loss, .on_lost_arg = (void *)&told));
+    deed_acquire(held, "r",
+                 REDLOCK_OPTIONS(.ttl_ms = 600, .auto_renew = true, .on_lost = note_loss,
+                                 .on_lost_arg = (void *)&told));
     deed_acquire(late, "r", REDLOCK_OPTIONS(.wait_ms = 100));
     trust(on, deed_is_done, held);
     trust(on, deed_is_done, late);
@@ -161,7 +165,8 @@ static void the_descriptor_alone_suffices(void **state)
 static void the_descriptor_tells_of_a_server_that_is_away(void **state)
 {
     async_stage *the = *state;
-    loop *on = async_open(the, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms()));
+    loop *on = async_open(the, server_uri(the->stage->server),
+                          REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms()));
     deed *in_vain = deed_new(on), *patient = deed_new(on);
     server_kill(the->stage->server);
     deed_acquire(in_vain, "r", NULL);
@@ -215,8 +220,8 @@ static void the_timeout_is_when_the_descriptor_becomes_readable(void **state)
     deed_release(deed_new(on), held->lock);
 }
 
-/* A loop that knows no timer but its own, and no descriptor: by the timeout alone, at least every 5 ms for the sockets.
- */
+/* A loop that knows no timer but its own, and no descriptor: by the timeout alone, at least every 5
+ * ms for the sockets. */
 static void the_timeout_alone_suffices(void **state)
 {
     async_stage *the = *state;
@@ -258,8 +263,8 @@ static void the_other_hosts_have_what_they_have(void **state)
 {
     async_stage *the = *state;
     redlock_client *keeper = stage_open(the->stage, server_uri(the->stage->server), NULL);
-    redlock_client *deliver =
-        stage_open(the->stage, server_uri(the->stage->server), REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_DELIVER));
+    redlock_client *deliver = stage_open(the->stage, server_uri(the->stage->server),
+                                         REDLOCK_CLIENT_OPTIONS(.host = REDLOCK_HOST_DELIVER));
     assert_int_equal(redlock_fd(keeper), -1);
     assert_int_equal(redlock_timeout_ms(keeper), -1);
     EXPECT(redlock_process(keeper), REDLOCK_ERR_ARGUMENT);
@@ -290,12 +295,13 @@ static void another_thread_wakes_the_loop(void **state)
     deed_release(deed_new(on), one->lock);
 }
 
-/* ---- Never more than 2 ms ---------------------------------------------------------------------- */
+/* ---- Never more than 2 ms -------------------------------------------------------------------- */
 
 enum { MOST_US = 2000, MOST_INSTRUMENTED_US = 200000, SPAN_MS = 400 };
 
-/* What a processor does in half a millisecond if it does nothing else: when it is shared, or slow, this takes longer,
- * as everything does. A call that blocks, or that does whatever there is to do, takes longer than four of these. */
+/* What a processor does in half a millisecond if it does nothing else: when it is shared, or slow,
+ * this takes longer, as everything does. A call that blocks, or that does whatever there is to do,
+ * takes longer than four of these. */
 enum { YARDS = 4, YARD_ROUNDS = 5000, YARD_EVERY_US = 40000 };
 
 static int64_t yard_us(void)
@@ -303,29 +309,34 @@ static int64_t yard_us(void)
     static volatile size_t sink;
     char line[64];
     int64_t began_us = busy_us();
-    for (int i = 0; i < YARD_ROUNDS; i++) sink += (size_t)snprintf(line, sizeof line, "%d:%s:%d", i, "redlock", ~i);
+    for (int i = 0; i < YARD_ROUNDS; i++)
+        sink += (size_t)snprintf(line, sizeof line, "%d:%s:%d", i, "redlock", ~i);
     return busy_us() - began_us;
 }
 
-/* Opens, submits, runs the loop for a while, and closes; leaves the longest redlock_process, and the longest yard. */
+/* Opens, submits, runs the loop for a while, and closes; leaves the longest redlock_process, and
+ * the longest yard. */
 typedef void ordeal(async_stage *the, int64_t *worst_us, int64_t *longest_us);
 
 static void stays_brief(async_stage *the, const char *what, ordeal *suffer)
 {
-    int64_t most_us = patience_is_instrumented() ? MOST_INSTRUMENTED_US : MOST_US, worst_us = 0, longest_us = 0;
+    int64_t most_us = patience_is_instrumented() ? MOST_INSTRUMENTED_US : MOST_US, worst_us = 0,
+            longest_us = 0;
     suffer(the, &worst_us, &longest_us);
-    print_message("%s: the longest call took %lld us, the longest yard %lld us\n", what, (long long)worst_us,
-                  (long long)longest_us);
+    print_message("%s: the longest call took %lld us, the longest yard %lld us\n", what,
+                  (long long)worst_us, (long long)longest_us);
     if (most_us < YARDS * longest_us) most_us = YARDS * longest_us;
     assert_in_range(worst_us, 0, most_us);
 }
 
 static size_t flight_size(void) { return patience_is_instrumented() ? 1000 : 10000; }
 
-static void fly_on(async_stage *the, loop *on, deeds *flight, void (*trouble)(async_stage *the), int64_t *longest_us)
+static void fly_on(async_stage *the, loop *on, deeds *flight, void (*trouble)(async_stage *the),
+                   int64_t *longest_us)
 {
     int64_t next_us = now_us();
-    for (int64_t until_us = next_us + SPAN_MS * 3 * 1000; now_us() < until_us && !deeds_are_done(flight);) {
+    for (int64_t until_us = next_us + SPAN_MS * 3 * 1000;
+         now_us() < until_us && !deeds_are_done(flight);) {
         if (trouble != NULL) loop_for(on, 20);
         if (trouble != NULL) trouble(the);
         trouble = NULL;
@@ -338,8 +349,9 @@ static void fly_on(async_stage *the, loop *on, deeds *flight, void (*trouble)(as
 }
 
 /* From the open to the end of all. */
-static void fly(async_stage *the, const char *uri, const redlock_client_options *options, size_t size,
-                void (*trouble)(async_stage *the), int64_t *worst_us, int64_t *longest_us)
+static void fly(async_stage *the, const char *uri, const redlock_client_options *options,
+                size_t size, void (*trouble)(async_stage *the), int64_t *worst_us,
+                int64_t *longest_us)
 {
     char name[32];
     loop *on = async_open(the, uri, options);
@@ -347,7 +359,8 @@ static void fly(async_stage *the, const char *uri, const redlock_client_options 
     deeds flight = deeds_new(on, size);
     for (size_t i = 0; i < size; i++) {
         snprintf(name, sizeof name, "r%zu", i / 2); /* every second one waits */
-        deed_acquire(&flight.first[i], name, REDLOCK_OPTIONS(.wait_ms = SPAN_MS, .ttl_ms = LONG_MS));
+        deed_acquire(&flight.first[i], name,
+                     REDLOCK_OPTIONS(.wait_ms = SPAN_MS, .ttl_ms = LONG_MS));
     }
     fly_on(the, on, &flight, trouble, longest_us);
     if (on->worst_us > *worst_us) *worst_us = on->worst_us;
@@ -362,18 +375,21 @@ static void restart(async_stage *the) { server_restart(the->stage->server); }
 
 static void fly_by_a_healthy_server(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), NULL, worst_us, longest_us);
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), NULL, worst_us,
+        longest_us);
 }
 
 static void fly_by_a_server_that_freezes(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), freeze, worst_us, longest_us);
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), freeze, worst_us,
+        longest_us);
     server_thaw(the->stage->server);
 }
 
 static void fly_by_a_server_that_restarts(async_stage *the, int64_t *worst_us, int64_t *longest_us)
 {
-    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), restart, worst_us, longest_us);
+    fly(the, server_uri(the->stage->server), BRIEF_OPTIONS, flight_size(), restart, worst_us,
+        longest_us);
 }
 
 static void a_healthy_server_never_blocks(void **state)
@@ -391,7 +407,8 @@ static void a_restarted_server_never_blocks(void **state)
     stays_brief(*state, "10,000 in flight, the server restarts", fly_by_a_server_that_restarts);
 }
 
-/* Listens and never accepts: the first connections succeed and are never answered, the others never succeed. */
+/* Listens and never accepts: the first connections succeed and are never answered, the others never
+ * succeed. */
 static int mute_listener(int *port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -424,15 +441,19 @@ static void fly_by_a_name(async_stage *the, int64_t *worst_us, int64_t *longest_
     fly(the, "redis://nowhere.invalid", BRIEF_OPTIONS, 100, NULL, worst_us, longest_us);
 }
 
-static void a_look_up_never_blocks(void **state) { stays_brief(*state, "a name to look up", fly_by_a_name); }
+static void a_look_up_never_blocks(void **state)
+{
+    stays_brief(*state, "a name to look up", fly_by_a_name);
+}
 
 #ifdef REDLOCK_WITH_TLS
 static authority *trusted;
 static server *secure;
 
-#define SECURE_OPTIONS                                                                                                 \
-    REDLOCK_CLIENT_OPTIONS(.tls_ca_file = authority_path(trusted, "ca.pem"), .tls_server_name = "redis.test",          \
-                           .connect_timeout_ms = 20000, .timeout_ms = 20000)
+#define SECURE_OPTIONS                                                                             \
+    REDLOCK_CLIENT_OPTIONS(.tls_ca_file = authority_path(trusted, "ca.pem"),                       \
+                           .tls_server_name = "redis.test", .connect_timeout_ms = 20000,           \
+                           .timeout_ms = 20000)
 
 /* The second handshake of a process: what is done once in its life is no part of a call. */
 static void fly_by_tls(async_stage *the, int64_t *worst_us, int64_t *longest_us)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Shared and exclusive holds on one name: who waits for whom, and what an inspection shows of it. The tables of
- * docs/modes.md are walked cell by cell. */
+ * Shared and exclusive holds on one name: who waits for whom, and what an inspection shows of it.
+ * The tables of docs/modes.md are walked cell by cell. */
 #include "live/modes_stage.h"
 
 /* ---- The tables of docs/modes.md --------------------------------------------------------------*/
@@ -121,8 +121,10 @@ static void expect_both(taker *one, taker *two)
     }
 }
 
-/* What "enters" and "waits" mean: a try tells at once, and one who waits is served when the others have left. */
-static void expect_strangers(stage *the, const meaning *request, const meaning *there, const char *cell)
+/* What "enters" and "waits" mean: a try tells at once, and one who waits is served when the others
+ * have left. */
+static void expect_strangers(stage *the, const meaning *request, const meaning *there,
+                             const char *cell)
 {
     bool enters = strcmp(cell, "enters") == 0;
     redlock_lock *held[2] = {NULL, NULL};
@@ -147,8 +149,8 @@ static void the_table_of_strangers_is_true(void **state)
     assert_int_equal(said.columns, sizeof situations / sizeof *situations);
     for (int row = 1; row <= said.rows; row++)
         for (int column = 1; column <= said.columns; column++)
-            expect_strangers(*state, LOOK_UP(requests, said.cell[row][0]), LOOK_UP(situations, said.cell[0][column]),
-                             said.cell[row][column]);
+            expect_strangers(*state, LOOK_UP(requests, said.cell[row][0]),
+                             LOOK_UP(situations, said.cell[0][column]), said.cell[row][column]);
 }
 
 /* ---- Who is next */
@@ -162,7 +164,8 @@ static redlock_policy policy_called(const char *text)
 }
 
 /* One permit keeps the waiting reader out beside the shared holder, whatever its policy. */
-static void expect_next(stage *the, redlock_policy policy, bool after_exclusive, bool reader_comes_first, const char *cell)
+static void expect_next(stage *the, redlock_policy policy, bool after_exclusive,
+                        bool reader_comes_first, const char *cell)
 {
     bool is_fair_turn = strcmp(cell, "who came first") == 0;
     bool is_reader = is_fair_turn ? reader_comes_first : strcmp(cell, "readers") == 0;
@@ -171,12 +174,14 @@ static void expect_next(stage *the, redlock_policy policy, bool after_exclusive,
     redlock_lock *held = take(the->client, name, holder);
     const redlock_options *reads = SHARED(PATIENT, .policy = policy, .permits = 1);
     taker *reader = reader_comes_first ? queued(the, the->other, 1, reads) : NULL;
-    taker *writer = queued(the, the->other, reader_comes_first ? 2 : 1, EXCLUSIVE(PATIENT, .policy = policy));
+    taker *writer =
+        queued(the, the->other, reader_comes_first ? 2 : 1, EXCLUSIVE(PATIENT, .policy = policy));
     if (!reader_comes_first) reader = queued(the, the->other, 2, reads);
     taker *next = is_reader ? reader : writer, *last = is_reader ? writer : reader;
     EXPECT(redlock_release(held), REDLOCK_OK);
     eventually(either_is_done, ((taker *[]){next, last}));
-    if (!atomic_load(&next->is_done)) fail_msg("not so: %s, policy %d, after %d", cell, policy, after_exclusive);
+    if (!atomic_load(&next->is_done))
+        fail_msg("not so: %s, policy %d, after %d", cell, policy, after_exclusive);
     expect_taker(next, REDLOCK_OK);
     assert_int_equal(stage_waiters(the, name), 1);
     assert_false(atomic_load(&last->is_done));
@@ -196,8 +201,8 @@ static void the_table_of_who_is_next_is_true(void **state)
     for (int row = 1; row <= said.rows; row++)
         for (int column = 1; column <= said.columns; column++)
             for (int reader_comes_first = 0; reader_comes_first < 2; reader_comes_first++)
-                expect_next(*state, policy_called(said.cell[row][0]), column == 1, reader_comes_first == 1,
-                            said.cell[row][column]);
+                expect_next(*state, policy_called(said.cell[row][0]), column == 1,
+                            reader_comes_first == 1, said.cell[row][column]);
 }
 
 /* ---- The same owner */
@@ -214,18 +219,23 @@ static redlock_mode mode_called(const char *text)
     return strncmp(text, "shared", 6) == 0 ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE;
 }
 
-static void expect_own(stage *the, const char *row, const char *column, const char *cell, const char *owner)
+static void expect_own(stage *the, const char *row, const char *column, const char *cell,
+                       const char *owner)
 {
     bool is_reentrant = strstr(row, "reentrant") != NULL;
     redlock_lock *again = NULL, *beside = NULL;
     redlock_mode holds = strstr(column, "exclusive") != NULL ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED;
-    redlock_lock *held = take(the->client, name, EXCLUSIVE(.mode = holds, .reentrant = is_reentrant, .owner = owner));
+    redlock_lock *held = take(the->client, name,
+                              EXCLUSIVE(.mode = holds, .reentrant = is_reentrant, .owner = owner));
     if (strstr(column, "with others") != NULL)
         beside = take(stage_open(the, server_uri(the->server), NULL), name, SHARED());
     redlock_client *asker = owner != NULL ? the->other : the->client;
     redlock_status status = redlock_acquire(
-        asker, name, EXCLUSIVE(PATIENT, .mode = mode_called(row), .reentrant = is_reentrant, .owner = owner), &again);
-    if (status != status_of(cell)) fail_msg("\"%s\" when \"%s\": %s", row, column, redlock_status_name(status));
+        asker, name,
+        EXCLUSIVE(PATIENT, .mode = mode_called(row), .reentrant = is_reentrant, .owner = owner),
+        &again);
+    if (status != status_of(cell))
+        fail_msg("\"%s\" when \"%s\": %s", row, column, redlock_status_name(status));
     if (again != NULL) EXPECT(redlock_release(again), REDLOCK_OK);
     EXPECT(redlock_release(held), REDLOCK_OK);
     EXPECT(redlock_release(beside), REDLOCK_OK);
@@ -244,7 +254,10 @@ static void walk_own(stage *the, const char *title, int rows, const char *owner)
 }
 
 static void the_table_of_one_thread_is_true(void **state) { walk_own(*state, "thread", 4, NULL); }
-static void the_table_of_one_owner_elsewhere_is_true(void **state) { walk_own(*state, "owner", 2, "txn-77"); }
+static void the_table_of_one_owner_elsewhere_is_true(void **state)
+{
+    walk_own(*state, "owner", 2, "txn-77");
+}
 
 /* ---- Readers and writers ----------------------------------------------------------------------*/
 
@@ -270,15 +283,18 @@ static void readers_are_renewed_each_on_its_own(void **state)
     stage *the = *state;
     int64_t ttl_ms = patience_outlasting_ms(300);
     redlock_lock *kept =
-        take(the->client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = ttl_ms, .auto_renew = true));
-    redlock_lock *left = take(the->client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = ttl_ms));
+        take(the->client, name,
+             REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = ttl_ms, .auto_renew = true));
+    redlock_lock *left =
+        take(the->client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .ttl_ms = ttl_ms));
     eventually(is_unheld, left);
     assert_true(redlock_is_held(kept));
     expect_taken(the->other, name);
     EXPECT(redlock_release(left), REDLOCK_LOST);
     assert_true(redlock_is_held(kept));
     EXPECT(redlock_release(kept), REDLOCK_OK);
-    EXPECT(attempt(the->other, EXCLUSIVE(PATIENT)), REDLOCK_OK); /* what was lost here may end a little later there */
+    EXPECT(attempt(the->other, EXCLUSIVE(PATIENT)),
+           REDLOCK_OK); /* what was lost here may end a little later there */
 }
 
 static void a_readers_fence_is_not_below_the_last_writers(void **state)
@@ -324,8 +340,10 @@ static void an_inspection_lists_every_mode_lease_and_waiter(void **state)
     redlock_lock *reader = take(the->client, name, SHARED(.reentrant = true, .owner = "t 7"));
     redlock_lock *limited = take(the->other, name, SHARED(.permits = 5));
     queued(the, the->other, 1, EXCLUSIVE(.wait_ms = 30000, .claim_ms = LONG_MS));
-    queued(the, the->other, 2, SHARED(.wait_ms = 30000, .claim_ms = LONG_MS, .policy = REDLOCK_FAIR));
-    queued(the, the->other, 3, SHARED(.wait_ms = 30000, .claim_ms = LONG_MS, .policy = REDLOCK_FAIR, .permits = 7));
+    queued(the, the->other, 2,
+           SHARED(.wait_ms = 30000, .claim_ms = LONG_MS, .policy = REDLOCK_FAIR));
+    queued(the, the->other, 3,
+           SHARED(.wait_ms = 30000, .claim_ms = LONG_MS, .policy = REDLOCK_FAIR, .permits = 7));
     EXPECT(redlock_inspect(the->client, name, 1, &seen, NULL), REDLOCK_OK);
     assert_int_equal(seen->holders, 2);
     assert_int_equal(seen->waiters, 3);

@@ -42,7 +42,8 @@ static void owners_are_told_apart_by_their_bytes(void **state)
     for (int i = 0; i < COUNT; i++) {
         redlock_lock *held = take(the->client, name, OWN(.owner = owners[i]));
         for (int j = 0; j < COUNT; j++)
-            assert_int_equal(attempt(the->other, OWN(.owner = owners[j])), i == j ? REDLOCK_OK : REDLOCK_BUSY);
+            assert_int_equal(attempt(the->other, OWN(.owner = owners[j])),
+                             i == j ? REDLOCK_OK : REDLOCK_BUSY);
         EXPECT(redlock_release(held), REDLOCK_OK);
     }
     EXPECT(attempt(the->client, OWN(.owner = "")), REDLOCK_ERR_ARGUMENT);
@@ -61,8 +62,10 @@ static int owner_run(char **argv)
     redlock_lock *lock;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (redlock_open(argv[2], NULL, &client) != REDLOCK_OK) return 2;
-    if (redlock_acquire(client, name, OWN(.owner = argv[3], .ttl_ms = patience_outlasting_ms(400), .auto_renew = true),
-                        &lock) != REDLOCK_OK)
+    if (redlock_acquire(
+            client, name,
+            OWN(.owner = argv[3], .ttl_ms = patience_outlasting_ms(400), .auto_renew = true),
+            &lock) != REDLOCK_OK)
         return 3;
     for (;;) pause();
 }
@@ -105,8 +108,9 @@ static void an_owner_by_name_may_be_two_processes_and_one_may_die(void **state)
 static void a_refused_entry_that_was_the_last_gives_the_lock_back(void **state)
 {
     stage *the = *state;
-    redlock_client *behind = stage_open(the, proxy_uri(the->proxy),
-                                        REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
+    redlock_client *behind =
+        stage_open(the, proxy_uri(the->proxy),
+                   REDLOCK_CLIENT_OPTIONS(LOGGED(the), .timeout_ms = patience_outlasting_ms(300)));
     redlock_lock *outer = take(behind, name, OWN_SHARED(.owner = "txn-77"));
     EXPECT(redlock_upgrade(outer), REDLOCK_OK);
     EXPECT(redlock_downgrade(outer), REDLOCK_OK);

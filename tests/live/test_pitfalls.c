@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The ways in which Redis locks go wrong (docs/pitfalls.md) that are about who holds a lock in which mode. */
+ * The ways in which Redis locks go wrong (docs/pitfalls.md) that are about who holds a lock in
+ * which mode. */
 #include "live/stage.h"
 
 static const char *const name = "r";
@@ -86,14 +87,15 @@ static void a_crashed_reader_ends_although_others_come_and_go(void **state)
 /* Pitfall 4 */
 static void every_kind_of_lock_meets_every_other_on_one_name(void **state)
 {
-    static const redlock_options kinds[] = {{.mode = REDLOCK_EXCLUSIVE},
-                                            {.mode = REDLOCK_SHARED},
-                                            {.reentrant = true},
-                                            {.reentrant = true, .owner = "a"},
-                                            {.mode = REDLOCK_SHARED, .reentrant = true, .owner = "b"},
-                                            {.mode = REDLOCK_SHARED, .permits = 2},
-                                            {.mode = REDLOCK_SHARED, .policy = REDLOCK_FAIR},
-                                            {.policy = REDLOCK_PREFER_WRITERS}};
+    static const redlock_options kinds[] = {
+        {.mode = REDLOCK_EXCLUSIVE},
+        {.mode = REDLOCK_SHARED},
+        {.reentrant = true},
+        {.reentrant = true, .owner = "a"},
+        {.mode = REDLOCK_SHARED, .reentrant = true, .owner = "b"},
+        {.mode = REDLOCK_SHARED, .permits = 2},
+        {.mode = REDLOCK_SHARED, .policy = REDLOCK_FAIR},
+        {.policy = REDLOCK_PREFER_WRITERS}};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     stage *the = *state;
     for (int i = 0; i < KINDS * KINDS; i++) {
@@ -126,7 +128,8 @@ static void two_clients_of_one_thread_are_two_owners(void **state)
     EXPECT(redlock_release(two), REDLOCK_OK);
 }
 
-/* Where it is alike to the parent: process numbers may be the same in two containers, and thread numbers here are. */
+/* Where it is alike to the parent: process numbers may be the same in two containers, and thread
+ * numbers here are. */
 static int child_asks(stage *the)
 {
     redlock_client *own;
@@ -185,8 +188,9 @@ static void a_repeated_acquire_counts_once_in_every_mode(void **state)
 {
     stage *the = *state;
     redlock_client *through = stage_open_through(the);
-    const redlock_options *kinds[] = {EXCLUSIVE(), SHARED(),          SHARED(.permits = 1),
-                                      OWN(),       OWN(.owner = "a"), SHARED(.reentrant = true, .owner = "a")};
+    const redlock_options *kinds[] = {
+        EXCLUSIVE(), SHARED(),          SHARED(.permits = 1),
+        OWN(),       OWN(.owner = "a"), SHARED(.reentrant = true, .owner = "a")};
     EXPECT(attempt(through, NULL), REDLOCK_OK);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         proxy_drop_reply_to(the->proxy, name);
@@ -210,14 +214,16 @@ static bool has_one_subscriber(void *arg)
     return is_one;
 }
 
-/* <program> writer <uri>: waits for "r" as a writer before whom readers do not go, with a claim of CLAIM_MS. */
+/* <program> writer <uri>: waits for "r" as a writer before whom readers do not go, with a claim of
+ * CLAIM_MS. */
 enum { CLAIM_MS = 300, MARGIN_MS = 100 };
 
 static int writer_run(char **argv)
 {
     redlock_client *client;
     redlock_lock *lock;
-    const redlock_options *options = EXCLUSIVE(.policy = REDLOCK_PREFER_WRITERS, .claim_ms = CLAIM_MS,
+    const redlock_options *options = EXCLUSIVE(.policy = REDLOCK_PREFER_WRITERS,
+                                               .claim_ms = CLAIM_MS,
                                                .wait_ms = REDLOCK_WAIT_FOREVER, .ttl_ms = LONG_MS);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (redlock_open(argv[2], NULL, &client) != REDLOCK_OK) return 2;
@@ -243,7 +249,8 @@ static pid_t writer_start(stage *the)
 static void a_dead_waiter_delays_neither_readers_nor_writers(void **state)
 {
     stage *the = *state;
-    const redlock_options *kinds[] = {EXCLUSIVE(PATIENT), SHARED(PATIENT, .policy = REDLOCK_PREFER_WRITERS)};
+    const redlock_options *kinds[] = {EXCLUSIVE(PATIENT),
+                                      SHARED(PATIENT, .policy = REDLOCK_PREFER_WRITERS)};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         redlock_lock *lock = take(the->client, name, EXCLUSIVE(.ttl_ms = LONG_MS));
         pid_t dead = writer_start(the);
@@ -257,16 +264,19 @@ static void a_dead_waiter_delays_neither_readers_nor_writers(void **state)
     }
 }
 
-/* Pitfall 17: nobody frees the lock, and the dead one is never next; by the reader's own re-check. */
+/* Pitfall 17: nobody frees the lock, and the dead one is never next; by the reader's own
+ * re-check. */
 static void a_dead_writer_bars_no_reader_beside_readers(void **state)
 {
     stage *the = *state;
-    redlock_lock *reader = take(the->client, name, SHARED(.ttl_ms = LONG_MS, .policy = REDLOCK_FAIR));
+    redlock_lock *reader =
+        take(the->client, name, SHARED(.ttl_ms = LONG_MS, .policy = REDLOCK_FAIR));
     pid_t dead = writer_start(the);
     EXPECT(attempt(the->other, SHARED(.policy = REDLOCK_FAIR)), REDLOCK_BUSY);
     actor_kill(the, dead);
     taker *next =
-        taker_start(the, the->other, name, SHARED(.policy = REDLOCK_FAIR, .wait_ms = LONG_MS, .claim_ms = CLAIM_MS));
+        taker_start(the, the->other, name,
+                    SHARED(.policy = REDLOCK_FAIR, .wait_ms = LONG_MS, .claim_ms = CLAIM_MS));
     expect_taker(next, REDLOCK_OK);
     assert_true(redlock_is_held(reader));
     taker_release(next);
@@ -282,8 +292,9 @@ static void a_frozen_writer_delays_readers_by_its_claim_at_the_most(void **state
     redlock_lock *lock = take(the->client, name, SHARED(.ttl_ms = LONG_MS));
     pid_t writer = writer_start(the);
     for (int i = 0; i < READERS; i++)
-        readers[i] = queued(the, the->other, 2 + i,
-                            SHARED(.wait_ms = LONG_MS, .claim_ms = CLAIM_MS, .policy = REDLOCK_PREFER_WRITERS));
+        readers[i] = queued(
+            the, the->other, 2 + i,
+            SHARED(.wait_ms = LONG_MS, .claim_ms = CLAIM_MS, .policy = REDLOCK_PREFER_WRITERS));
     actor_freeze(writer);
     stall from = stall_begin();
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -314,7 +325,8 @@ static void cross(stage *the, redlock_client *through, redlock_options waiting)
 static void a_cancel_that_crosses_a_grant_passes_the_lock_on_in_every_mode(void **state)
 {
     stage *the = *state;
-    const redlock_options *kinds[] = {EXCLUSIVE(PATIENT), SHARED(PATIENT), SHARED(PATIENT, .permits = 1), OWN(PATIENT),
+    const redlock_options *kinds[] = {EXCLUSIVE(PATIENT), SHARED(PATIENT),
+                                      SHARED(PATIENT, .permits = 1), OWN(PATIENT),
                                       SHARED(PATIENT, .reentrant = true, .owner = "a")};
     redlock_client *through = stage_open_through(the);
     teach_cancel(the);
@@ -333,7 +345,8 @@ static void a_release_wakes_one_and_nobody_else_asks(void **state)
         redlock_lock *lock = take(the->client, name, EXCLUSIVE(.ttl_ms = LONG_MS));
         for (int i = 0; i < LINE + readers; i++)
             line[i] = queued(the, the->other, i + 1,
-                             REDLOCK_OPTIONS(PATIENT, .mode = i == LINE ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE,
+                             REDLOCK_OPTIONS(PATIENT,
+                                             .mode = i == LINE ? REDLOCK_SHARED : REDLOCK_EXCLUSIVE,
                                              .policy = REDLOCK_PREFER_WRITERS));
         for (int i = 0; i < LINE + readers; i++) {
             long long calls = server_calls(the->server, "evalsha");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Who starves under which policy, and that nobody does under the fair one. The figures are read from the server's own
- * account of what it did (MONITOR): the order in which it queued and admitted, whatever the threads here were told
- * when. $REDLOCK_TEST_SECONDS says for how long each policy runs; default 2. */
+ * Who starves under which policy, and that nobody does under the fair one. The figures are read
+ * from the server's own account of what it did (MONITOR): the order in which it queued and
+ * admitted, whatever the threads here were told when. $REDLOCK_TEST_SECONDS says for how long each
+ * policy runs; default 2. */
 #include <poll.h>
 
 #include "live/stage.h"
@@ -15,8 +16,8 @@ static const char *const name = "r";
 static redlock_status try_to_read(redlock_client *client, redlock_policy policy)
 {
     redlock_lock *lock;
-    redlock_status status =
-        redlock_acquire(client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .policy = policy), &lock);
+    redlock_status status = redlock_acquire(
+        client, name, REDLOCK_OPTIONS(.mode = REDLOCK_SHARED, .policy = policy), &lock);
     redlock_release(lock);
     return status;
 }
@@ -77,10 +78,12 @@ static void whoever_came_first_goes_first_under_the_fair_policy(void **state)
 {
     enum { READERS = 3 };
     stage *the = *state;
-    taker *now = taker_start(the, the->client, name, WRITER(.policy = REDLOCK_FAIR)), *readers[READERS];
+    taker *now = taker_start(the, the->client, name, WRITER(.policy = REDLOCK_FAIR)),
+          *readers[READERS];
     expect_taker(now, REDLOCK_OK);
     for (int i = 0; i < 5; i++) {
-        for (int r = 0; r < READERS; r++) readers[r] = queued(the, the->other, 1 + r, READER(.policy = REDLOCK_FAIR));
+        for (int r = 0; r < READERS; r++)
+            readers[r] = queued(the, the->other, 1 + r, READER(.policy = REDLOCK_FAIR));
         taker *next = queued(the, the->client, 1 + READERS, WRITER(.policy = REDLOCK_FAIR));
         taker_release(now);
         for (int r = 0; r < READERS; r++) expect_taker(readers[r], REDLOCK_OK);
@@ -102,9 +105,9 @@ static void whoever_came_first_goes_first_under_the_fair_policy(void **state)
 
 /* ---- What the server did ----------------------------------------------------------------------
  *
- * Every waiter that it queued and every holder that it admitted passes here once, in order. A party's name ("r17",
- * "w2") is its client's. A batch of readers has each reader once at the most, so a writer has sat out as many batches
- * as the busiest reader was admitted meanwhile. */
+ * Every waiter that it queued and every holder that it admitted passes here once, in order. A
+ * party's name ("r17", "w2") is its client's. A batch of readers has each reader once at the most,
+ * so a writer has sat out as many batches as the busiest reader was admitted meanwhile. */
 
 enum { READERS = 32, WRITERS = 4, PARTIES = READERS + WRITERS };
 
@@ -118,10 +121,11 @@ typedef struct member {
 
 typedef struct account {
     member of[PARTIES];
-    int line[WRITERS], length;          /* the writers that wait, in order */
-    int batches, batches_first_in_line; /* the most that a writer sat out, in all and as the first in line */
-    int writers;                        /* the most writers that a reader sat out */
-    int64_t writer_us, reader_us;       /* the longest waits */
+    int line[WRITERS], length; /* the writers that wait, in order */
+    int batches,
+        batches_first_in_line; /* the most that a writer sat out, in all and as the first in line */
+    int writers;               /* the most writers that a reader sat out */
+    int64_t writer_us, reader_us; /* the longest waits */
     long long reads, writes;
 } account;
 
@@ -193,14 +197,17 @@ static int party_called(const char *who)
     return atoi(last + 2) + (last[1] == 'w' ? READERS : 0);
 }
 
-/* One member that the server wrote: of a waiter ("<claim> <channel> <mode> <holder>") or of a holder. */
+/* One member that the server wrote: of a waiter ("<claim> <channel> <mode> <holder>") or of a
+ * holder. */
 static void note_member(account *self, const char *text, int64_t at_us)
 {
     char channel[256], hold_id[64], who[128];
     int party;
-    if (sscanf(text, "%*u %255s %*s %*s %63s %127s", channel, hold_id, who) == 3 && (party = party_called(who)) >= 0) {
+    if (sscanf(text, "%*u %255s %*s %*s %63s %127s", channel, hold_id, who) == 3 &&
+        (party = party_called(who)) >= 0) {
         if (strcmp(channel, "-") != 0) note_queued(self, party, at_us); /* else it only tries */
-    } else if ((*text == '-' || *text == '@') && sscanf(text, "%*s %63s %127s", hold_id, who) == 2 &&
+    } else if ((*text == '-' || *text == '@') &&
+               sscanf(text, "%*s %63s %127s", hold_id, who) == 2 &&
                (party = party_called(who)) >= 0 && strcmp(self->of[party].hold_id, hold_id) != 0) {
         strcpy(self->of[party].hold_id, hold_id);
         note_admitted(self, party, at_us);
@@ -288,16 +295,17 @@ static void *act(void *arg)
     bool writes = is_writer(self->party);
     char client_name[16];
     redlock_client *client;
-    snprintf(client_name, sizeof client_name, "%c%d", writes ? 'w' : 'r', self->party - (writes ? READERS : 0));
-    if (redlock_open(server_uri(all->stage->server), REDLOCK_CLIENT_OPTIONS(.name = client_name), &client) !=
-        REDLOCK_OK) {
+    snprintf(client_name, sizeof client_name, "%c%d", writes ? 'w' : 'r',
+             self->party - (writes ? READERS : 0));
+    if (redlock_open(server_uri(all->stage->server), REDLOCK_CLIENT_OPTIONS(.name = client_name),
+                     &client) != REDLOCK_OK) {
         all->failed++;
         return NULL;
     }
     while (!all->is_over) {
         redlock_lock *lock;
-        const redlock_options *options =
-            REDLOCK_OPTIONS(PATIENT, .mode = writes ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED, .policy = all->policy);
+        const redlock_options *options = REDLOCK_OPTIONS(
+            PATIENT, .mode = writes ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED, .policy = all->policy);
         redlock_status status = redlock_acquire(client, name, options, &lock);
         if (status == REDLOCK_OK) section(all, writes);
         if (status != REDLOCK_OK || redlock_release(lock) != REDLOCK_OK) all->failed++;
@@ -323,22 +331,25 @@ static void run_crowd(stage *the, redlock_policy policy, const char *title, acco
         actors[i] = (actor){.crowd = &all, .party = i};
         assert_int_equal(pthread_create(&actors[i].thread, NULL, act, &actors[i]), 0);
     }
-    for (int64_t end_us = now_us() + seconds() * (int64_t)1000000; now_us() < end_us;) patience_pause();
+    for (int64_t end_us = now_us() + seconds() * (int64_t)1000000; now_us() < end_us;)
+        patience_pause();
     all.is_over = true;
     for (int i = 0; i < PARTIES; i++) pthread_join(actors[i].thread, NULL);
     reporter_end(&reports, the);
     *out = reports.account;
-    print_message(
-        "%s, %d s: %lld reads, %lld writes; a writer sat out at most %d batches (%d as the next) and %lld ms; "
-        "a reader %d writers and %lld ms\n",
-        title, seconds(), out->reads, out->writes, out->batches, out->batches_first_in_line,
-        (long long)out->writer_us / 1000, out->writers, (long long)out->reader_us / 1000);
+    print_message("%s, %d s: %lld reads, %lld writes; a writer sat out at most %d batches (%d as "
+                  "the next) and %lld ms; "
+                  "a reader %d writers and %lld ms\n",
+                  title, seconds(), out->reads, out->writes, out->batches,
+                  out->batches_first_in_line, (long long)out->writer_us / 1000, out->writers,
+                  (long long)out->reader_us / 1000);
     assert_int_equal(all.failed, 0);
     assert_true(out->reads >= READERS);
     assert_true(out->writes >= WRITERS);
 }
 
-/* A reader sits out the writers that came before it: each of them once, and again if it was quick to come back. */
+/* A reader sits out the writers that came before it: each of them once, and again if it was quick
+ * to come back. */
 static void nobody_starves_under_the_fair_policy(void **state)
 {
     account seen;

@@ -92,7 +92,8 @@ static void a_callback_may_look_and_is_refused_whatever_blocks(void **state)
     stage *the = *state;
     listener self = {.client = the->client};
     redlock_lock *lock =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = call_back, .on_lost_arg = &self));
+        take(the->client, "r",
+             REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = call_back, .on_lost_arg = &self));
     eventually(was_called, &self);
     EXPECT(self.acquired, REDLOCK_ERR_IN_CALLBACK);
     EXPECT(self.extended, REDLOCK_ERR_IN_CALLBACK);
@@ -104,7 +105,8 @@ static void a_callback_may_look_and_is_refused_whatever_blocks(void **state)
     EXPECT(redlock_release(take(the->client, "r", FOR_EVER)), REDLOCK_OK);
 }
 
-/* What is let go of inside a callback: by the doors that keep the handle, and by those that cannot. */
+/* What is let go of inside a callback: by the doors that keep the handle, and by those that
+ * cannot. */
 typedef struct doors {
     redlock_lock *by_hand, *by_attribute, *by_scope;
     redlock_set *set;
@@ -136,8 +138,9 @@ static void nothing_is_dropped_unreleased_inside_a_callback(void **state)
                   .by_attribute = take(the->client, "b", NULL),
                   .by_scope = take(the->client, "c", NULL)};
     EXPECT(redlock_acquire_set(the->client, names, 2, NULL, &self.set), REDLOCK_OK);
-    redlock_lock *lost =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = pass_every_door, .on_lost_arg = &self));
+    redlock_lock *lost = take(
+        the->client, "r",
+        REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = pass_every_door, .on_lost_arg = &self));
     eventually(are_passed, &self);
     EXPECT(self.cleared, REDLOCK_ERR_IN_CALLBACK);
     EXPECT(self.scoped, REDLOCK_OK);
@@ -156,29 +159,34 @@ static void count_call(void *arg, redlock_lock *lock)
     atomic_fetch_add(&((listener *)arg)->calls, 1);
 }
 
-/* The keeper has looked at the clock after the lease ended: it has told another lock that it is lost. */
+/* The keeper has looked at the clock after the lease ended: it has told another lock that it is
+ * lost. */
 static void a_released_lock_is_never_reported_lost(void **state)
 {
     stage *the = *state;
     listener released = {.client = the->client}, kept = {.client = the->client};
-    redlock_lock *lock =
-        take(the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = count_call, .on_lost_arg = &released));
+    redlock_lock *lock = take(
+        the->client, "r",
+        REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = count_call, .on_lost_arg = &released));
     EXPECT(redlock_release(lock), REDLOCK_OK);
-    lock = take(the->client, "s",
-                REDLOCK_OPTIONS(.ttl_ms = brief_ms() * 3 / 2, .on_lost = count_call, .on_lost_arg = &kept));
+    lock = take(
+        the->client, "s",
+        REDLOCK_OPTIONS(.ttl_ms = brief_ms() * 3 / 2, .on_lost = count_call, .on_lost_arg = &kept));
     eventually(was_called, &kept);
     assert_int_equal(atomic_load(&released.calls), 0);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
     assert_int_equal(atomic_load(&kept.calls), 1);
 }
 
-/* Stays in the callback for long after the release was called, so that one that did not wait would be seen. */
+/* Stays in the callback for long after the release was called, so that one that did not wait would
+ * be seen. */
 static void linger_in_callback(void *arg, redlock_lock *lock)
 {
     listener *self = arg;
     (void)lock;
     atomic_store(&self->has_begun, true);
-    for (patience left = patience_begin(); !atomic_load(&self->is_releasing) && !patience_is_over(&left);)
+    for (patience left = patience_begin();
+         !atomic_load(&self->is_releasing) && !patience_is_over(&left);)
         patience_pause();
     for (int i = 0; i < 20; i++) patience_pause();
     atomic_store(&self->has_ended, true);
@@ -192,7 +200,8 @@ static void a_release_waits_for_the_callback_that_runs(void **state)
     stage *the = *state;
     listener self = {.client = the->client};
     redlock_lock *lock = take(
-        the->client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = linger_in_callback, .on_lost_arg = &self));
+        the->client, "r",
+        REDLOCK_OPTIONS(.ttl_ms = brief_ms(), .on_lost = linger_in_callback, .on_lost_arg = &self));
     eventually(has_begun, &self);
     atomic_store(&self.is_releasing, true);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
@@ -241,7 +250,8 @@ static void *worker_run(void *arg)
 static void many_threads_share_clients_and_exclude_each_other(void **state)
 {
     stage *the = *state;
-    workshop shop = {.clients = {the->client, the->other}, .pairs = patience_is_instrumented() ? 50 : 200};
+    workshop shop = {.clients = {the->client, the->other},
+                     .pairs = patience_is_instrumented() ? 50 : 200};
     worker workers[WORKERS];
     int done = 0;
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -253,7 +263,8 @@ static void many_threads_share_clients_and_exclude_each_other(void **state)
     assert_int_equal(atomic_load(&shop.failures), 0);
     assert_int_equal(atomic_load(&shop.overlaps), 0);
     assert_int_equal(done, WORKERS * shop.pairs);
-    for (int i = 0; i < NAMES; i++) assert_int_equal(stage_waiters(the, (char[]){(char)('a' + i), '\0'}), 0);
+    for (int i = 0; i < NAMES; i++)
+        assert_int_equal(stage_waiters(the, (char[]){(char)('a' + i), '\0'}), 0);
 }
 
 /* ---- Signals ----------------------------------------------------------------------------------*/
@@ -282,7 +293,8 @@ static timer_t storm_begin(void)
 static void time_out(redlock_client *client, int64_t wait_ms)
 {
     redlock_lock *lock;
-    EXPECT(redlock_acquire(client, "held", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock), REDLOCK_TIMED_OUT);
+    EXPECT(redlock_acquire(client, "held", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock),
+           REDLOCK_TIMED_OUT);
 }
 
 /* Pitfall 44. */
@@ -316,7 +328,8 @@ static void a_signal_handler_may_cancel(void **state)
     EXPECT(redlock_canceller_open(&signalled), REDLOCK_OK);
     redlock_lock *held = take(the->other, "r", NULL);
     signal(SIGUSR2, cancel_by_signal);
-    taker *waiter = taker_start(the, the->client, "r", REDLOCK_OPTIONS(.wait_ms = -1, .canceller = signalled));
+    taker *waiter =
+        taker_start(the, the->client, "r", REDLOCK_OPTIONS(.wait_ms = -1, .canceller = signalled));
     await_waiters(the, "r", 1);
     pthread_kill(waiter->thread, SIGUSR2);
     expect_taker(waiter, REDLOCK_CANCELLED);
@@ -331,8 +344,10 @@ static void a_server_that_dies_raises_no_sigpipe(void **state)
     stage *the = *state;
     signal(SIGPIPE, SIG_DFL);
     redlock_client *hasty =
-        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms(), LOGGED(the)));
-    redlock_lock *one = take(hasty, "a", REDLOCK_OPTIONS(.auto_renew = true)), *two = take(hasty, "b", NULL), *none;
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(.timeout_ms = brief_ms(), LOGGED(the)));
+    redlock_lock *one = take(hasty, "a", REDLOCK_OPTIONS(.auto_renew = true)),
+                 *two = take(hasty, "b", NULL), *none;
     server_kill(the->server);
     assert_true(redlock_acquire(hasty, "c", NULL, &none) < 0);
     assert_true(redlock_extend(one, 60000) < 0);

@@ -36,8 +36,8 @@ static stage *the_stage;
 
 /* ---- Lateness ---------------------------------------------------------------------------------*/
 
-/* The meter sees what keeps a thread from waking; the one that measures was ready to run, too, and may have had no
- * processor. */
+/* The meter sees what keeps a thread from waking; the one that measures was ready to run, too, and
+ * may have had no processor. */
 static int64_t starved_us(void)
 {
     long long ran_ns, waited_ns = 0;
@@ -343,7 +343,8 @@ static redlock_status tries_a_set_later(scene *self)
 {
     deed *what = deed_new(&self->loop);
     redlock_client *client = self->loop.client;
-    return completion_of(self, what, redlock_acquire_set_async(client, names, MANY, NULL, set_taken, what, NULL));
+    return completion_of(
+        self, what, redlock_acquire_set_async(client, names, MANY, NULL, set_taken, what, NULL));
 }
 
 static redlock_status releases_a_set_later(scene *self)
@@ -363,7 +364,8 @@ static void has_looked(void *arg, redlock_status status, redlock_inspection *see
 static redlock_status inspects_later(scene *self)
 {
     deed *what = deed_new(&self->loop);
-    return completion_of(self, what, redlock_inspect_async(self->loop.client, "r", 1, has_looked, what));
+    return completion_of(self, what,
+                         redlock_inspect_async(self->loop.client, "r", 1, has_looked, what));
 }
 
 static void has_forced(void *arg, redlock_status status, size_t removed)
@@ -375,7 +377,8 @@ static void has_forced(void *arg, redlock_status status, size_t removed)
 static redlock_status forces_later(scene *self)
 {
     deed *what = deed_new(&self->loop);
-    return completion_of(self, what, redlock_force_release_async(self->loop.client, "r", 1, has_forced, what));
+    return completion_of(self, what,
+                         redlock_force_release_async(self->loop.client, "r", 1, has_forced, what));
 }
 
 /* ---- All of them ------------------------------------------------------------------------------*/

@@ -92,7 +92,8 @@ static void other_names_and_plain_holds_are_no_nested_entries(void **state)
 static void shared_inside_exclusive_stays_exclusive(void **state)
 {
     stage *the = *state;
-    redlock_lock *outer = take(the->client, name, OWN()), *inner = take(the->client, name, OWN_SHARED());
+    redlock_lock *outer = take(the->client, name, OWN()),
+                 *inner = take(the->client, name, OWN_SHARED());
     assert_ptr_equal(inner, outer);
     assert_int_equal(redlock_lock_mode(inner), REDLOCK_EXCLUSIVE);
     EXPECT(attempt(the->other, OWN_SHARED()), REDLOCK_BUSY);
@@ -118,7 +119,8 @@ static void exclusive_inside_shared_is_an_upgrade(void **state)
 static void exclusive_inside_shared_beside_others_is_a_deadlock_at_once(void **state)
 {
     stage *the = *state;
-    redlock_lock *outer = take(the->client, name, OWN_SHARED()), *beside = take(the->other, name, OWN_SHARED());
+    redlock_lock *outer = take(the->client, name, OWN_SHARED()),
+                 *beside = take(the->other, name, OWN_SHARED());
     EXPECT(attempt(the->client, OWN(PATIENT)), REDLOCK_DEADLOCK);
     assert_true(redlock_is_held(outer));
     assert_int_equal(redlock_lock_mode(outer), REDLOCK_SHARED);
@@ -250,9 +252,9 @@ static void a_loss_is_told_once_however_deep_the_hold(void **state)
 {
     stage *the = *state;
     loss seen = {.client = the->client};
-    redlock_lock *outer = take(
-        the->client, name,
-        OWN(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true, .on_lost = note_loss, .on_lost_arg = &seen));
+    redlock_lock *outer = take(the->client, name,
+                               OWN(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true,
+                                   .on_lost = note_loss, .on_lost_arg = &seen));
     redlock_lock *inner = take(the->client, name, OWN());
     server_number(the->server, "DEL redlock:{r}");
     eventually(was_told, &seen);
@@ -275,7 +277,8 @@ static int64_t hasty_ms(void) { return patience_outlasting_ms(150); }
 /* On a server that is frozen from here on. */
 static redlock_lock *held_by_the_hasty(stage *the, redlock_client **hasty, int64_t ttl_ms)
 {
-    *hasty = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
+    *hasty = stage_open(the, server_uri(the->server),
+                        REDLOCK_CLIENT_OPTIONS(.timeout_ms = hasty_ms(), LOGGED(the)));
     redlock_lock *outer = take(*hasty, name, OWN_SHARED(.ttl_ms = ttl_ms));
     server_freeze(the->server);
     return outer;
@@ -287,7 +290,8 @@ static void an_entry_that_upgrades_or_extends_ends_by_its_wait_or_by_the_timeout
     redlock_client *hasty;
     redlock_lock *outer = held_by_the_hasty(the, &hasty, 30000);
     int64_t timeout_ms = hasty_ms(), wait_ms = 2 * timeout_ms;
-    PUNCTUAL(wait_ms * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = wait_ms)));
+    PUNCTUAL(wait_ms * 1000,
+             enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = wait_ms)));
     PUNCTUAL(timeout_ms * 1000, enter_in_vain(hasty, OWN_SHARED(.ttl_ms = LONG_MS, .wait_ms = 50)));
     PUNCTUAL(wait_ms * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS, .wait_ms = wait_ms)));
     PUNCTUAL(timeout_ms * 1000, enter_in_vain(hasty, OWN(.ttl_ms = LONG_MS)));
@@ -295,13 +299,15 @@ static void an_entry_that_upgrades_or_extends_ends_by_its_wait_or_by_the_timeout
     EXPECT(redlock_release(outer), REDLOCK_OK);
 }
 
-/* Over a link on which each of the two takes most of the time: there is enough for the upgrade only. */
+/* Over a link on which each of the two takes most of the time: there is enough for the upgrade
+ * only. */
 static void an_upgrade_and_an_extension_share_one_timeout(void **state)
 {
     stage *the = *state;
     int64_t timeout_ms = patience_outlasting_ms(100);
-    redlock_client *hasty = stage_open(the, proxy_uri(the->proxy),
-                                       REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, .spin_us = -1, LOGGED(the)));
+    redlock_client *hasty =
+        stage_open(the, proxy_uri(the->proxy),
+                   REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, .spin_us = -1, LOGGED(the)));
     redlock_lock *outer = take(hasty, name, OWN_SHARED(.ttl_ms = 30000));
     proxy_slow(the->proxy, 16384, (int)timeout_ms * 750);
     PUNCTUAL(timeout_ms * 1000, enter_in_vain(hasty, OWN(.ttl_ms = 2 * LONG_MS)));
@@ -317,7 +323,8 @@ static void an_entry_for_ever_ends_with_the_lease_or_the_canceller(void **state)
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
     redlock_lock *outer = held_by_the_hasty(the, &hasty, patience_outlasting_ms(500));
     redlock_cancel(canceller);
-    const redlock_options *cancelled = OWN_SHARED(PATIENT, .ttl_ms = LONG_MS, .canceller = canceller);
+    const redlock_options *cancelled =
+        OWN_SHARED(PATIENT, .ttl_ms = LONG_MS, .canceller = canceller);
     EXPECT(attempt(hasty, cancelled), REDLOCK_CANCELLED);
     assert_true(redlock_is_held(outer));
     EXPECT(attempt(hasty, OWN_SHARED(PATIENT, .ttl_ms = LONG_MS)), REDLOCK_LOST);
@@ -340,7 +347,8 @@ static void nest(crowd *self, int which, int depth)
 {
     static const char *const names[NAMES] = {"a", "b", "c"};
     redlock_lock *lock;
-    redlock_status status = redlock_acquire(self->client, names[which], OWN(PATIENT, .ttl_ms = 30000), &lock);
+    redlock_status status =
+        redlock_acquire(self->client, names[which], OWN(PATIENT, .ttl_ms = 30000), &lock);
     if (status != REDLOCK_OK) {
         self->wrong++;
         return;
@@ -362,7 +370,8 @@ static void many_threads_of_one_client_nest_and_exclude_each_other(void **state)
     stage *the = *state;
     pthread_t threads[THREADS];
     crowd all = {.client = the->client};
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, hammer, &all), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, &all), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(all.wrong, 0);
     assert_int_equal(stats_of(the->client).acquired, THREADS * ROUNDS);

@@ -52,7 +52,10 @@ static void await_renewals(fixture *the, uint64_t more)
     eventually(has_renewed, the);
 }
 
-static bool is_free_on_the_server(void *arg) { return server_holders(((fixture *)arg)->server, "r") == 0; }
+static bool is_free_on_the_server(void *arg)
+{
+    return server_holders(((fixture *)arg)->server, "r") == 0;
+}
 static bool has_a_waiter(void *arg) { return server_waiters(((fixture *)arg)->server, "r") == 1; }
 
 static size_t entries_of(const char *directory)
@@ -110,8 +113,9 @@ typedef struct waiter {
 static void *wait_for_it(void *arg)
 {
     waiter *self = arg;
-    self->status = redlock_acquire(self->client, "r",
-                                   REDLOCK_OPTIONS(.ttl_ms = 3000, .claim_ms = 400, .wait_ms = 10000), &self->lock);
+    self->status = redlock_acquire(
+        self->client, "r", REDLOCK_OPTIONS(.ttl_ms = 3000, .claim_ms = 400, .wait_ms = 10000),
+        &self->lock);
     return NULL;
 }
 
@@ -145,8 +149,8 @@ static void a_maximum_hold_ends_renewal_and_frees_the_lock(void **state)
     witness seen = {0};
     stall began = stall_begin();
     int64_t begin_ms = boot_ms();
-    hold(the, REDLOCK_OPTIONS(.ttl_ms = 500, .auto_renew = true, .max_hold_ms = 900, .on_lost = witness_told,
-                              .on_lost_arg = &seen));
+    hold(the, REDLOCK_OPTIONS(.ttl_ms = 500, .auto_renew = true, .max_hold_ms = 900,
+                              .on_lost = witness_told, .on_lost_arg = &seen));
     seen.lock = the->lock;
     eventually(witness_was_told, &seen);
     TOOK(&began, (atomic_load(&seen.told_ms) - begin_ms) * 1000, 700 * 1000, 900 * 1000);
@@ -226,13 +230,15 @@ static void note_taken(void *arg, redlock_status status, redlock_lock *lock)
 static bool are_taken(void *count) { return atomic_load(&taken) == *(int *)count; }
 
 /* All at once, however busy the machine is. */
-static void hold_together(fixture *the, redlock_lock **locks, int count, const redlock_options *options)
+static void hold_together(fixture *the, redlock_lock **locks, int count,
+                          const redlock_options *options)
 {
     char name[16];
     atomic_store(&taken, 0);
     for (int i = 0; i < count; i++) {
         size_t length = (size_t)snprintf(name, sizeof name, "m%d", i);
-        redlock_status status = redlock_acquire_async(the->client, name, length, options, note_taken, &locks[i], NULL);
+        redlock_status status =
+            redlock_acquire_async(the->client, name, length, options, note_taken, &locks[i], NULL);
         assert_int_equal(status, REDLOCK_OK);
     }
     eventually(are_taken, &count);
@@ -276,12 +282,15 @@ static int64_t cpu_us(int who)
 {
     struct rusage used;
     getrusage(who, &used);
-    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * INT64_C(1000000) + used.ru_utime.tv_usec +
-           used.ru_stime.tv_usec;
+    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * INT64_C(1000000) +
+           used.ru_utime.tv_usec + used.ru_stime.tv_usec;
 }
 
 /* All threads but this one and the meter. */
-static int64_t keeper_cpu_us(void) { return cpu_us(RUSAGE_SELF) - cpu_us(RUSAGE_THREAD) - stall_meter_busy_us(); }
+static int64_t keeper_cpu_us(void)
+{
+    return cpu_us(RUSAGE_SELF) - cpu_us(RUSAGE_THREAD) - stall_meter_busy_us();
+}
 
 static void ten_thousand_locks_cost_less_than_3_percent_of_a_core(void **state)
 {
@@ -300,7 +309,7 @@ static void ten_thousand_locks_cost_less_than_3_percent_of_a_core(void **state)
     release_many(locks, many);
 }
 
-/* ---- A server whose clock is set ----------------------------------------------------------------*/
+/* ---- A server whose clock is set ------------------------------------------------------------- */
 
 static int start_with_clock(void **state)
 {
@@ -331,7 +340,8 @@ static bool have_long_leases(void *arg)
     return true;
 }
 
-/* The short lock's renewals tell the client what the time is; the long ones' own are due after 18 s. */
+/* The short lock's renewals tell the client what the time is; the long ones' own are due after 18
+ * s. */
 static void a_step_of_the_clock_is_noticed_and_what_is_held_is_renewed_at_once(void **state)
 {
     static redlock_lock *locks[HELD];
@@ -358,8 +368,9 @@ int main(void)
         LIVE(release_stops_renewal_at_once),
         LIVE(a_later_lock_of_the_same_name_is_not_renewed_by_an_earlier_one),
         LIVE(an_extended_lock_ends_when_its_extension_does),
-        cmocka_unit_test_setup_teardown(a_step_of_the_clock_is_noticed_and_what_is_held_is_renewed_at_once,
-                                        start_with_clock, stop),
+        cmocka_unit_test_setup_teardown(
+            a_step_of_the_clock_is_noticed_and_what_is_held_is_renewed_at_once, start_with_clock,
+            stop),
         LIVE(renewals_that_are_due_together_leave_in_few_writes),
         LIVE(one_thread_and_one_connection_renew_however_many_locks),
         LIVE(ten_thousand_locks_cost_less_than_3_percent_of_a_core),

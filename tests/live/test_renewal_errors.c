@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Renewal on a server that refuses, forgets or hangs up for a while: nothing of that is the loss of a lock. */
+ * Renewal on a server that refuses, forgets or hangs up for a while: nothing of that is the loss of
+ * a lock. */
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -19,10 +20,11 @@ static int start(void **state)
     static fixture the;
     the = (fixture){.server = server_start("--enable-debug-command yes")};
     *state = &the;
-    redlock_status status =
-        redlock_open(server_uri(the.server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500), &the.client);
+    redlock_status status = redlock_open(server_uri(the.server),
+                                         REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500), &the.client);
     if (status != REDLOCK_OK) return status;
-    return redlock_acquire(the.client, "r", REDLOCK_OPTIONS(.ttl_ms = TTL_MS, .auto_renew = true), &the.lock);
+    return redlock_acquire(the.client, "r", REDLOCK_OPTIONS(.ttl_ms = TTL_MS, .auto_renew = true),
+                           &the.lock);
 }
 
 static int stop(void **state)
@@ -91,7 +93,8 @@ static void a_replica_without_its_master_is_not_a_loss(void **state)
 
 static void too_few_replicas_are_not_a_loss(void **state)
 {
-    rides_out(*state, "CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS");
+    rides_out(*state, "CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0",
+              "NOREPLICAS");
 }
 
 static bool has_failed_to_save(void *arg)

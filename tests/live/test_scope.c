@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Scoped locks: however a body is left and whatever became of the lock, the body's error, the release's
- * result and the acquisition's stay apart. */
+ * Scoped locks: however a body is left and whatever became of the lock, the body's error, the
+ * release's result and the acquisition's stay apart. */
 #include <errno.h>
 
 #include "live/stage.h"
@@ -96,11 +96,13 @@ static void try_one(trial *self)
     int err = 0, logged = atomic_load(&self->stage->journal.lines);
     leave(self, &st, &err);
     logged = atomic_load(&self->stage->journal.lines) - logged;
-    bool is_right = err == self->body_error && is_due(self->outcome, st) && logged == (err != 0 && st != REDLOCK_OK) &&
-                    self->began == 1 && self->ended == (self->way == FALL_THROUGH);
+    bool is_right = err == self->body_error && is_due(self->outcome, st) &&
+                    logged == (err != 0 && st != REDLOCK_OK) && self->began == 1 &&
+                    self->ended == (self->way == FALL_THROUGH);
     if (!is_right)
-        fail_msg("way %d, outcome %d, error %d: err %d, %s, %d warnings, %d begun, %d ended", self->way, self->outcome,
-                 self->body_error, err, redlock_status_name(st), logged, self->began, self->ended);
+        fail_msg("way %d, outcome %d, error %d: err %d, %s, %d warnings, %d begun, %d ended",
+                 self->way, self->outcome, self->body_error, err, redlock_status_name(st), logged,
+                 self->began, self->ended);
 }
 
 static void try_every_way(stage *the, enum outcome outcome)
@@ -108,8 +110,13 @@ static void try_every_way(stage *the, enum outcome outcome)
     for (enum way way = 0; way < WAYS; way++) {
         for (int error = 0; error <= BODY_ERROR; error += BODY_ERROR) {
             redlock_client *client =
-                stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500, LOGGED(the)));
-            trial one = {.stage = the, .client = client, .way = way, .outcome = outcome, .body_error = error};
+                stage_open(the, server_uri(the->server),
+                           REDLOCK_CLIENT_OPTIONS(.timeout_ms = 500, LOGGED(the)));
+            trial one = {.stage = the,
+                         .client = client,
+                         .way = way,
+                         .outcome = outcome,
+                         .body_error = error};
             one.ttl_ms = outcome == EXPIRED ? brief_ms() : 30000;
             try_one(&one);
             EXPECT(redlock_release(one.taken), REDLOCK_OK);
@@ -124,10 +131,22 @@ static void try_every_way(stage *the, enum outcome outcome)
 
 /* Pitfall 29, once for every class of failure. */
 static void every_way_out_releases_the_lock(void **state) { try_every_way(*state, FINE); }
-static void an_expired_lock_never_hides_the_bodys_error(void **state) { try_every_way(*state, EXPIRED); }
-static void a_lock_that_was_taken_away_never_hides_the_bodys_error(void **state) { try_every_way(*state, TAKEN_OVER); }
-static void a_dead_server_never_hides_the_bodys_error(void **state) { try_every_way(*state, CONNECTION_DOWN); }
-static void a_servers_error_never_hides_the_bodys_error(void **state) { try_every_way(*state, SERVER_ERROR); }
+static void an_expired_lock_never_hides_the_bodys_error(void **state)
+{
+    try_every_way(*state, EXPIRED);
+}
+static void a_lock_that_was_taken_away_never_hides_the_bodys_error(void **state)
+{
+    try_every_way(*state, TAKEN_OVER);
+}
+static void a_dead_server_never_hides_the_bodys_error(void **state)
+{
+    try_every_way(*state, CONNECTION_DOWN);
+}
+static void a_servers_error_never_hides_the_bodys_error(void **state)
+{
+    try_every_way(*state, SERVER_ERROR);
+}
 
 /* The release of a scope whose lock a stranger has now. */
 static void a_scope_leaves_the_next_owner_alone(void **state)
@@ -148,8 +167,9 @@ static void a_command_that_is_no_longer_allowed_is_the_result_of_a_clean_body(vo
 {
     stage *the = *state;
     server_number(the->server, "ACL SETUSER worker on >secret ~* &* +@all");
-    redlock_client *worker = stage_open(the, server_uri(the->server),
-                                        REDLOCK_CLIENT_OPTIONS(.user = "worker", .password = "secret", LOGGED(the)));
+    redlock_client *worker =
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(.user = "worker", .password = "secret", LOGGED(the)));
     redlock_status st;
     int err = 0;
     REDLOCK_WITH (worker, "r", &st, &err, .ttl_ms = 5000) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Buried hold ids on a real server: an acquire that was given up is refused, however late it comes. */
+ * Buried hold ids on a real server: an acquire that was given up is refused, however late it
+ * comes. */
 #include "script_stage.h"
 
 #define BURY(n, ms) ASK(RELEASE, AS(n), "5000", "7000", "18", ms)
@@ -109,7 +110,8 @@ static void there_is_room_for_a_thousand_and_the_first_to_end_is_forgotten(void 
     (void)state;
     TRY("1");
     server_order(the_server, "EVAL %s 1 " KEY " %lld",
-                 "for i = 1, 1000 do redis.call('ZADD', KEYS[1], string.format('%.0f', -ARGV[1] - i), 'old.' .. i) end",
+                 "for i = 1, 1000 do redis.call('ZADD', KEYS[1], string.format('%.0f', -ARGV[1] - "
+                 "i), 'old.' .. i) end",
                  clock_us() / 1000 + 60000);
     assert_int_equal(members(), 1002);
     BURY("2", "90000");
@@ -156,7 +158,8 @@ static void a_late_release_tells_the_fence_that_was_given_out(void **state)
     ASK(RELEASE, AS("1"), "5000", "7000", "18", "0", text(fence + 50000000));
     assert_true(last_fence() == fence + 50000000);
     assert_true(TRY("2").value[0] == fence + 50000001);
-    ASK(RELEASE, AS("1"), "5000", "7000", "18", "0", text(fence + 70000000)); /* no holder any more */
+    ASK(RELEASE, AS("1"), "5000", "7000", "18", "0",
+        text(fence + 70000000)); /* no holder any more */
     ASK(RELEASE, AS("2"), "5000", "7000", "18", "0", "5");
     assert_true(last_fence() == fence + 50000001);
 }

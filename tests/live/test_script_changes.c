@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Holds that change on a real server: downgrade and upgrade, which are made for the fence that they name, and
- * force, which is as well. */
+ * Holds that change on a real server: downgrade and upgrade, which are made for the fence that they
+ * name, and force, which is as well. */
 #include "script_stage.h"
 
-/* ---- Downgrade ---------------------------------------------------------------------------------*/
+/* ---- Downgrade ------------------------------------------------------------------------------- */
 
 static void a_downgrade_lets_waiting_readers_in_at_once(void **state)
 {
@@ -59,7 +59,8 @@ static void an_expired_writer_is_not_downgraded(void **state)
     assert_unchanged(&before);
 }
 
-/* The case that the comparison is there for: cut off, converted back, and then the first one arrives. */
+/* The case that the comparison is there for: cut off, converted back, and then the first one
+ * arrives. */
 static void a_late_downgrade_does_nothing_after_a_newer_upgrade(void **state)
 {
     (void)state;
@@ -77,7 +78,7 @@ static void a_late_downgrade_does_nothing_after_a_newer_upgrade(void **state)
     assert_true(WRITES("1") && WAITS("s", "2"));
 }
 
-/* ---- Upgrade -----------------------------------------------------------------------------------*/
+/* ---- Upgrade --------------------------------------------------------------------------------- */
 
 static void the_only_reader_is_upgraded(void **state)
 {

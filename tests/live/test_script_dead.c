@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The dead and the many on a real server: nobody is told before the server said that somebody listens; a call that
- * cannot serve all says so. */
+ * The dead and the many on a real server: nobody is told before the server said that somebody
+ * listens; a call that cannot serve all says so. */
 #include "script_stage.h"
 
 /* Calls that a request took until it was answered with another code than 7; that answer. */
@@ -17,7 +17,7 @@ static int ask_until_done(said *last, enum script_id id, const char *const *argu
 #define WAITING "ZCOUNT " KEY " 100000000000000 +inf"
 #define READING "ZCOUNT " KEY " 20000000000000 99999999999999"
 
-/* ---- Asking before telling ---------------------------------------------------------------------*/
+/* ---- Asking before telling ------------------------------------------------------------------- */
 
 static void who_listens_to_everything_keeps_no_dead_waiter_alive(void **state)
 {
@@ -86,7 +86,7 @@ static void a_queue_of_the_dead_leaves_the_lock_free(void **state)
     assert_lives(5000);
 }
 
-/* ---- More than one call serves -------------------------------------------------------------------*/
+/* ---- More than one call serves --------------------------------------------------------------- */
 
 static void a_repeated_release_lets_all_readers_in(void **state)
 {
@@ -112,7 +112,8 @@ static void a_repeated_downgrade_lets_all_readers_in(void **state)
     said first = DOWNGRADE("1", fence);
     assert_int_equal(first.code, 7);
     assert_true(first.value[0] > fence && first.value[1] == 2 && first.value[2] > 50000);
-    assert_in_range(ASK_UNTIL_DONE(&it, DOWNGRADE, AS("1"), "60000", "7000", "22", text(fence)), 1, 2);
+    assert_in_range(ASK_UNTIL_DONE(&it, DOWNGRADE, AS("1"), "60000", "7000", "22", text(fence)), 1,
+                    2);
     assert_int_equal(it.code, 8);
     assert_true(it.value[0] == first.value[0] && it.value[1] == 2);
     assert_int_equal(server_number(the_server, READING), 2501);
@@ -140,7 +141,8 @@ static void a_repeated_acquire_gets_past_six_thousand_dead(void **state)
     TRY("1");
     ADD_DEAD(6000);
     END("1");
-    assert_in_range(ASK_UNTIL_DONE(&it, ACQUIRE, AS("2"), "60000", "7000", "17", "x", INBOX("2")), 6, 7);
+    assert_in_range(ASK_UNTIL_DONE(&it, ACQUIRE, AS("2"), "60000", "7000", "17", "x", INBOX("2")),
+                    6, 7);
     assert_int_equal(it.code, 1);
     assert_int_equal(members(), 2);
 }
@@ -192,12 +194,13 @@ static void a_repeated_cancel_lets_all_readers_in(void **state)
     JOIN_AS("xw", "2");
     add_waiters(2500, "inbox:all", "sw");
     assert_int_equal(CANCEL_AS("xw", "2").code, 7);
-    assert_in_range(ASK_UNTIL_DONE(&it, CANCEL, AS("2"), "5000", "7000", "19", "xw", INBOX("2")), 1, 2);
+    assert_in_range(ASK_UNTIL_DONE(&it, CANCEL, AS("2"), "5000", "7000", "19", "xw", INBOX("2")), 1,
+                    2);
     assert_int_equal(it.code, 0);
     assert_int_equal(server_number(the_server, READING), 2501);
 }
 
-/* ---- The longest line ------------------------------------------------------------------------------*/
+/* ---- The longest line ------------------------------------------------------------------------ */
 
 static void a_full_queue_refuses_and_changes_nothing(void **state)
 {

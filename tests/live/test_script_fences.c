@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fences on a real server: whoever enters a free lock has a new one, whatever the clock; hints and orders. */
+ * Fences on a real server: whoever enters a free lock has a new one, whatever the clock; hints and
+ * orders. */
 #include "script_stage.h"
 
 /* As after a step back of the clock: what was given out is ahead of it. */
@@ -10,7 +11,7 @@ static long long a_fence_ahead(void)
     return ahead;
 }
 
-/* ---- Minting -----------------------------------------------------------------------------------*/
+/* ---- Minting --------------------------------------------------------------------------------- */
 
 static void a_reader_that_enters_a_free_lock_has_a_new_fence(void **state)
 {
@@ -71,9 +72,10 @@ static void a_conversion_has_a_new_fence_although_the_clock_stepped_back(void **
     assert_true(UPGRADE("1", ahead + 2).value[0] == ahead + 3);
 }
 
-/* ---- Hints and orders ----------------------------------------------------------------------------*/
+/* ---- Hints and orders ------------------------------------------------------------------------ */
 
-#define TRY_ABOVE(mode, n, least) ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, "", "0", text(least))
+#define TRY_ABOVE(mode, n, least)                                                                  \
+    ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, "", "0", text(least))
 
 static void a_new_fence_is_not_below_the_one_that_is_hinted(void **state)
 {
@@ -126,7 +128,7 @@ static void a_renewal_tells_the_version_of_the_hold(void **state)
     assert_true(it.code == 1 && it.value[0] == fence && it.value[1] == 2);
 }
 
-/* ---- A server whose TIME answers integers ---------------------------------------------------------*/
+/* ---- A server whose TIME answers integers ---------------------------------------------------- */
 
 static said ask_with_integers(enum script_id id, const char *const *arguments)
 {
@@ -149,15 +151,19 @@ static void a_server_whose_time_is_integers_serves_too(void **state)
     assert_int_equal(ASK_WITH_INTEGERS(RELEASE, AS("1"), "5000", "7000", "18").code, 1);
     it = ASK_WITH_INTEGERS(ACQUIRE, AS("1"), "60000", "7000", "17");
     assert_true(it.code == 1 && it.value[0] == last_fence());
-    assert_int_equal(ASK_WITH_INTEGERS(ACQUIRE, AS("2"), "60000", "7000", "17", "x", INBOX("2")).code, 2);
+    assert_int_equal(
+        ASK_WITH_INTEGERS(ACQUIRE, AS("2"), "60000", "7000", "17", "x", INBOX("2")).code, 2);
     assert_int_equal(ASK_WITH_INTEGERS(RENEW, AS("1"), "90000", "7000", "18").code, 1);
     it = ASK_WITH_INTEGERS(DOWNGRADE, AS("1"), "60000", "7000", "18", text(last_fence()));
     assert_int_equal(it.code, 1);
-    assert_int_equal(ASK_WITH_INTEGERS(UPGRADE, AS("1"), "60000", "7000", "18", text(it.value[0])).code, 1);
+    assert_int_equal(
+        ASK_WITH_INTEGERS(UPGRADE, AS("1"), "60000", "7000", "18", text(it.value[0])).code, 1);
     assert_int_equal(ASK_WITH_INTEGERS(RELEASE, AS("1"), "5000", "7000", "18").code, 2);
     assert_int_equal(ASK_WITH_INTEGERS(INSPECT, "10", "21").code, 1);
-    assert_int_equal(ASK_WITH_INTEGERS(FORCE, "", "5000", "7000", "24", text(last_fence())).code, 1);
-    assert_int_equal(ASK_WITH_INTEGERS(CANCEL, AS("3"), "5000", "7000", "19", "x", "", "60000").code, 0);
+    assert_int_equal(ASK_WITH_INTEGERS(FORCE, "", "5000", "7000", "24", text(last_fence())).code,
+                     1);
+    assert_int_equal(
+        ASK_WITH_INTEGERS(CANCEL, AS("3"), "5000", "7000", "19", "x", "", "60000").code, 0);
 }
 
 int main(void)

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * Frozen clients on a real server: they still count as subscribers, but do not ask any more. A first waiter that keeps
- * others out has its claim to ask again; the waiters of a client whose lease ran out go to the end of the line. */
+ * Frozen clients on a real server: they still count as subscribers, but do not ask any more. A
+ * first waiter that keeps others out has its claim to ask again; the waiters of a client whose
+ * lease ran out go to the end of the line. */
 #include "script_stage.h"
 
 /* The time that the note gives is over. */
 static void end_note(const char *note)
 {
-    assert_int_equal(server_number(the_server, "ZADD " KEY " XX CH %lld %s", -(NOTE_BAND + 1000), note), 1);
+    assert_int_equal(
+        server_number(the_server, "ZADD " KEY " XX CH %lld %s", -(NOTE_BAND + 1000), note), 1);
 }
 #define OVERDUE(n) end_note(NOTE(n))
 #define NOTED(n) (score_of(NOTE(n)) != 0)
 
-/* ---- A head with a small limit -------------------------------------------------------------------*/
+/* ---- A head with a small limit --------------------------------------------------------------- */
 
 static void a_head_at_its_limit_is_noted_when_it_keeps_others_out(void **state)
 {
@@ -134,7 +136,7 @@ static void a_full_memory_notes_all_the_same(void **state)
     assert_true(NOTED("2"));
 }
 
-/* ---- A writer that bars readers --------------------------------------------------------------------*/
+/* ---- A writer that bars readers -------------------------------------------------------------- */
 
 static void assert_frozen_writer_leaves(const char *writer_mode, const char *reader_mode)
 {
@@ -205,7 +207,7 @@ static void a_writer_that_bars_nobody_is_not_noted(void **state)
     assert_int_equal(RELEASE("1").code, 2);
 }
 
-/* ---- A lease that ran out ------------------------------------------------------------------------*/
+/* ---- A lease that ran out -------------------------------------------------------------------- */
 
 #define THREAD(n) "- frozen." n " host:1:frozen"
 #define ENTER(mode, n) ASK(ACQUIRE, THREAD(n), "60000", "7000", "17", mode)

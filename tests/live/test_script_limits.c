@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The scripts at their limits: hostile arguments, foreign keys, a full memory, a replica. What is refused has changed
- * nothing. */
+ * The scripts at their limits: hostile arguments, foreign keys, a full memory, a replica. What is
+ * refused has changed nothing. */
 #include "script_stage.h"
 
-/* ---- Arguments ---------------------------------------------------------------------------------*/
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define BAD(it) ((it).code == -1 && (it).now_us == 0)
@@ -12,8 +12,8 @@
 static void a_bad_ttl_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"0",   "-1",    "2592000001", "9223372036854775808", "1.5", "nan",
-                                      "inf", "1e300", "-0"};
+    static const char *const bad[] = {
+        "0", "-1", "2592000001", "9223372036854775808", "1.5", "nan", "inf", "1e300", "-0"};
     TRY("1");
     picture before = look();
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -47,15 +47,18 @@ static void what_is_no_number_is_answered_with_an_error(void **state)
         assert_true(ERRS(ASK(FORCE, "", "5000", "7000", "20", bad[i])));
         assert_true(ERRS(ASK(INSPECT, bad[i], "20")));
     }
-    assert_true(ERRS(ASK(ACQUIRE, AS("1"))) && ERRS(ASK(RELEASE, AS("1"))) && ERRS(ASK(RENEW, AS("1"), "60000")));
-    assert_true(ERRS(ASK(DOWNGRADE, AS("1"), "60000", "7000", "20")) && ERRS(ASK(FORCE, "", "5000", "7000", "24")));
+    assert_true(ERRS(ASK(ACQUIRE, AS("1"))) && ERRS(ASK(RELEASE, AS("1"))) &&
+                ERRS(ASK(RENEW, AS("1"), "60000")));
+    assert_true(ERRS(ASK(DOWNGRADE, AS("1"), "60000", "7000", "20")) &&
+                ERRS(ASK(FORCE, "", "5000", "7000", "24")));
     assert_unchanged(&before);
 }
 
 static void a_bad_grace_or_linger_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"-1", "2592000001", "0.5", "nan", " 5", "0x10", "05", "5 ", "1e3"};
+    static const char *const bad[] = {"-1",   "2592000001", "0.5", "nan", " 5",
+                                      "0x10", "05",         "5 ",  "1e3"};
     TRY("1");
     JOIN("2");
     picture before = look();
@@ -77,7 +80,8 @@ static void a_bad_holder_changes_nothing(void **state)
 {
     (void)state;
     static const char *const bad[] = {"f1", "", "x 1 who", "1 inbox:1 x - 1 who", "?a.1"};
-    static const char *const bad_to_enter[] = {"- 1", "-", "- 1 ", "- 1 who more", "-  1 who", " - 1 who"};
+    static const char *const bad_to_enter[] = {"- 1",          "-",        "- 1 ",
+                                               "- 1 who more", "-  1 who", " - 1 who"};
     TRY("1");
     picture before = look();
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -95,18 +99,21 @@ static void a_bad_holder_changes_nothing(void **state)
 static void a_bad_mode_or_inbox_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const modes[] = {"f", "y", "sq", "s/0", "s/", "s/-1", "s/3x", "s3", "ss", "x x", "s/03"};
-    static const char *const inboxes[] = {"x",        "0 inbox:2", "2592000001 inbox:2", "02 inbox:2", "2000 ",
-                                          "2000 a b", "inbox:2"};
+    static const char *const modes[] = {"f",    "y",  "sq", "s/0", "s/",  "s/-1",
+                                        "s/3x", "s3", "ss", "x x", "s/03"};
+    static const char *const inboxes[] = {
+        "x", "0 inbox:2", "2592000001 inbox:2", "02 inbox:2", "2000 ", "2000 a b", "inbox:2"};
     tell("ZADD " KEY " -5700000000000000 f1");
     picture before = look();
-    for (size_t i = 0; i < COUNT(modes); i++) assert_true(BAD(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", modes[i])));
+    for (size_t i = 0; i < COUNT(modes); i++)
+        assert_true(BAD(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", modes[i])));
     for (size_t i = 0; i < COUNT(inboxes); i++)
         assert_true(BAD(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", "x", inboxes[i])));
     assert_true(BAD(ASK(CANCEL, AS("2"), "5000", "7000", "19", "x", "0 inbox:2")));
     assert_true(BAD(ASK(CANCEL, AS("2"), "5000", "7000", "19", "x", "nobody")));
     assert_unchanged(&before);
-    assert_int_equal(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", "", "").code, 1); /* as if they were left out */
+    assert_int_equal(ASK(ACQUIRE, AS("2"), "60000", "7000", "17", "", "").code,
+                     1); /* as if they were left out */
     assert_true(WRITES("2"));
 }
 
@@ -117,7 +124,8 @@ static void a_bad_nonce_arrival_fence_or_burial_changes_nothing(void **state)
     picture before = look();
     assert_true(ASK(ACQUIRE, AS("2"), "60000", "7000", "nan").code == -1);
     assert_true(ASK(ACQUIRE, AS("2"), "60000", "7000", "1e16").code == -1);
-    static const char *const arrivals[] = {"-1", "99999999999999", "4000000000000000", "1000000000000000.5", "nan"};
+    static const char *const arrivals[] = {"-1", "99999999999999", "4000000000000000",
+                                           "1000000000000000.5", "nan"};
     for (size_t i = 0; i < COUNT(arrivals); i++) assert_true(BAD(RETURN_AS("x", "2", arrivals[i])));
     static const char *const fences[] = {"-1", "5000000000000001", "0.5", "nan"};
     for (size_t i = 0; i < COUNT(fences); i++) {
@@ -129,11 +137,12 @@ static void a_bad_nonce_arrival_fence_or_burial_changes_nothing(void **state)
     }
     assert_true(BAD(ASK(RELEASE, AS("1"), "5000", "7000", "18", "2592000001")));
     assert_true(BAD(ASK(CANCEL, AS("1"), "5000", "7000", "18", "x", "", "-1")));
-    assert_true(BAD(ASK(INSPECT, "0", "21")) && BAD(ASK(INSPECT, "10001", "21")) && BAD(ASK(INSPECT, "1.5", "21")));
+    assert_true(BAD(ASK(INSPECT, "0", "21")) && BAD(ASK(INSPECT, "10001", "21")) &&
+                BAD(ASK(INSPECT, "1.5", "21")));
     assert_unchanged(&before);
 }
 
-/* ---- Other keys --------------------------------------------------------------------------------*/
+/* ---- Other keys ------------------------------------------------------------------------------ */
 
 static void another_type_is_left_alone(void **state)
 {
@@ -170,13 +179,16 @@ static void a_foreign_set_is_refused_and_left_as_it_is(void **state)
     };
     for (size_t i = 0; i < COUNT(foreign); i++) {
         char source[160];
-        snprintf(source, sizeof source, "redis.call('DEL', KEYS[1]) redis.call('ZADD', KEYS[1], %s)", foreign[i]);
+        snprintf(source, sizeof source,
+                 "redis.call('DEL', KEYS[1]) redis.call('ZADD', KEYS[1], %s)", foreign[i]);
         server_order(the_server, "EVAL %s 1 " KEY, source);
         picture before = look();
-        assert_true(REFUSED(TRY("1")) && REFUSED(JOIN("1")) && REFUSED(TRY_AS("s", "1")) && REFUSED(JOIN_AS("s", "1")));
+        assert_true(REFUSED(TRY("1")) && REFUSED(JOIN("1")) && REFUSED(TRY_AS("s", "1")) &&
+                    REFUSED(JOIN_AS("s", "1")));
         assert_true(REFUSED(RELEASE("1")));
         assert_true(REFUSED(ASK(RELEASE, AS("1"), "0", "7000", "18", "60000")));
-        assert_true(REFUSED(CANCEL("1")) && REFUSED(FORCE(5)) && REFUSED(FORCE(0)) && REFUSED(INSPECT()));
+        assert_true(REFUSED(CANCEL("1")) && REFUSED(FORCE(5)) && REFUSED(FORCE(0)) &&
+                    REFUSED(INSPECT()));
         assert_int_equal(RENEW("1", "60000").code, 0);
         assert_int_equal(UPGRADE("1", 0).code, 0);
         assert_int_equal(DOWNGRADE("1", 0).code, 0);
@@ -185,7 +197,7 @@ static void a_foreign_set_is_refused_and_left_as_it_is(void **state)
     }
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------*/
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static void a_full_memory_refuses_new_locks_and_loses_none(void **state)
 {
@@ -249,7 +261,7 @@ static void an_ordinary_lock_stays_compact(void **state)
     freeReplyObject(answer);
 }
 
-/* ---- Replicas ----------------------------------------------------------------------------------*/
+/* ---- Replicas -------------------------------------------------------------------------------- */
 
 static void a_replica_never_says_that_a_lock_is_lost(void **state)
 {
@@ -257,7 +269,8 @@ static void a_replica_never_says_that_a_lock_is_lost(void **state)
     long long fence = TRY("1").value[0];
     tell("REPLICAOF 127.0.0.1 1");
     said absent = RENEW("2", "60000"), longer = RENEW("1", "90000"), the_same = RENEW("1", "50000");
-    said upgraded = UPGRADE("1", fence), strange = UPGRADE("2", fence), downgraded = DOWNGRADE("2", fence);
+    said upgraded = UPGRADE("1", fence), strange = UPGRADE("2", fence),
+         downgraded = DOWNGRADE("2", fence);
     said seen = INSPECT();
     tell("REPLICAOF NO ONE");
     assert_non_null(strstr(absent.error, "READONLY"));

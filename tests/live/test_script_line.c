@@ -2,7 +2,7 @@
  * The line on a real server: arrivals, places, who is not queued, and what the message says. */
 #include "script_stage.h"
 
-/* ---- Arrivals ----------------------------------------------------------------------------------*/
+/* ---- Arrivals -------------------------------------------------------------------------------- */
 
 static void a_queued_waiter_is_told_its_arrival(void **state)
 {
@@ -58,14 +58,16 @@ static void a_place_ahead_of_the_clock_comes_down_to_it(void **state)
     (void)state;
     TRY("1");
     JOIN("2");
-    server_order(the_server, "ZADD " KEY " XX %lld %s", clock_us() + 60000000 + WRITER_BAND, WAITER("x", "2"));
+    server_order(the_server, "ZADD " KEY " XX %lld %s", clock_us() + 60000000 + WRITER_BAND,
+                 WAITER("x", "2"));
     said it = JOIN("2");
     assert_true(it.value[3] == it.now_us && score_of(WAITER("x", "2")) == it.now_us + WRITER_BAND);
     RELEASE("1"); /* and where readers hold it */
     RELEASE("2");
     TRY_AS("s", "1");
     JOIN("2");
-    server_order(the_server, "ZADD " KEY " XX %lld %s", clock_us() + 60000000 + WRITER_BAND, WAITER("x", "2"));
+    server_order(the_server, "ZADD " KEY " XX %lld %s", clock_us() + 60000000 + WRITER_BAND,
+                 WAITER("x", "2"));
     it = JOIN("2");
     assert_true(it.value[3] == it.now_us && score_of(WAITER("x", "2")) == it.now_us + WRITER_BAND);
 }
@@ -81,12 +83,14 @@ static void the_first_that_waits_has_the_time_as_its_score(void **state)
     assert_true(score_of(WAITER("x", "2")) == writer.now_us + WRITER_BAND);
     CANCEL("2");
     writer = RETURN_AS("x", "2", "100000000000000");
-    assert_true(writer.value[3] == READER_BAND && score_of(WAITER("x", "2")) == READER_BAND + WRITER_BAND);
+    assert_true(writer.value[3] == READER_BAND &&
+                score_of(WAITER("x", "2")) == READER_BAND + WRITER_BAND);
 }
 
-/* ---- Places --------------------------------------------------------------------------------------*/
+/* ---- Places ---------------------------------------------------------------------------------- */
 
-#define JOIN_WITH(claim, mode, n) ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, claim " inbox:" n)
+#define JOIN_WITH(claim, mode, n)                                                                  \
+    ASK(ACQUIRE, AS(n), "60000", "7000", "17", mode, claim " inbox:" n)
 
 static void a_waiter_is_told_its_position_and_the_claim_ahead(void **state)
 {
@@ -130,11 +134,12 @@ static void a_try_is_served_last_whatever_its_arrival(void **state)
     TRY("1");
     JOIN("2");
     END("1");
-    assert_int_equal(ASK(ACQUIRE, AS("3"), "60000", "7000", "17", "x", "", "100000000000000").code, 0);
+    assert_int_equal(ASK(ACQUIRE, AS("3"), "60000", "7000", "17", "x", "", "100000000000000").code,
+                     0);
     assert_true(WRITES("2"));
 }
 
-/* ---- Who is not queued -----------------------------------------------------------------------------*/
+/* ---- Who is not queued ----------------------------------------------------------------------- */
 
 static void who_cannot_be_told_is_not_queued(void **state)
 {
@@ -177,27 +182,32 @@ static void where_the_server_does_not_say_who_listens_all_are_queued(void **stat
 {
     (void)state;
     TRY("1");
-    said it = ASK_RESTRICTED("-pubsub", ACQUIRE, AS("2"), "60000", "7000", "17", "x", "2000 inbox:nobody");
+    said it = ASK_RESTRICTED("-pubsub", ACQUIRE, AS("2"), "60000", "7000", "17", "x",
+                             "2000 inbox:nobody");
     assert_int_equal(it.code, 2);
     RELEASE("1");
     TRY_AS("s", "3");
-    it = ASK_RESTRICTED("-pubsub", ACQUIRE, AS("4"), "60000", "7000", "17", "x", "2000 inbox:nobody");
+    it = ASK_RESTRICTED("-pubsub", ACQUIRE, AS("4"), "60000", "7000", "17", "x",
+                        "2000 inbox:nobody");
     assert_int_equal(it.code, 2);
 }
 
-/* ---- The message ---------------------------------------------------------------------------------*/
+/* ---- The message ----------------------------------------------------------------------------- */
 
 static void assert_told(const char *key, const char *mode, const char *owner)
 {
     char holder[64], expected[160], ending[96];
     snprintf(holder, sizeof holder, "%s me.7 web-17:4242:worker", owner);
-    assert_int_equal(
-        listen_to(ask_raw(scripts[SCRIPT_ACQUIRE].source, key, WORDS(AS("1"), "60000", "7000", "17"))).code, 1);
+    assert_int_equal(listen_to(ask_raw(scripts[SCRIPT_ACQUIRE].source, key,
+                                       WORDS(AS("1"), "60000", "7000", "17")))
+                         .code,
+                     1);
     assert_int_equal(listen_to(ask_raw(scripts[SCRIPT_ACQUIRE].source, key,
                                        WORDS(holder, "60000", "7000", "17", mode, "1500 inbox:2")))
                          .code,
                      2);
-    said it = listen_to(ask_raw(scripts[SCRIPT_RELEASE].source, key, WORDS(AS("1"), "5000", "7000", "18")));
+    said it = listen_to(
+        ask_raw(scripts[SCRIPT_RELEASE].source, key, WORDS(AS("1"), "5000", "7000", "18")));
     assert_int_equal(it.code, 2);
     snprintf(expected, sizeof expected, "grant %lld 1500 %lld ", it.now_us, it.now_us);
     snprintf(ending, sizeof ending, "%s %s", holder, key);

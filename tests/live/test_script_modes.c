@@ -3,7 +3,7 @@
  * somebody asks: "s" reads, "x" writes; then come policy and limit. */
 #include "script_stage.h"
 
-/* ---- Leases of readers -------------------------------------------------------------------------*/
+/* ---- Leases of readers ----------------------------------------------------------------------- */
 
 static void readers_enter_beside_readers(void **state)
 {
@@ -116,7 +116,7 @@ static void the_key_lives_as_long_as_its_longest_lease(void **state)
     assert_int_equal(server_number(the_server, "DBSIZE"), 0);
 }
 
-/* ---- Who is next -------------------------------------------------------------------------------*/
+/* ---- Who is next ----------------------------------------------------------------------------- */
 
 static void readers_overtake_writers_by_default(void **state)
 {
@@ -169,7 +169,8 @@ static void after_readers_that_expired_comes_the_writer(void **state)
     assert_true(WRITES("3") && WAITS("sf", "4"));
 }
 
-static void after_a_reader_the_writer_goes_first_although_another_reader_came_before_it(void **state)
+static void after_a_reader_the_writer_goes_first_although_another_reader_came_before_it(
+    void **state)
 {
     (void)state;
     TRY_AS("sf/1", "1");
@@ -233,7 +234,8 @@ static void one_release_admits_hundreds(void **state)
     add_waiters(250, "inbox:all", "s");
     assert_int_equal(RELEASE("1").code, 2);
     assert_int_equal(members(), 251);
-    assert_int_equal(server_number(the_server, "ZCOUNT " KEY " 20000000000000 99999999999999"), 250);
+    assert_int_equal(server_number(the_server, "ZCOUNT " KEY " 20000000000000 99999999999999"),
+                     250);
 }
 
 static void a_reader_that_asks_brings_its_batch(void **state)
@@ -280,7 +282,7 @@ static void a_dead_writer_bars_no_reader(void **state)
     assert_true(READS("5"));
 }
 
-/* ---- Permits -----------------------------------------------------------------------------------*/
+/* ---- Permits --------------------------------------------------------------------------------- */
 
 static void the_fourth_of_three_waits(void **state)
 {

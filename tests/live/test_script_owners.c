@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The holds of one owner ("@me") on a real server: it enters beside itself, and never waits for itself. */
+ * The holds of one owner ("@me") on a real server: it enters beside itself, and never waits for
+ * itself. */
 #include "script_stage.h"
 
 static void an_owner_enters_beside_itself(void **state)

@@ -8,7 +8,8 @@ static void every_digest_is_the_server_s(void **state)
 {
     (void)state;
     for (int i = 0; i < SCRIPT_COUNT; i++) {
-        redisReply *answer = server_command(the_server, "SCRIPT LOAD %b", scripts[i].source, scripts[i].source_length);
+        redisReply *answer = server_command(the_server, "SCRIPT LOAD %b", scripts[i].source,
+                                            scripts[i].source_length);
         assert_string_equal(answer->str, scripts[i].sha1);
         freeReplyObject(answer);
     }
@@ -110,11 +111,13 @@ static void the_first_waiter_that_asks_is_granted_by_the_answer(void **state)
     assert_int_equal(members(), 3); /* the fence, the holder, the other waiter */
 }
 
-/* In the first tenth of a second the microseconds have fewer than six digits, and TIME gives no zeros. */
+/* In the first tenth of a second the microseconds have fewer than six digits, and TIME gives no
+ * zeros. */
 static void a_fence_is_kept_to_the_last_digit(void **state)
 {
     (void)state;
-    freeReplyObject(server_command(the_server, "EVAL %s 0", "repeat until #redis.call('TIME')[2] <= 5"));
+    freeReplyObject(
+        server_command(the_server, "EVAL %s 0", "repeat until #redis.call('TIME')[2] <= 5"));
     for (int i = 0; i < 20; i++) {
         long long fence = TRY("1").value[0];
         assert_true(fence == last_fence());

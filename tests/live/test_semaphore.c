@@ -20,7 +20,8 @@ static void so_many_enter_and_no_more(void **state)
     enum { LIMIT = 5 };
     stage *the = *state;
     redlock_lock *held[LIMIT];
-    for (int i = 0; i < LIMIT; i++) held[i] = take(i % 2 ? the->client : the->other, name, PERMITS(LIMIT));
+    for (int i = 0; i < LIMIT; i++)
+        held[i] = take(i % 2 ? the->client : the->other, name, PERMITS(LIMIT));
     EXPECT(attempt(the->other, PERMITS(LIMIT)), REDLOCK_BUSY);
     EXPECT(attempt(the->other, PERMITS(LIMIT, .wait_ms = 20)), REDLOCK_TIMED_OUT);
     await_waiters(the, name, 0); /* it leaves the queue in the background */
@@ -39,7 +40,8 @@ static void those_who_wait_for_a_permit_are_served_in_line(void **state)
     taker *line[LINE];
     redlock_lock *held[LIMIT];
     for (int i = 0; i < LIMIT; i++) held[i] = take(the->client, name, PERMITS(LIMIT));
-    for (int i = 0; i < LINE; i++) line[i] = queued(the, the->other, i + 1, PERMITS(LIMIT, PATIENT));
+    for (int i = 0; i < LINE; i++)
+        line[i] = queued(the, the->other, i + 1, PERMITS(LIMIT, PATIENT));
     for (int i = 0; i < LINE; i++) {
         if (i < LIMIT) EXPECT(redlock_release(held[i]), REDLOCK_OK);
         else taker_release(line[i - LIMIT]);
@@ -76,8 +78,9 @@ static int holder_run(char **argv)
     redlock_lock *lock;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (redlock_open(argv[2], NULL, &client) != REDLOCK_OK) return 2;
-    if (redlock_acquire(client, name, PERMITS(2, .ttl_ms = patience_outlasting_ms(300), .auto_renew = true), &lock) !=
-        REDLOCK_OK)
+    if (redlock_acquire(client, name,
+                        PERMITS(2, .ttl_ms = patience_outlasting_ms(300), .auto_renew = true),
+                        &lock) != REDLOCK_OK)
         return 3;
     for (;;) pause();
 }
@@ -99,7 +102,8 @@ static void a_killed_holders_permit_comes_back_though_others_renew(void **state)
     stage *the = *state;
     pid_t process = holder_start(the);
     await_holders(the, name, 1);
-    redlock_lock *kept = take(the->client, name, PERMITS(2, .ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
+    redlock_lock *kept = take(
+        the->client, name, PERMITS(2, .ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     EXPECT(attempt(the->other, PERMITS(2)), REDLOCK_BUSY);
     actor_kill(the, process);
     taker *next = taker_start(the, the->other, name, PERMITS(2, .wait_ms = LONG_MS));
@@ -113,7 +117,8 @@ static void a_killed_holders_permit_comes_back_though_others_renew(void **state)
 static void different_limits_share_one_count(void **state)
 {
     stage *the = *state;
-    redlock_lock *one = take(the->client, name, PERMITS(1)), *two = take(the->client, name, PERMITS(3));
+    redlock_lock *one = take(the->client, name, PERMITS(1)),
+                 *two = take(the->client, name, PERMITS(3));
     EXPECT(attempt(the->other, PERMITS(1)), REDLOCK_BUSY);
     EXPECT(attempt(the->other, PERMITS(2)), REDLOCK_BUSY);
     EXPECT(attempt(the->other, PERMITS(3)), REDLOCK_OK);
@@ -196,7 +201,8 @@ static void *enter_and_leave(void *arg)
     redlock_client *client = self->client[self->number++ % 2];
     for (int i = 0; i < ROUNDS; i++) {
         redlock_lock *lock;
-        if (redlock_acquire(client, name, PERMITS(LIMIT, .wait_ms = LONG_MS), &lock) != REDLOCK_OK) {
+        if (redlock_acquire(client, name, PERMITS(LIMIT, .wait_ms = LONG_MS), &lock) !=
+            REDLOCK_OK) {
             self->failed++;
             continue;
         }
@@ -213,7 +219,8 @@ static void many_threads_never_have_more_permits_than_there_are(void **state)
     stage *the = *state;
     pthread_t threads[THREADS];
     crowd all = {.client = {the->client, the->other}};
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, enter_and_leave, &all), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, enter_and_leave, &all), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(all.failed, 0);
     assert_in_range(all.most, 1, LIMIT);

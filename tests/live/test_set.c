@@ -2,9 +2,9 @@
  * Many locks at once: all or nothing, in an order that cannot deadlock. */
 #include "live/stage.h"
 
-#define NAME(text)                                                                                                     \
-    {                                                                                                                  \
-        text, sizeof(text) - 1                                                                                         \
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
     }
 #define FOR(ms) REDLOCK_OPTIONS(.wait_ms = (ms))
 
@@ -60,19 +60,22 @@ static void a_set_that_lacks_one_name_holds_none(void **state)
         EXPECT(redlock_acquire_set(the->client, three, 3, NULL, &set), REDLOCK_BUSY);
         assert_null(set);
         EXPECT(redlock_acquire_set(the->client, three, 3, FOR(30), &set), REDLOCK_TIMED_OUT);
-        await_waiters(the, (const char *)three[i].bytes, 0); /* it leaves the queue in the background ... */
-        eventually(has_one_of_three, the);                   /* ... and gives back what it had */
+        await_waiters(the, (const char *)three[i].bytes,
+                      0);                  /* it leaves the queue in the background ... */
+        eventually(has_one_of_three, the); /* ... and gives back what it had */
         EXPECT(redlock_release(other), REDLOCK_OK);
     }
-    assert_int_equal(stage_waiters(the, "a") + stage_waiters(the, "b") + stage_waiters(the, "c"), 0);
+    assert_int_equal(stage_waiters(the, "a") + stage_waiters(the, "b") + stage_waiters(the, "c"),
+                     0);
 }
 
 static void impossible(redlock_client *client, const redlock_name_bytes *names, size_t count,
                        const redlock_options *options, redlock_status status)
 {
     redlock_set *set = (redlock_set *)names;
-    assert_string_equal(redlock_status_name(redlock_acquire_set(client, names, count, options, &set)),
-                        redlock_status_name(status));
+    assert_string_equal(
+        redlock_status_name(redlock_acquire_set(client, names, count, options, &set)),
+        redlock_status_name(status));
     assert_null(set);
 }
 
@@ -103,7 +106,8 @@ static void a_set_that_makes_no_sense_is_refused_and_holds_nothing(void **state)
 static void names_of_any_bytes_are_told_apart(void **state)
 {
     stage *the = *state;
-    const redlock_name_bytes names[] = {NAME("a\0b"), NAME("a"), NAME("a\0"), NAME("\xff"), NAME("ab")};
+    const redlock_name_bytes names[] = {NAME("a\0b"), NAME("a"), NAME("a\0"), NAME("\xff"),
+                                        NAME("ab")};
     redlock_set *set = take_set(the->client, names, 5, NULL);
     assert_int_equal(server_number(the->server, "DBSIZE"), 5);
     EXPECT(redlock_release_set(set), REDLOCK_OK);
@@ -114,9 +118,11 @@ static void one_deadline_is_over_all_the_names(void **state)
     stage *the = *state;
     redlock_set *set;
     redlock_lock *first = take(the->other, "a", NULL), *last = take(the->other, "c", NULL);
-    PUNCTUAL(150 * 1000, EXPECT(redlock_acquire_set(the->client, three, 3, FOR(150), &set), REDLOCK_TIMED_OUT));
+    PUNCTUAL(150 * 1000,
+             EXPECT(redlock_acquire_set(the->client, three, 3, FOR(150), &set), REDLOCK_TIMED_OUT));
     EXPECT(redlock_release(first), REDLOCK_OK);
-    PUNCTUAL(150 * 1000, EXPECT(redlock_acquire_set(the->client, three, 3, FOR(150), &set), REDLOCK_TIMED_OUT));
+    PUNCTUAL(150 * 1000,
+             EXPECT(redlock_acquire_set(the->client, three, 3, FOR(150), &set), REDLOCK_TIMED_OUT));
     EXPECT(redlock_release(last), REDLOCK_OK);
     EXPECT(redlock_release_set(take_set(the->client, three, 3, FOR(LONG_MS))), REDLOCK_OK);
 }
@@ -159,7 +165,8 @@ static void what_is_held_is_renewed_while_the_rest_is_waited_for(void **state)
     stage *the = *state;
     set_taker waits;
     redlock_lock *last = take(the->other, "c", NULL);
-    set_taker_start(&waits, the->client, REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(400), .wait_ms = LONG_MS));
+    set_taker_start(&waits, the->client,
+                    REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(400), .wait_ms = LONG_MS));
     await_waiters(the, "c", 1);
     eventually(has_been_renewed, the->client);
     assert_int_equal(stage_holders(the, "a") + stage_holders(the, "b"), 2);
@@ -186,7 +193,8 @@ static void a_set_with_renewal_outlives_its_leases(void **state)
 {
     stage *the = *state;
     redlock_set *set =
-        take_set(the->client, three, 3, REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
+        take_set(the->client, three, 3,
+                 REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     eventually(has_been_renewed, the->client);
     assert_int_equal(held_of_three(the), 3);
     EXPECT(redlock_release_set(set), REDLOCK_OK);
@@ -209,7 +217,8 @@ static void a_cancelled_set_holds_nothing(void **state)
     redlock_canceller *canceller;
     redlock_lock *last = take(the->other, "c", NULL);
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
-    set_taker_start(&waits, the->client, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller));
+    set_taker_start(&waits, the->client,
+                    REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller));
     await_waiters(the, "c", 1);
     redlock_cancel(canceller);
     EXPECT(set_taker_join(&waits), REDLOCK_CANCELLED);
@@ -258,8 +267,9 @@ static void a_set_that_does_not_wait_has_one_timeout_for_all(void **state)
     int64_t timeout_ms = patience_outlasting_ms(200), pause_ms = patience_outlasting_ms(20);
     redlock_name_bytes names[TOO_MANY];
     for (int i = 0; i < TOO_MANY; i++) names[i] = (redlock_name_bytes){&"abcdefghijklmnop"[i], 1};
-    redlock_client *hasty = stage_open(the, proxy_uri(the->proxy),
-                                       REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, .spin_us = -1, LOGGED(the)));
+    redlock_client *hasty =
+        stage_open(the, proxy_uri(the->proxy),
+                   REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, .spin_us = -1, LOGGED(the)));
     EXPECT(redlock_release(take(hasty, "z", NULL)), REDLOCK_OK);
     proxy_slow(the->proxy, 16384, (int)pause_ms * 1000);
     PUNCTUAL(timeout_ms * 1000, try_too_many(hasty, names));
@@ -271,7 +281,8 @@ static void shared_sets_are_held_at_once(void **state)
 {
     stage *the = *state;
     const redlock_options *shared = REDLOCK_OPTIONS(.mode = REDLOCK_SHARED);
-    redlock_set *set, *one = take_set(the->client, three, 3, shared), *two = take_set(the->other, three, 3, shared);
+    redlock_set *set, *one = take_set(the->client, three, 3, shared),
+                      *two = take_set(the->other, three, 3, shared);
     EXPECT(redlock_acquire_set(the->other, three, 3, NULL, &set), REDLOCK_BUSY);
     EXPECT(redlock_release_set(one), REDLOCK_OK);
     EXPECT(redlock_release_set(two), REDLOCK_OK);
@@ -295,7 +306,8 @@ static void *take_rounds(void *arg)
     rounds *self = arg;
     for (int i = 0; i < ROUNDS && self->done == i; i++) {
         redlock_set *set;
-        redlock_status status = redlock_acquire_set(self->client, self->backwards ? back : there, 3, FOR(10000), &set);
+        redlock_status status =
+            redlock_acquire_set(self->client, self->backwards ? back : there, 3, FOR(10000), &set);
         self->done += status == REDLOCK_OK && redlock_release_set(set) == REDLOCK_OK;
     }
     return NULL;
@@ -305,7 +317,8 @@ static void opposite_orders_never_deadlock(void **state)
 {
     stage *the = *state;
     rounds two[] = {{.client = the->client}, {.client = the->other, .backwards = true}};
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&two[i].thread, NULL, take_rounds, &two[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&two[i].thread, NULL, take_rounds, &two[i]), 0);
     for (int i = 0; i < 2; i++) pthread_join(two[i].thread, NULL);
     assert_int_equal(two[0].done, ROUNDS);
     assert_int_equal(two[1].done, ROUNDS);

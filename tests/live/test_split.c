@@ -8,7 +8,14 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { PARTIES = 3, ROUNDS = 5, TTL_MS = 3000, SHORT_MS = 100, LONG_SECTION_MS = 1500, FREE_MOST_MS = 2000 };
+enum {
+    PARTIES = 3,
+    ROUNDS = 5,
+    TTL_MS = 3000,
+    SHORT_MS = 100,
+    LONG_SECTION_MS = 1500,
+    FREE_MOST_MS = 2000
+};
 
 static const char *const name = "r";
 
@@ -34,7 +41,8 @@ typedef struct split {
 static void note_warning(void *arg, redlock_level level, const char *line)
 {
     party *self = arg;
-    if (level == REDLOCK_LOG_WARNING && strstr(line, "nobody hears the inbox") != NULL) self->warnings++;
+    if (level == REDLOCK_LOG_WARNING && strstr(line, "nobody hears the inbox") != NULL)
+        self->warnings++;
 }
 
 static bool info_says(server *self, const char *section, const char *line)
@@ -45,7 +53,10 @@ static bool info_says(server *self, const char *section, const char *line)
     return says;
 }
 
-static bool is_synchronised(void *replica) { return info_says(replica, "INFO replication", "master_link_status:up"); }
+static bool is_synchronised(void *replica)
+{
+    return info_says(replica, "INFO replication", "master_link_status:up");
+}
 static bool is_one_of_two(void *node)
 {
     return info_says(node, "CLUSTER INFO", "cluster_state:ok") &&
@@ -73,7 +84,8 @@ static int free_port(void)
 static server *start_server(kinship how)
 {
     char words[160];
-    if (how != CLUSTER) return server_start_tcp("--repl-diskless-sync-delay 0 --repl-ping-replica-period 1");
+    if (how != CLUSTER)
+        return server_start_tcp("--repl-diskless-sync-delay 0 --repl-ping-replica-period 1");
     snprintf(words, sizeof words, "--cluster-enabled yes --cluster-port %d", free_port());
     return server_start_tcp(words);
 }
@@ -121,7 +133,8 @@ static void open_parties(split *self, const char *uri)
 {
     for (int i = 0; i < PARTIES; i++)
         self->parties[i].client =
-            stage_open(&self->stage, uri, REDLOCK_CLIENT_OPTIONS(.log = note_warning, .log_arg = &self->parties[i]));
+            stage_open(&self->stage, uri,
+                       REDLOCK_CLIENT_OPTIONS(.log = note_warning, .log_arg = &self->parties[i]));
 }
 
 /* ---- Contenders, and what they believed -------------------------------------------------------*/
@@ -141,13 +154,17 @@ typedef struct contender {
     belief beliefs[ROUNDS];
 } contender;
 
-static void pause_ms(int ms) { nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL); }
+static void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
 
 static void believe(belief *self, redlock_lock *lock, int64_t span_ms)
 {
     self->begin_us = self->end_us = now_us();
     self->fence = redlock_fence(lock);
-    for (int64_t at_us = self->begin_us; at_us < self->begin_us + span_ms * 1000 && redlock_is_held(lock);) {
+    for (int64_t at_us = self->begin_us;
+         at_us < self->begin_us + span_ms * 1000 && redlock_is_held(lock);) {
         self->end_us = at_us;
         pause_ms(1);
         at_us = now_us();
@@ -158,7 +175,8 @@ static void believe(belief *self, redlock_lock *lock, int64_t span_ms)
 static void *contend(void *arg)
 {
     contender *self = arg;
-    const redlock_options *options = REDLOCK_OPTIONS(.ttl_ms = TTL_MS, .claim_ms = self->claim_ms, .wait_ms = LONG_MS);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.ttl_ms = TTL_MS, .claim_ms = self->claim_ms, .wait_ms = LONG_MS);
     for (int i = 0; i < ROUNDS; i++) {
         redlock_lock *lock;
         if (redlock_acquire(self->client, name, options, &lock) != REDLOCK_OK) self->failed++;
@@ -175,7 +193,8 @@ static void begin_contest(split *the, contender *all, int64_t long_ms)
 {
     static const int64_t claims_ms[PARTIES] = {300, 600, 1000};
     for (int i = 0; i < PARTIES; i++) {
-        all[i] = (contender){.client = the->parties[i].client, .claim_ms = claims_ms[i], .long_ms = long_ms};
+        all[i] = (contender){
+            .client = the->parties[i].client, .claim_ms = claims_ms[i], .long_ms = long_ms};
         assert_int_equal(pthread_create(&all[i].thread, NULL, contend, &all[i]), 0);
     }
 }
@@ -259,7 +278,8 @@ static void expect_one_after_the_other(two *both, uint64_t least, const stall *f
     taker_release(first);
     expect_within(last, &again, FREE_MOST_MS);
     assert_true(redlock_fence(last->lock) > fence);
-    print_message("  after %lld and %lld ms\n", (long long)(first->took_us - freed->began_us) / 1000,
+    print_message("  after %lld and %lld ms\n",
+                  (long long)(first->took_us - freed->began_us) / 1000,
                   (long long)(last->took_us - again.began_us) / 1000);
     taker_release(last);
 }
@@ -347,7 +367,8 @@ static void contenders_on_a_primary_that_fails_over_and_back_exclude_each_other(
     expect_no_two_believers(sorted);
     assert_true(info_says(the->stage.server, "INFO errorstats", "errorstat_READONLY"));
     for (int i = 0; i < 2; i++)
-        TOOK(&back[i], until_begin_ms(sorted, back[i].began_us) * 1000, 0, (LONG_SECTION_MS + FREE_MOST_MS) * 1000);
+        TOOK(&back[i], until_begin_ms(sorted, back[i].began_us) * 1000, 0,
+             (LONG_SECTION_MS + FREE_MOST_MS) * 1000);
 }
 
 /* It comes back empty: with what the other had. The old holder has stopped to believe by then. */
@@ -356,7 +377,8 @@ static void a_waiter_on_a_demoted_primary_has_the_lock_soon_after_its_return(voi
     split *the = *state;
     open_parties(the, server_uri(the->stage.server));
     redlock_lock *lock = take(the->parties[0].client, name, REDLOCK_OPTIONS(.ttl_ms = TTL_MS));
-    const redlock_options *options = REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = TTL_MS, .claim_ms = 1000);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = TTL_MS, .claim_ms = 1000);
     two both = {.one = taker_start(&the->stage, the->parties[1].client, name, options)};
     await_waiters(&the->stage, name, 1);
     both.other = taker_start(&the->stage, the->parties[2].client, name, options);
@@ -371,9 +393,9 @@ static void a_waiter_on_a_demoted_primary_has_the_lock_soon_after_its_return(voi
     assert_int_equal(connections_lost(the), 0);
 }
 
-#define ACROSS(test, how)                                                                                              \
-    {                                                                                                                  \
-#test " [" #how "]", test, split_begin, split_end, (void *)(uintptr_t) & (how)                                 \
+#define ACROSS(test, how)                                                                          \
+    {                                                                                              \
+#test " [" #how "]", test, split_begin, split_end, (void *)(uintptr_t) & (how)             \
     }
 
 int main(void)

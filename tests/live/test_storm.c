@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * A storm: threads submit, cancel, extend, release, close and open again, on every host at once, while the server is
- * killed, frozen and restarted, connections are cut and scripts flushed. Afterwards every operation has completed
- * exactly once, and nothing is left: no memory, no descriptor, no thread.
+ * A storm: threads submit, cancel, extend, release, close and open again, on every host at once,
+ * while the server is killed, frozen and restarted, connections are cut and scripts flushed.
+ * Afterwards every operation has completed exactly once, and nothing is left: no memory, no
+ * descriptor, no thread.
  *
  *     REDLOCK_STORM_SECONDS   how long; default 6
  *     REDLOCK_STORM_SEED      of the dice; default: of the clock, and printed
  *
- * Rule: only the test's own thread makes weather and asserts; the others leave here what they saw. A client is closed
- * while nobody else is in a call of it (the place's lock is taken for writing); its handles may be released meanwhile.
- */
+ * Rule: only the test's own thread makes weather and asserts; the others leave here what they saw.
+ * A client is closed while nobody else is in a call of it (the place's lock is taken for writing);
+ * its handles may be released meanwhile. */
 #include "live/async_stage.h"
 
 enum { PLACES = 6, SAILORS = 4, NAMES = 12, HELD_MOST = 200, DEFAULT_SECONDS = 6 };
@@ -131,8 +132,9 @@ static void act_acquired(void *arg, redlock_status status, redlock_lock *lock)
     if (lock != NULL && self->luck % 8 == 3) {
         act *other = stray_new(self);
         bool goes_up = redlock_lock_mode(lock) == REDLOCK_SHARED;
-        other->was_accepted = (goes_up ? redlock_upgrade_async(lock, act_done, other)
-                                       : redlock_downgrade_async(lock, act_done, other)) == REDLOCK_OK;
+        other->was_accepted = (goes_up
+                                   ? redlock_upgrade_async(lock, act_done, other)
+                                   : redlock_downgrade_async(lock, act_done, other)) == REDLOCK_OK;
     }
     if (lock != NULL && self->luck % 8 < 5) {
         act *given = stray_new(self);
@@ -156,7 +158,8 @@ typedef struct sailor {
 static redlock_options any_options(sailor *self, act *what)
 {
     static const int64_t waits[] = {0, 0, 20, 100, 500, REDLOCK_WAIT_FOREVER};
-    redlock_options o = {.struct_size = sizeof o, .ttl_ms = 200 + throw(&self->dice, 2000), .claim_ms = 200};
+    redlock_options o = {
+        .struct_size = sizeof o, .ttl_ms = 200 + throw(&self->dice, 2000), .claim_ms = 200};
     o.wait_ms = waits[throw(&self->dice, 6)];
     o.auto_renew = throw(&self->dice, 2);
     if (throw(&self->dice, 2) == 0) o.on_lost = act_lost;
@@ -175,8 +178,8 @@ static void submit_one(sailor *self, place *at)
     redlock_options o = any_options(self, what);
     int length = snprintf(name, sizeof name, "storm:%u", throw(&self->dice, NAMES));
     redlock_operation id;
-    what->was_accepted = redlock_acquire_async(at->client, name, (size_t)length, &o, act_acquired, what, &id) ==
-                         REDLOCK_OK;
+    what->was_accepted = redlock_acquire_async(at->client, name, (size_t)length, &o, act_acquired,
+                                               what, &id) == REDLOCK_OK;
     self->recent[throw(&self->dice, 16)] = id;
 }
 
@@ -187,7 +190,8 @@ static void submit_some(sailor *self, place *at)
 
 static void cancel_some(sailor *self, place *at)
 {
-    for (int i = 0; i < 4; i++) redlock_cancel_async(at->client, self->recent[throw(&self->dice, 16)]);
+    for (int i = 0; i < 4; i++)
+        redlock_cancel_async(at->client, self->recent[throw(&self->dice, 16)]);
 }
 
 /* ---- Sets, and what is asked about names ----*/
@@ -211,7 +215,8 @@ static void gather_some(sailor *self, place *at)
     o.reentrant = false;
     o.owner = NULL;
     redlock_operation id;
-    what->was_accepted = redlock_acquire_set_async(at->client, names, 3, &o, act_gathered, what, &id) == REDLOCK_OK;
+    what->was_accepted =
+        redlock_acquire_set_async(at->client, names, 3, &o, act_gathered, what, &id) == REDLOCK_OK;
     self->recent[throw(&self->dice, 16)] = id;
 }
 
@@ -229,18 +234,21 @@ static void act_forced(void *arg, redlock_status status, size_t removed)
 
 static void ask_about_a_name(sailor *self, place *at)
 {
-    act *looked = act_new(at, at->client, &self->acts, 0), *raided = act_new(at, at->client, &self->acts, 0);
-    looked->was_accepted =
-        redlock_inspect_async(at->client, "storm:1", 7, act_inspected, looked) == REDLOCK_OK;
+    act *looked = act_new(at, at->client, &self->acts, 0),
+        *raided = act_new(at, at->client, &self->acts, 0);
+    looked->was_accepted = redlock_inspect_async(at->client, "storm:1", 7, act_inspected, looked) ==
+                           REDLOCK_OK;
     if (throw(&self->dice, 8) != 0) return;
-    raided->was_accepted = redlock_force_release_async(at->client, "storm:2", 7, act_forced, raided) == REDLOCK_OK;
+    raided->was_accepted =
+        redlock_force_release_async(at->client, "storm:2", 7, act_forced, raided) == REDLOCK_OK;
 }
 
 static void block_once(sailor *self, place *at)
 {
     redlock_lock *lock = NULL;
-    redlock_status status = redlock_acquire(at->client, "storm:0",
-                                            REDLOCK_OPTIONS(.ttl_ms = 500, .wait_ms = throw(&self->dice, 60)), &lock);
+    redlock_status status =
+        redlock_acquire(at->client, "storm:0",
+                        REDLOCK_OPTIONS(.ttl_ms = 500, .wait_ms = throw(&self->dice, 60)), &lock);
     if (status == REDLOCK_OK) (void)redlock_release(lock);
 }
 
@@ -319,7 +327,8 @@ static void *pump(void *arg)
     place *at = arg;
     while (!atomic_load(&the_storm.is_over)) {
         pthread_rwlock_rdlock(&at->lock);
-        struct pollfd look = {.fd = at->client != NULL ? redlock_fd(at->client) : -1, .events = POLLIN};
+        struct pollfd look = {.fd = at->client != NULL ? redlock_fd(at->client) : -1,
+                              .events = POLLIN};
         if (poll(&look, 1, 2) > 0) (void)redlock_process(at->client);
         pthread_rwlock_unlock(&at->lock);
     }
@@ -393,7 +402,8 @@ static void set_sail(storm *self, sailor *crew, uint64_t seed)
         pthread_rwlock_init(&at->lock, &writers_first);
         at->client = open_one(at);
         assert_non_null(at->client);
-        if (at->host != REDLOCK_HOST_KEEPER) assert_int_equal(pthread_create(&at->pump, NULL, pump, at), 0);
+        if (at->host != REDLOCK_HOST_KEEPER)
+            assert_int_equal(pthread_create(&at->pump, NULL, pump, at), 0);
     }
     for (int i = 0; i < SAILORS; i++) {
         crew[i] = (sailor){.dice = {seed * 2654435761u + (uint64_t)i + 1}};

@@ -296,7 +296,8 @@ static bool has_kept_both(void *arg) { return proxy_kept(arg) == 2; }
 static void a_proxy_tells_on_how_many_connections_it_keeps_something(void **state)
 {
     fixture *the = *state;
-    redisContext *next = connect_to(proxy_uri(the->proxy)), *silent = connect_to(proxy_uri(the->proxy));
+    redisContext *next = connect_to(proxy_uri(the->proxy)),
+                 *silent = connect_to(proxy_uri(the->proxy));
     proxy_keep_requests(the->proxy, true);
     assert_int_equal(proxy_kept(the->proxy), 0);
     send_request(the->through, "INCR n");
@@ -352,7 +353,8 @@ static int stand_still(void)
 {
     stall mark = stall_begin();
     kill(getpid(), SIGSTOP);
-    for (int i = 0; i < 5; i++) patience_pause(); /* the meter goes on, and what is over still counts */
+    for (int i = 0; i < 5; i++)
+        patience_pause(); /* the meter goes on, and what is over still counts */
     return us_since(&mark) >= STOP_US && stall_us(&mark) >= STOP_US - DELAY_US ? 0 : 1;
 }
 

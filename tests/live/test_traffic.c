@@ -85,7 +85,8 @@ static void a_release_whose_reply_was_lost_never_frees_the_next_owners_lock(void
     redlock_client *through = stage_open_through(the);
     expect_free(through, "warm");
     redlock_lock *lock = take(through, "r", NULL);
-    taker *next = taker_start(the, the->other, "r", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER));
+    taker *next =
+        taker_start(the, the->other, "r", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER));
     await_waiters(the, "r", 1);
     proxy_drop_reply_to(the->proxy, "{r}");
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -112,10 +113,12 @@ static void an_extension_whose_reply_was_lost_is_done(void **state)
 static void an_inspection_shows_who_holds_and_who_waits(void **state)
 {
     stage *the = *state;
-    redlock_client *named = stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.name = "billing"));
+    redlock_client *named =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.name = "billing"));
     redlock_inspection *seen;
     redlock_lock *lock = take(named, "r", NULL);
-    taker *next = taker_start(the, the->other, "r", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER));
+    taker *next =
+        taker_start(the, the->other, "r", REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER));
     await_waiters(the, "r", 1);
     EXPECT(redlock_inspect(the->client, "r", 1, &seen, NULL), REDLOCK_OK);
     assert_int_equal(seen->holders, 1);
@@ -164,7 +167,8 @@ static void the_statistics_count_every_outcome_once(void **state)
     redlock_lock *lock = take(the->client, "r", NULL);
     expect_taken(the->client, "r");
     redlock_lock *strange = take(the->other, "t", NULL);
-    EXPECT(redlock_acquire(the->client, "t", REDLOCK_OPTIONS(.wait_ms = 10), &none), REDLOCK_TIMED_OUT);
+    EXPECT(redlock_acquire(the->client, "t", REDLOCK_OPTIONS(.wait_ms = 10), &none),
+           REDLOCK_TIMED_OUT);
     EXPECT(redlock_release(strange), REDLOCK_OK);
     EXPECT(redlock_release(lock), REDLOCK_OK);
     lock = take(the->client, "s", NULL);

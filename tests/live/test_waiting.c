@@ -10,12 +10,14 @@ static void waiters_are_served_in_the_order_of_their_arrival(void **state)
     stage *the = *state;
     taker *waiters[WAITERS];
     redlock_lock *first = take(the->client, "r", NULL);
-    for (int i = 0; i < WAITERS; i++) waiters[i] = queued(the, i % 2 ? the->client : the->other, i + 1, FOR_EVER);
+    for (int i = 0; i < WAITERS; i++)
+        waiters[i] = queued(the, i % 2 ? the->client : the->other, i + 1, FOR_EVER);
     uint64_t fence = redlock_fence(first);
     EXPECT(redlock_release(first), REDLOCK_OK);
     for (int i = 0; i < WAITERS; i++) {
         expect_taker(waiters[i], REDLOCK_OK);
-        for (int later = i + 1; later < WAITERS; later++) assert_false(taker_is_done(waiters[later]));
+        for (int later = i + 1; later < WAITERS; later++)
+            assert_false(taker_is_done(waiters[later]));
         assert_true(redlock_is_held(waiters[i]->lock));
         assert_true(redlock_fence(waiters[i]->lock) > fence);
         fence = redlock_fence(waiters[i]->lock);
@@ -122,7 +124,8 @@ static void a_handed_over_lease_grows_to_the_full_ttl(void **state)
 {
     stage *the = *state;
     redlock_lock *first = take(the->client, "r", NULL);
-    taker *waiter = queued(the, the->other, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = 300));
+    taker *waiter =
+        queued(the, the->other, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = 300));
     EXPECT(redlock_release(first), REDLOCK_OK);
     expect_taker(waiter, REDLOCK_OK);
     eventually(outlives_its_claim, waiter->lock);
@@ -135,7 +138,8 @@ static void a_handed_over_lease_grows_to_the_full_ttl(void **state)
 static void time_out(stage *the, int64_t wait_ms)
 {
     redlock_lock *lock;
-    EXPECT(redlock_acquire(the->other, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock), REDLOCK_TIMED_OUT);
+    EXPECT(redlock_acquire(the->other, "r", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock),
+           REDLOCK_TIMED_OUT);
     assert_null(lock);
 }
 
@@ -203,7 +207,8 @@ static void a_cancel_ends_the_wait_and_leaves_nothing_in_the_queue(void **state)
     redlock_canceller *canceller;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
     redlock_lock *lock = take(the->client, "r", NULL);
-    const redlock_options *options = REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller);
     taker *one = queued(the, the->other, 1, options), *two = queued(the, the->client, 2, options);
     stall from = stall_begin();
     redlock_cancel(canceller);
@@ -221,9 +226,11 @@ static void a_wait_that_begins_cancelled_sends_nothing(void **state)
     redlock_canceller *canceller;
     redlock_lock *lock;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
-    const redlock_options *options = REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller);
     redlock_cancel(canceller);
-    for (int i = 0; i < 2; i++) EXPECT(redlock_acquire(the->client, "r", options, &lock), REDLOCK_CANCELLED);
+    for (int i = 0; i < 2; i++)
+        EXPECT(redlock_acquire(the->client, "r", options, &lock), REDLOCK_CANCELLED);
     assert_null(lock);
     assert_int_equal(stats_of(the->client).commands, 0);
     assert_int_equal(stats_of(the->client).cancelled, 2);
@@ -241,9 +248,9 @@ static void a_grant_to_a_waiter_that_gave_up_is_passed_on(void **state)
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
     redlock_lock *lock = take(the->client, "r", NULL);
     teach_cancel(the);
-    taker *deaf =
-        queued(the, through, 1,
-               REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = LONG_MS, .ttl_ms = LONG_MS, .canceller = canceller));
+    taker *deaf = queued(the, through, 1,
+                         REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = LONG_MS, .ttl_ms = LONG_MS,
+                                         .canceller = canceller));
     taker *next = queued(the, the->other, 2, FOR_EVER);
     proxy_hold(the->proxy, true);
     EXPECT(redlock_release(lock), REDLOCK_OK);

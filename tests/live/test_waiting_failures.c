@@ -37,12 +37,14 @@ static void a_frozen_waiter_delays_the_next_by_its_claim_at_the_most(void **stat
     redlock_lock *lock = take(the->client, "r", NULL);
     pid_t first = actor_start(the, "r", LONG_MS, CLAIM_MS, false);
     await_waiters(the, "r", 1);
-    taker *next = queued(the, the->other, 2, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = CLAIM_MS));
+    taker *next =
+        queued(the, the->other, 2, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = CLAIM_MS));
     actor_freeze(first);
     stall from = stall_begin();
     EXPECT(redlock_release(lock), REDLOCK_OK);
     expect_within(next, &from, CLAIM_MS + MARGIN_MS);
-    assert_true(next->took_us - from.began_us > 200000); /* it was given to the frozen one, or nothing was tested */
+    assert_true(next->took_us - from.began_us >
+                200000); /* it was given to the frozen one, or nothing was tested */
     taker_release(next);
 }
 
@@ -98,14 +100,16 @@ static void a_long_queue_does_not_delay_the_end_of_a_dead_holder(void **state)
     many waiters = {.done = 0};
     pid_t holder = actor_start(the, "r", TTL_MS, TTL_MS, true);
     await_holders(the, "r", 1);
-    for (int i = 0; i < 256; i++) waiters.at[i] = taker_start(the, i % 2 ? the->client : the->other, "r", FOR_EVER);
+    for (int i = 0; i < 256; i++)
+        waiters.at[i] = taker_start(the, i % 2 ? the->client : the->other, "r", FOR_EVER);
     await_waiters(the, "r", 256);
     stall from = stall_begin();
     actor_kill(the, holder);
     eventually(has_one_more, &waiters);
     int64_t first_us = INT64_MAX;
     for (int i = 0; i < 256; i++)
-        if (taker_is_done(waiters.at[i]) && waiters.at[i]->took_us < first_us) first_us = waiters.at[i]->took_us;
+        if (taker_is_done(waiters.at[i]) && waiters.at[i]->took_us < first_us)
+            first_us = waiters.at[i]->took_us;
     TOOK(&from, first_us - from.began_us, 0, (TTL_MS + MARGIN_MS) * 1000);
     serve_all(&waiters);
     assert_int_equal(stage_waiters(the, "r"), 0);
@@ -116,10 +120,14 @@ static void a_long_queue_does_not_delay_the_end_of_a_dead_holder(void **state)
 static void try_for(redlock_client *client, int64_t wait_ms)
 {
     redlock_lock *lock;
-    assert_true(redlock_acquire(client, "s", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock) != REDLOCK_OK);
+    assert_true(redlock_acquire(client, "s", REDLOCK_OPTIONS(.wait_ms = wait_ms), &lock) !=
+                REDLOCK_OK);
 }
 
-static void extend_in_vain(redlock_lock *lock) { EXPECT(redlock_extend(lock, LONG_MS), REDLOCK_ERR_TIMEOUT); }
+static void extend_in_vain(redlock_lock *lock)
+{
+    EXPECT(redlock_extend(lock, LONG_MS), REDLOCK_ERR_TIMEOUT);
+}
 
 /* Pitfall 26: what is frozen delays nobody for longer than was asked for. */
 static void no_call_on_a_frozen_server_returns_late(void **state)
@@ -127,7 +135,8 @@ static void no_call_on_a_frozen_server_returns_late(void **state)
     stage *the = *state;
     int64_t timeout_ms = patience_outlasting_ms(150), wait_ms = 2 * timeout_ms;
     redlock_client *hasty =
-        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, LOGGED(the)));
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(.timeout_ms = timeout_ms, LOGGED(the)));
     redlock_lock *given = take(hasty, "given", NULL), *kept = take(hasty, "kept", NULL);
     server_freeze(the->server);
     PUNCTUAL(timeout_ms * 1000, try_for(hasty, 0));
@@ -198,7 +207,8 @@ static void a_waiter_whose_connections_were_cut_is_served_by_the_release(void **
     taker *waiter = queued(the, through, 1, FOR_EVER);
     int connections = proxy_accepted(the->proxy);
     proxy_cut(the->proxy);
-    for (patience left = patience_begin(); proxy_accepted(the->proxy) < connections + 2; patience_pause())
+    for (patience left = patience_begin(); proxy_accepted(the->proxy) < connections + 2;
+         patience_pause())
         assert_false(patience_is_over(&left));
     stall from = stall_begin();
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -215,7 +225,8 @@ static void a_waiter_whose_connections_are_cut_and_refused_is_served_once_it_is_
     proxy_refuse(the->proxy, true);
     int connections = proxy_accepted(the->proxy);
     proxy_cut(the->proxy);
-    for (patience left = patience_begin(); proxy_accepted(the->proxy) < connections + 3; patience_pause())
+    for (patience left = patience_begin(); proxy_accepted(the->proxy) < connections + 3;
+         patience_pause())
         assert_false(patience_is_over(&left));
     EXPECT(redlock_release(lock), REDLOCK_OK);
     proxy_refuse(the->proxy, false);
@@ -231,7 +242,8 @@ static void a_grant_that_is_read_late_is_valid_for_less(void **state)
     stage *the = *state;
     redlock_client *through = stage_open_through(the);
     redlock_lock *lock = take(the->client, "r", NULL);
-    taker *waiter = queued(the, through, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = 10000, .claim_ms = 10000));
+    taker *waiter = queued(the, through, 1,
+                           REDLOCK_OPTIONS(.wait_ms = LONG_MS, .ttl_ms = 10000, .claim_ms = 10000));
     proxy_hold(the->proxy, true);
     stall from = stall_begin();
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -247,8 +259,10 @@ static void a_grant_that_is_read_after_its_end_is_no_lock(void **state)
     stage *the = *state;
     redlock_client *through = stage_open_through(the);
     redlock_lock *lock = take(the->client, "r", NULL);
-    taker *late = queued(the, through, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = 2 * brief_ms()));
-    taker *next = queued(the, the->other, 2, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = 2 * brief_ms()));
+    taker *late =
+        queued(the, through, 1, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = 2 * brief_ms()));
+    taker *next =
+        queued(the, the->other, 2, REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = 2 * brief_ms()));
     proxy_hold(the->proxy, true);
     EXPECT(redlock_release(lock), REDLOCK_OK);
     expect_taker(next, REDLOCK_OK);

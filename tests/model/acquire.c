@@ -20,7 +20,8 @@ answer tell_hold(const call_state *self, const call *asked, int64_t code, const 
 
 static bool ends_before(const holder *a, const holder *b)
 {
-    return a->ends_ms != b->ends_ms ? a->ends_ms < b->ends_ms : strcmp(a->who.member, b->who.member) < 0;
+    return a->ends_ms != b->ends_ms ? a->ends_ms < b->ends_ms
+                                    : strcmp(a->who.member, b->who.member) < 0;
 }
 
 /* How many of its kind have a lease that ends before its own. */
@@ -40,7 +41,8 @@ static bool owner_holds(const call_state *self, const person *who, enum kind kin
     const lock *on = self->on;
     for (int i = 0; i < on->holder_count; i++) {
         const holder *it = &on->holders[i];
-        if (it->kind == kind && is_live(it, self->now_ms) && strcmp(it->who.owner, who->owner) == 0 &&
+        if (it->kind == kind && is_live(it, self->now_ms) &&
+            strcmp(it->who.owner, who->owner) == 0 &&
             rank_of(on, it, self->now_ms) < on->bounds->portion)
             return true;
     }
@@ -56,7 +58,8 @@ static void stop_waiting(call_state *self, const person *who, const wish *how)
 }
 
 /* An owner enters beside itself, and does not wait for itself. Does it, or is it told so? */
-static bool is_its_own_affair(call_state *self, const call *asked, const person *who, const wish *how, answer *out)
+static bool is_its_own_affair(call_state *self, const call *asked, const person *who,
+                              const wish *how, answer *out)
 {
     if (strcmp(who->owner, "-") == 0) return false;
     enum kind other = how->kind == EXCLUSIVE ? SHARED : EXCLUSIVE;
@@ -110,7 +113,8 @@ static int64_t lease_to_wait_for(const call_state *self, const wish *how)
         if (it->kind == SHARED && (first_reader_ms == 0 || it->ends_ms < first_reader_ms))
             first_reader_ms = it->ends_ms;
     }
-    int64_t ends_ms = how->kind == SHARED && how->limit > 0 && first_reader_ms > 0 ? first_reader_ms : last_ms;
+    int64_t ends_ms = how->kind == SHARED && how->limit > 0 && first_reader_ms > 0 ? first_reader_ms
+                                                                                   : last_ms;
     int64_t lease_ms = ends_ms - self->now_ms;
     return self->barred_ms >= 0 ? lesser(lease_ms, self->barred_ms) : lease_ms;
 }
@@ -119,12 +123,15 @@ static answer tell_place(call_state *self, const call *asked, int64_t lease_ms)
 {
     const waiter *it = find_waiter(self->on, self->self), *ahead = NULL;
     int64_t position = 1;
-    for (waiter *at = NULL; (at = next_waiting(self->on, it->how.kind, at)) != it; position++) ahead = at;
+    for (waiter *at = NULL; (at = next_waiting(self->on, it->how.kind, at)) != it; position++)
+        ahead = at;
     int64_t claim_ms = ahead != NULL ? ahead->how.claim_ms : 0;
-    return (answer){{2, asked->nonce, self->now_us, lease_ms, position, claim_ms, it->arrival_us}, 7};
+    return (answer){{2, asked->nonce, self->now_us, lease_ms, position, claim_ms, it->arrival_us},
+                    7};
 }
 
-static answer tell_refused(const call_state *self, const call *asked, int64_t code, int64_t lease_ms)
+static answer tell_refused(const call_state *self, const call *asked, int64_t code,
+                           int64_t lease_ms)
 {
     int64_t waiters = self->on->waiter_count;
     return (answer){{code, asked->nonce, self->now_us, lease_ms, waiters}, 5};
@@ -145,7 +152,8 @@ static answer tell_not_now(call_state *self, const call *asked, const wish *how)
 static answer stand_in_line(call_state *self, const call *asked, const person *who, const wish *how)
 {
     answer out;
-    int writers = count_live(self->on, EXCLUSIVE, self->now_ms), readers = count_live(self->on, SHARED, self->now_ms);
+    int writers = count_live(self->on, EXCLUSIVE, self->now_ms),
+        readers = count_live(self->on, SHARED, self->now_ms);
     bool stands = how->claim_ms > 0 || (writers == 0 && (how->kind == SHARED || readers == 0));
     bool is_full = how->claim_ms > 0 && find_waiter(self->on, self->self) == NULL &&
                    self->on->waiter_count >= self->on->bounds->queue;
@@ -165,9 +173,10 @@ static bool is_span(int64_t ms, int64_t least) { return ms >= least && ms <= INT
 static bool is_in_range(const call *asked, const wish *how)
 {
     int64_t arrival = asked->arrival_us;
-    return how->kind != 0 && is_span(asked->ttl_ms, 1) && is_span(asked->grace_ms, 0) && asked->fence >= 0 &&
-           asked->fence <= INT64_C(5000000000000000) &&
-           (arrival == 0 || (arrival >= INT64_C(100000000000000) && arrival < INT64_C(4000000000000000)));
+    return how->kind != 0 && is_span(asked->ttl_ms, 1) && is_span(asked->grace_ms, 0) &&
+           asked->fence >= 0 && asked->fence <= INT64_C(5000000000000000) &&
+           (arrival == 0 ||
+            (arrival >= INT64_C(100000000000000) && arrival < INT64_C(4000000000000000)));
 }
 
 answer answer_to_acquire(call_state *self, const call *asked)
@@ -176,13 +185,15 @@ answer answer_to_acquire(call_state *self, const call *asked)
     wish how = wish_of(asked->mode, asked->inbox);
     answer out;
     if (!is_in_range(asked, &how)) return (answer){{-1, asked->nonce, 0}, 3};
-    if (how.claim_ms > 0) snprintf(self->self, sizeof self->self, "%s %s %s", asked->inbox, how.mode, asked->holder);
+    if (how.claim_ms > 0)
+        snprintf(self->self, sizeof self->self, "%s %s %s", asked->inbox, how.mode, asked->holder);
     else snprintf(self->self, sizeof self->self, "* %s %s", how.mode, asked->holder);
     self->self_lease_ms = asked->ttl_ms;
     self->hint = asked->fence;
 
     self->left = purge(self->on, self->now_us);
-    if (find_mark(self->on->buried, self->on->buried_count, who.hold_id) != NULL) return tell_code(self, asked, 6);
+    if (find_mark(self->on->buried, self->on->buried_count, who.hold_id) != NULL)
+        return tell_code(self, asked, 6);
 
     const holder *it = find_holder(self->on, asked->holder);
     if (it != NULL && is_live(it, self->now_ms)) {

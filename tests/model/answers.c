@@ -21,14 +21,16 @@ static holder *live_holder(call_state *self, const call *asked)
 
 static int count_holders(const call_state *self)
 {
-    return count_live(self->on, EXCLUSIVE, self->now_ms) + count_live(self->on, SHARED, self->now_ms);
+    return count_live(self->on, EXCLUSIVE, self->now_ms) +
+           count_live(self->on, SHARED, self->now_ms);
 }
 
 /* The key lingers for its fence, unless it is not to, and nothing is buried. */
 static void let_linger(call_state *self, const call *asked)
 {
     const lock *on = self->on;
-    if (on->holder_count + on->waiter_count + on->buried_count == 0 && asked->linger_ms == 0) erase(self->on);
+    if (on->holder_count + on->waiter_count + on->buried_count == 0 && asked->linger_ms == 0)
+        erase(self->on);
 }
 
 /* ---- Leaving ----------------------------------------------------------------------------------*/
@@ -59,7 +61,8 @@ static bool leaves_others_behind(const call_state *self, const call *asked)
 
 static answer answer_to_release(call_state *self, const call *asked)
 {
-    int64_t burial_ms = asked->is_plain ? 0 : asked->burial_ms, given = asked->is_plain ? 0 : asked->fence;
+    int64_t burial_ms = asked->is_plain ? 0 : asked->burial_ms,
+            given = asked->is_plain ? 0 : asked->fence;
     bool has_others = leaves_others_behind(self, asked);
     if (!is_span_or_none(burial_ms) || !is_fence(given)) return tell_nothing_done(asked);
     bool was_there = self->on->fence > 0;
@@ -125,7 +128,10 @@ static answer answer_to_renew(call_state *self, const call *asked)
 }
 
 /* Whatever a conversion does or refuses, an older one is void from then on. */
-static void mint_for_conversion(call_state *self) { self->on->fence = greater_of(self->on->fence + 1, self->now_us); }
+static void mint_for_conversion(call_state *self)
+{
+    self->on->fence = greater_of(self->on->fence + 1, self->now_us);
+}
 
 static answer answer_to_upgrade(call_state *self, const call *asked)
 {
@@ -164,7 +170,8 @@ static answer answer_to_downgrade(call_state *self, const call *asked)
 static answer answer_to_inspect(call_state *self, const call *asked)
 {
     int64_t waiters = self->on->waiter_count;
-    return (answer){{1, asked->nonce, self->now_us, self->on->fence, count_holders(self), waiters}, 6};
+    return (answer){{1, asked->nonce, self->now_us, self->on->fence, count_holders(self), waiters},
+                    6};
 }
 
 answer answer_to(call_state *self, const call *asked)

@@ -7,7 +7,10 @@
 
 #include "model/lock.h"
 
-static bool is_self(const call_state *self, const waiter *it) { return strcmp(self->self, it->member) == 0; }
+static bool is_self(const call_state *self, const waiter *it)
+{
+    return strcmp(self->self, it->member) == 0;
+}
 
 static bool is_dead(const call_state *self, const waiter *it)
 {
@@ -30,7 +33,9 @@ static waiter *head_of(call_state *self, enum kind kind)
 
 static bool is_held(const call_state *self)
 {
-    return count_live(self->on, EXCLUSIVE, self->now_ms) + count_live(self->on, SHARED, self->now_ms) > 0;
+    return count_live(self->on, EXCLUSIVE, self->now_ms) +
+               count_live(self->on, SHARED, self->now_ms) >
+           0;
 }
 
 static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -46,8 +51,9 @@ static void tell(call_state *self, const waiter *it)
     if (self->told_count == TOLD_MOST) return;
     grant *told = &self->told[self->told_count++];
     snprintf(told->channel, sizeof told->channel, "%s", it->how.channel);
-    snprintf(told->text, sizeof told->text, "grant %lld %lld %lld %s %s", (long long)self->on->fence,
-             (long long)it->how.claim_ms, (long long)self->now_us, it->who.member, self->key);
+    snprintf(told->text, sizeof told->text, "grant %lld %lld %lld %s %s",
+             (long long)self->on->fence, (long long)it->how.claim_ms, (long long)self->now_us,
+             it->who.member, self->key);
 }
 
 static void enter(call_state *self, waiter *it)
@@ -65,7 +71,8 @@ static void enter(call_state *self, waiter *it)
     /* Whoever waits by two channels may hold already: a lease is never shortened. */
     const holder *had = find_holder(self->on, copy.who.member);
     int64_t ends_ms = self->now_ms + lease_ms;
-    put_holder(self->on, &copy.who, copy.how.kind, had != NULL ? greater(had->ends_ms, ends_ms) : ends_ms);
+    put_holder(self->on, &copy.who, copy.how.kind,
+               had != NULL ? greater(had->ends_ms, ends_ms) : ends_ms);
     self->let_in++;
 }
 
@@ -100,7 +107,8 @@ static bool writer_goes_first(const call_state *self, const waiter *writer, cons
 
 enum may { MAY, MAY_NOT, LOOK_AGAIN };
 
-/* It keeps others out. Whoever does so for longer than its claim, without asking, leaves the line. */
+/* It keeps others out. Whoever does so for longer than its claim, without asking, leaves the
+ * line. */
 static enum may bar(call_state *self, waiter *it)
 {
     if (is_self(self, it)) return MAY_NOT;
@@ -133,7 +141,8 @@ void serve(call_state *self)
         waiter *writer = head_of(self, EXCLUSIVE), *reader = head_of(self, SHARED);
         if (writer != NULL) writer = head_of(self, EXCLUSIVE); /* where it stands now */
         bool is_free = !is_held(self);
-        if (is_free && writer != NULL && (reader == NULL || writer_goes_first(self, writer, reader))) {
+        if (is_free && writer != NULL &&
+            (reader == NULL || writer_goes_first(self, writer, reader))) {
             enter_with_mates(self, writer);
             return;
         }

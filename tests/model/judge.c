@@ -41,11 +41,14 @@ static int drop_the_dead(sequence *self, const picture *shown)
     int count = 0;
     bool names_waiter = asked->script == SCRIPT_ACQUIRE || asked->script == SCRIPT_CANCEL;
     snprintf(own, sizeof own, "%s %s %s", asked->inbox, asked->mode, asked->holder);
-    if (asked->script == SCRIPT_RENEW || asked->script == SCRIPT_UPGRADE || asked->script == SCRIPT_INSPECT) return 0;
+    if (asked->script == SCRIPT_RENEW || asked->script == SCRIPT_UPGRADE ||
+        asked->script == SCRIPT_INSPECT)
+        return 0;
     for (int i = self->model.waiter_count; i-- > 0;) {
         waiter *it = &self->model.waiters[i];
         bool is_own = names_waiter && strcmp(it->member, own) == 0;
-        if (is_own || sequence_is_heard(self, it->how.channel) || shows(shown, it->member)) continue;
+        if (is_own || sequence_is_heard(self, it->how.channel) || shows(shown, it->member))
+            continue;
         remove_waiter(&self->model, it);
         count++;
     }
@@ -96,13 +99,15 @@ static void picture_of(const lock *self, verdict *out)
     if (self->fence > 0) add_member(out, "", "f1", -self->fence - fence_band);
     for (int i = 0; i < self->note_count; i++)
         add_member(out, "?", self->notes[i].hold_id, -self->notes[i].ends_ms - note_band);
-    for (int i = 0; i < self->buried_count; i++) add_member(out, "", self->buried[i].hold_id, -self->buried[i].ends_ms);
+    for (int i = 0; i < self->buried_count; i++)
+        add_member(out, "", self->buried[i].hold_id, -self->buried[i].ends_ms);
     for (int i = 0; i < self->holder_count; i++)
         add_member(out, "", self->holders[i].who.member,
                    self->holders[i].ends_ms + (self->holders[i].kind == SHARED ? shared_band : 0));
     for (int i = 0; i < self->waiter_count; i++)
         add_member(out, "", self->waiters[i].member,
-                   self->waiters[i].arrival_us + (self->waiters[i].how.kind == EXCLUSIVE ? writer_band : 0));
+                   self->waiters[i].arrival_us +
+                       (self->waiters[i].how.kind == EXCLUSIVE ? writer_band : 0));
     qsort(out->members, (size_t)out->member_count, sizeof *out->members, compare_members);
 }
 
@@ -111,7 +116,8 @@ static void compare_sets(verdict *out, const member *got, int count, const char 
     for (int i = 0; i < count && i < out->member_count; i++)
         if (compare_members(&got[i], &out->members[i]) != 0)
             complain(out, "%s differs at %d: %s", what, i, got[i].name);
-    if (count != out->member_count) complain(out, "%s has %d members, not %d", what, count, out->member_count);
+    if (count != out->member_count)
+        complain(out, "%s has %d members, not %d", what, count, out->member_count);
 }
 
 /* The part of the set that inspect lists. */
@@ -119,7 +125,8 @@ static void compare_list(verdict *out, const picture *shown)
 {
     int skipped = 0;
     while (skipped < shown->count && shown->members[skipped].score <= 0) skipped++;
-    if (shown->listed_count != shown->count - skipped) complain(out, "inspect lists %d members", shown->listed_count);
+    if (shown->listed_count != shown->count - skipped)
+        complain(out, "inspect lists %d members", shown->listed_count);
     for (int i = 0; i < shown->listed_count && !out->is_wrong; i++)
         if (compare_members(&shown->listed[i], &shown->members[skipped + i]) != 0)
             complain(out, "inspect lists another member at %d", i);
@@ -138,20 +145,22 @@ static void compare_answers(verdict *out, const call *asked, const answer *got)
     if (got->count != out->expected.count) complain(out, "the answer has %d numbers", got->count);
     for (int i = 0; i < got->count && !out->is_wrong; i++) {
         if (i == 2 && got->values[2] == 0 && may_hide_clock(asked, got)) continue;
-        if (got->values[i] != out->expected.values[i]) complain(out, "the answer differs in number %d", i + 1);
+        if (got->values[i] != out->expected.values[i])
+            complain(out, "the answer differs in number %d", i + 1);
     }
 }
 
 /* `has_more`: it was told a part of them so far, from the first on. */
-static void compare_messages(verdict *out, const sequence *self, const call_state *by, bool has_more)
+static void compare_messages(verdict *out, const sequence *self, const call_state *by,
+                             bool has_more)
 {
     if (has_more ? self->heard_count > by->told_count : self->heard_count != by->told_count)
         complain(out, "%d messages were heard, not %d", self->heard_count, by->told_count);
     for (int i = 0; i < self->heard_count && !out->is_wrong; i++)
         if (strcmp(self->heard[i].channel, by->told[i].channel) != 0 ||
             strcmp(self->heard[i].text, by->told[i].text) != 0)
-            complain(out, "the message '%s' on %s should be '%s' on %s", self->heard[i].text, self->heard[i].channel,
-                     by->told[i].text, by->told[i].channel);
+            complain(out, "the message '%s' on %s should be '%s' on %s", self->heard[i].text,
+                     self->heard[i].channel, by->told[i].text, by->told[i].channel);
 }
 
 /* The key outlives what is in it. */
@@ -161,11 +170,14 @@ static void check_expiry(verdict *out, const sequence *self, const picture *show
     if (model->fence == 0) return;
     if (shown->expires_ms == -1) complain(out, "the key never expires");
     for (int i = 0; i < model->holder_count; i++)
-        if (is_live(&model->holders[i], now_ms) && shown->expires_ms < model->holders[i].ends_ms + self->grace_ms)
-            complain(out, "the key expires at %lld, too early for a holder", (long long)shown->expires_ms);
+        if (is_live(&model->holders[i], now_ms) &&
+            shown->expires_ms < model->holders[i].ends_ms + self->grace_ms)
+            complain(out, "the key expires at %lld, too early for a holder",
+                     (long long)shown->expires_ms);
     for (int i = 0; i < model->buried_count; i++)
         if (model->buried[i].ends_ms > now_ms && shown->expires_ms < model->buried[i].ends_ms)
-            complain(out, "the key expires at %lld, too early for what is buried", (long long)shown->expires_ms);
+            complain(out, "the key expires at %lld, too early for what is buried",
+                     (long long)shown->expires_ms);
 }
 
 /* ---- More are left ----------------------------------------------------------------------------*/
@@ -215,7 +227,8 @@ static void adopt(lock *self, const picture *shown)
 
 /* Nobody holds who neither held before nor would in the end; nobody is in line who was not, or
  * would not be, but the one that asks. */
-static void check_members(verdict *out, const lock *before, const call_state *by, const picture *shown)
+static void check_members(verdict *out, const lock *before, const call_state *by,
+                          const picture *shown)
 {
     const lock *after = by->on;
     static lock now;
@@ -223,13 +236,15 @@ static void check_members(verdict *out, const lock *before, const call_state *by
     adopt(&now, shown);
     for (int i = 0; i < now.holder_count; i++) {
         char *name = now.holders[i].who.member;
-        if (find_holder((lock *)(uintptr_t)before, name) == NULL && find_holder((lock *)(uintptr_t)after, name) == NULL)
+        if (find_holder((lock *)(uintptr_t)before, name) == NULL &&
+            find_holder((lock *)(uintptr_t)after, name) == NULL)
             complain(out, "%s holds, and may not", name);
     }
     for (int i = 0; i < now.waiter_count; i++) {
         char *name = now.waiters[i].member;
         if (strcmp(name, by->self) == 0) continue;
-        if (find_waiter((lock *)(uintptr_t)before, name) == NULL && find_waiter((lock *)(uintptr_t)after, name) == NULL)
+        if (find_waiter((lock *)(uintptr_t)before, name) == NULL &&
+            find_waiter((lock *)(uintptr_t)after, name) == NULL)
             complain(out, "%s waits, and should not", name);
     }
 }
@@ -240,15 +255,19 @@ static void check_exclusion(verdict *out, const lock *self, int64_t now_ms)
     for (int i = 0; i < self->holder_count; i++) {
         const holder *it = &self->holders[i];
         if (it->kind != EXCLUSIVE || !is_live(it, now_ms)) continue;
-        bool is_same = writer == NULL || (strcmp(writer->who.owner, it->who.owner) == 0 && *it->who.owner == '@');
-        if (!is_same) complain(out, "%s and %s hold exclusively", writer->who.member, it->who.member);
+        bool is_same = writer == NULL ||
+                       (strcmp(writer->who.owner, it->who.owner) == 0 && *it->who.owner == '@');
+        if (!is_same)
+            complain(out, "%s and %s hold exclusively", writer->who.member, it->who.member);
         writer = it;
     }
-    if (writer != NULL && count_live(self, SHARED, now_ms) > 0) complain(out, "a reader is beside a writer");
+    if (writer != NULL && count_live(self, SHARED, now_ms) > 0)
+        complain(out, "a reader is beside a writer");
 }
 
 /* A part of the work was done: what was done is right, and as much as a call does. */
-static void judge_part(sequence *self, const picture *shown, verdict *out, const lock *before, const call_state *by)
+static void judge_part(sequence *self, const picture *shown, verdict *out, const lock *before,
+                       const call_state *by)
 {
     if (by->gone < before->bounds->portion)
         complain(out, "more are said to be left, but %d were to be served", by->gone);
@@ -272,11 +291,13 @@ static void begin_step(sequence *self, const step *now)
 /* Did the call stop before all was done? Whoever was let in itself is told so instead. */
 static bool is_part(const sequence *self, const step *now, const call_state *by)
 {
-    bool is_let_in = now->asked.script == SCRIPT_ACQUIRE && now->got.values[0] == 1 && by->granted != 0;
+    bool is_let_in = now->asked.script == SCRIPT_ACQUIRE && now->got.values[0] == 1 &&
+                     by->granted != 0;
     return now->got.values[0] == 7 || (is_let_in && by->gone >= self->model.bounds->portion);
 }
 
-static void judge_whole(sequence *self, const picture *shown, verdict *out, const lock *before, const call_state *by)
+static void judge_whole(sequence *self, const picture *shown, verdict *out, const lock *before,
+                        const call_state *by)
 {
     keep_what_is_shown(&self->model, before, shown, by->now_ms);
     forget_the_expired(&self->model, shown, by->now_ms);
@@ -289,7 +310,8 @@ static void judge_whole(sequence *self, const picture *shown, verdict *out, cons
  * by and by; whoever has expired is looked for, or not. */
 enum { DEAD_FIRST = 1, THOROUGH = 2, WAYS = 4 };
 
-static void try_step(sequence *self, const picture *shown, verdict *out, const lock *before, int way)
+static void try_step(sequence *self, const picture *shown, verdict *out, const lock *before,
+                     int way)
 {
     bool are_found_first = (way & DEAD_FIRST) != 0;
     const step *now = &self->steps[self->at];

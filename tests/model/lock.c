@@ -36,7 +36,8 @@ wish wish_of(const char *mode, const char *inbox)
 {
     wish out = {.kind = *mode == 's' ? SHARED : EXCLUSIVE};
     snprintf(out.mode, sizeof out.mode, "%s", *mode != '\0' ? mode : "x");
-    if ((out.mode[0] != 'x' && out.mode[0] != 's') || !read_rules(&out, out.mode + 1)) out.kind = (enum kind)0;
+    if ((out.mode[0] != 'x' && out.mode[0] != 's') || !read_rules(&out, out.mode + 1))
+        out.kind = (enum kind)0;
     const char *channel = strchr(inbox, ' ');
     if (channel == NULL) return out;
     out.claim_ms = strtoll(inbox, NULL, 10);
@@ -156,7 +157,8 @@ static mark *ends_first(lock *self)
     for (int i = 1; i < self->buried_count; i++) {
         const mark *it = &self->buried[i];
         /* Of two that end together the later by name has the higher rank. */
-        if (it->ends_ms < first->ends_ms || (it->ends_ms == first->ends_ms && strcmp(it->hold_id, first->hold_id) > 0))
+        if (it->ends_ms < first->ends_ms ||
+            (it->ends_ms == first->ends_ms && strcmp(it->hold_id, first->hold_id) > 0))
             first = &self->buried[i];
     }
     return first;
@@ -212,7 +214,8 @@ static void send_to_the_end(lock *self, const holder *gone, int count, int64_t n
     waiter *moved[WAITERS_MOST];
     int looked_at = 0, moved_count = 0;
     for (enum kind kind = SHARED; kind >= EXCLUSIVE; kind = (enum kind)(kind - 1))
-        for (waiter *it = NULL; (it = next_waiting(self, kind, it)) != NULL && looked_at < self->bounds->portion;) {
+        for (waiter *it = NULL;
+             (it = next_waiting(self, kind, it)) != NULL && looked_at < self->bounds->portion;) {
             looked_at++;
             if (has_client(gone, count, it->who.hold_id)) moved[moved_count++] = it;
         }
@@ -235,7 +238,8 @@ static int take_out(lock *self, enum kind kind, int64_t now_us)
 enum kind purge(lock *self, int64_t now_us)
 {
     for (int i = self->buried_count; i-- > 0;)
-        if (self->buried[i].ends_ms <= now_us / 1000) self->buried[i] = self->buried[--self->buried_count];
+        if (self->buried[i].ends_ms <= now_us / 1000)
+            self->buried[i] = self->buried[--self->buried_count];
     int writers = take_out(self, EXCLUSIVE, now_us), readers = take_out(self, SHARED, now_us);
     return writers > 0 ? EXCLUSIVE : readers > 0 ? SHARED : (enum kind)0;
 }

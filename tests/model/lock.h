@@ -9,7 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MEMBER_SIZE = 112, ID_SIZE = 40, HOLDERS_MOST = 32, WAITERS_MOST = 32, BURIED_SIZE = 32, TOLD_MOST = 32 };
+enum {
+    MEMBER_SIZE = 112,
+    ID_SIZE = 40,
+    HOLDERS_MOST = 32,
+    WAITERS_MOST = 32,
+    BURIED_SIZE = 32,
+    TOLD_MOST = 32
+};
 
 enum kind { EXCLUSIVE = 1, SHARED = 2 };
 
@@ -74,10 +81,12 @@ typedef struct call_state {
     int64_t now_us, now_ms;
     bool (*is_heard)(void *by, const char *channel);
     void *by;
-    bool is_thorough; /* a release that leaves others behind takes out whoever of them has expired */
-    enum kind left;   /* what left last; 0: nobody knows */
+    bool
+        is_thorough; /* a release that leaves others behind takes out whoever of them has expired */
+    enum kind left;  /* what left last; 0: nobody knows */
     bool is_batch;
-    char self[2 * MEMBER_SIZE]; /* the waiter that asks: it is told by the answer, and is not dead */
+    char
+        self[2 * MEMBER_SIZE]; /* the waiter that asks: it is told by the answer, and is not dead */
     int64_t self_lease_ms, hint;
     /* What came of it. */
     int64_t granted;   /* the fence that `self` was given; 0: it was not let in */

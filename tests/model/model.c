@@ -34,7 +34,8 @@ static void print_answers(const run *self)
     for (int id = 0; id < SCRIPT_COUNT; id++) {
         printf("%s:", scripts[id].name);
         for (int code = 0; code <= CODES_MOST; code++)
-            if (self->answers[id][code] > 0) printf(" %d=%ld", code == CODES_MOST ? -1 : code, self->answers[id][code]);
+            if (self->answers[id][code] > 0)
+                printf(" %d=%ld", code == CODES_MOST ? -1 : code, self->answers[id][code]);
         printf("\n");
     }
 }
@@ -117,7 +118,7 @@ int main(int argc, char **argv)
     double per_second = (double)self.sequences / (seconds_now() - begin);
     stage_close(self.stage);
     print_answers(&self);
-    printf("sequences=%ld calls=%ld mismatches=%ld seed=%llu per_second=%.0f\n", self.sequences, self.calls,
-           self.mismatches, (unsigned long long)self.seed, per_second);
+    printf("sequences=%ld calls=%ld mismatches=%ld seed=%llu per_second=%.0f\n", self.sequences,
+           self.calls, self.mismatches, (unsigned long long)self.seed, per_second);
     return self.mismatches > 0;
 }

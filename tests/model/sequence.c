@@ -11,8 +11,9 @@
 
 /* ---- Who takes part ---------------------------------------------------------------------------*/
 
-static const char *const all_modes[] = {"x",  "x",   "xf",  "xf",   "xw",   "s",    "s",   "sf",  "sf",
-                                        "sw", "s/1", "s/2", "sf/2", "sf/3", "sw/2", "x/2", "xf/1"};
+static const char *const all_modes[] = {"x",    "x",    "xf",   "xf",  "xw",  "s",
+                                        "s",    "sf",   "sf",   "sw",  "s/1", "s/2",
+                                        "sf/2", "sf/3", "sw/2", "x/2", "xf/1"};
 
 static void make_party(sequence *self, int number)
 {
@@ -22,8 +23,8 @@ static void make_party(sequence *self, int number)
     const char *shape = shapes[dice_below(&self->chance, COUNT_OF(shapes))];
     const char *end = strchr(shape, '*');
     for (int i = 0; i < 2; i++)
-        snprintf(it->channels[i], sizeof it->channels[i], "%.*ss%dk%d%s%d", (int)(end - shape), shape,
-                 (int)(self->seed % BATCH), number, end + 1, i + 1);
+        snprintf(it->channels[i], sizeof it->channels[i], "%.*ss%dk%d%s%d", (int)(end - shape),
+                 shape, (int)(self->seed % BATCH), number, end + 1, i + 1);
 }
 
 /* A fresh acquisition in the place of another. */
@@ -34,10 +35,13 @@ static void make_hold(sequence *self, int number, int at)
     hold *it = &self->holds[number][at];
     const party by = self->parties[number];
     *it = (hold){.fence = 0};
-    snprintf(it->holder, sizeof it->holder, "%s %s.%d h:1:%d", owners[dice_below(&self->chance, COUNT_OF(owners))],
-             by.id, self->holds_made++, number);
-    snprintf(it->mode, sizeof it->mode, "%s", self->modes[dice_below(&self->chance, COUNT_OF(self->modes))]);
-    snprintf(it->inbox, sizeof it->inbox, "%d %s", claims[dice_below(&self->chance, COUNT_OF(claims))], by.channels[0]);
+    snprintf(it->holder, sizeof it->holder, "%s %s.%d h:1:%d",
+             owners[dice_below(&self->chance, COUNT_OF(owners))], by.id, self->holds_made++,
+             number);
+    snprintf(it->mode, sizeof it->mode, "%s",
+             self->modes[dice_below(&self->chance, COUNT_OF(self->modes))]);
+    snprintf(it->inbox, sizeof it->inbox, "%d %s",
+             claims[dice_below(&self->chance, COUNT_OF(claims))], by.channels[0]);
 }
 
 void sequence_begin(sequence *self, uint64_t seed)
@@ -67,13 +71,16 @@ void sequence_rewind(sequence *self)
     self->expires_ms = -1;
     self->at = self->heard_count = 0;
     self->has_failed = false;
-    for (int i = 0; i < self->party_count; i++) memset(self->parties[i].is_heard, 0, sizeof self->parties[i].is_heard);
+    for (int i = 0; i < self->party_count; i++)
+        memset(self->parties[i].is_heard, 0, sizeof self->parties[i].is_heard);
 }
 
 int sequence_number_of(const sequence *self, const char *channel)
 {
     for (int i = 0; i < 2 * self->party_count; i++)
-        if (strcmp(self->parties[i % self->party_count].channels[i / self->party_count], channel) == 0) return i;
+        if (strcmp(self->parties[i % self->party_count].channels[i / self->party_count], channel) ==
+            0)
+            return i;
     return -1;
 }
 
@@ -104,7 +111,8 @@ static int64_t some_arrival(sequence *self, const hold *it, int64_t now_us)
     if (which < 50) return 0;
     if (which < 85) return it->arrival_us;
     if (which < 86) return INT64_C(99999999999999);
-    return now_us + dice_spread(&self->chance, 1, 20000000) * (dice_chance(&self->chance, 700) ? -1 : 1);
+    return now_us +
+           dice_spread(&self->chance, 1, 20000000) * (dice_chance(&self->chance, 700) ? -1 : 1);
 }
 
 static int64_t some_hint(sequence *self, int64_t now_us)
@@ -155,7 +163,8 @@ static void ask_hold(sequence *self, call *out, const hold *it, enum script_id i
 /* Whoever holds or waits, most of the time. */
 static hold *choose_hold(sequence *self)
 {
-    int by = (int)dice_below(&self->chance, self->party_count), at = (int)dice_below(&self->chance, HOLDS_EACH);
+    int by = (int)dice_below(&self->chance, self->party_count),
+        at = (int)dice_below(&self->chance, HOLDS_EACH);
     if (dice_chance(&self->chance, 20)) make_hold(self, by, at);
     return &self->holds[by][at];
 }
@@ -163,7 +172,8 @@ static hold *choose_hold(sequence *self)
 static hold *choose_holder(sequence *self)
 {
     if (self->model.holder_count == 0 || dice_chance(&self->chance, 150)) return choose_hold(self);
-    const char *member = self->model.holders[dice_below(&self->chance, self->model.holder_count)].who.member;
+    const char *member =
+        self->model.holders[dice_below(&self->chance, self->model.holder_count)].who.member;
     for (int i = 0; i < self->party_count; i++)
         for (int j = 0; j < HOLDS_EACH; j++)
             if (strcmp(self->holds[i][j].holder, member) == 0) return &self->holds[i][j];
@@ -172,8 +182,9 @@ static hold *choose_holder(sequence *self)
 
 static call call_for(sequence *self, const hold *it)
 {
-    call out = {
-        .ttl_ms = dice_spread(&self->chance, 1, 30000), .grace_ms = self->grace_ms, .linger_ms = self->linger_ms};
+    call out = {.ttl_ms = dice_spread(&self->chance, 1, 30000),
+                .grace_ms = self->grace_ms,
+                .linger_ms = self->linger_ms};
     memcpy(out.holder, it->holder, sizeof out.holder);
     memcpy(out.mode, it->mode, sizeof out.mode);
     memcpy(out.inbox, it->inbox, sizeof out.inbox);
@@ -223,7 +234,9 @@ void sequence_plan(sequence *self, int64_t now_us)
     /* At first most begin to listen. */
     int permille = self->at < self->party_count ? 900 : 80;
     if (dice_chance(&self->chance, permille))
-        out->toggled = self->at < self->party_count ? self->at : (int)dice_below(&self->chance, 2 * self->party_count);
+        out->toggled = self->at < self->party_count
+                           ? self->at
+                           : (int)dice_below(&self->chance, 2 * self->party_count);
     out->is_flushed = dice_chance(&self->chance, 10);
     if (!repeats(self, &out->asked)) out->asked = make_call(self, now_us);
 }
@@ -233,9 +246,11 @@ void sequence_learn(sequence *self, const step *done)
     for (int i = 0; i < self->party_count * HOLDS_EACH; i++) {
         hold *it = &self->holds[i / HOLDS_EACH][i % HOLDS_EACH];
         if (strcmp(it->holder, done->asked.holder) != 0) continue;
-        if (done->asked.script == SCRIPT_ACQUIRE && done->got.values[0] == 2) it->arrival_us = done->got.values[6];
+        if (done->asked.script == SCRIPT_ACQUIRE && done->got.values[0] == 2)
+            it->arrival_us = done->got.values[6];
         if (done->got.count == 6) it->fence = done->got.values[3];
         bool is_over = done->asked.script == SCRIPT_RELEASE || done->asked.script == SCRIPT_CANCEL;
-        if (is_over && dice_chance(&self->chance, 400)) make_hold(self, i / HOLDS_EACH, i % HOLDS_EACH);
+        if (is_over && dice_chance(&self->chance, 400))
+            make_hold(self, i / HOLDS_EACH, i % HOLDS_EACH);
     }
 }

@@ -42,8 +42,10 @@ static redisContext *connect_to(stage *self)
 static void load(stage *self, const script *from)
 {
     for (int i = 0; i < SCRIPT_COUNT; i++) {
-        redisReply *reply = redisCommand(self->asking, "SCRIPT LOAD %b", from[i].source, from[i].source_length);
-        if (reply == NULL || reply->type != REDIS_REPLY_STRING || strcmp(reply->str, from[i].sha1) != 0)
+        redisReply *reply =
+            redisCommand(self->asking, "SCRIPT LOAD %b", from[i].source, from[i].source_length);
+        if (reply == NULL || reply->type != REDIS_REPLY_STRING ||
+            strcmp(reply->str, from[i].sha1) != 0)
             end_badly("a script cannot be loaded", self->asking);
         freeReplyObject(reply);
     }
@@ -77,7 +79,8 @@ static void keep_message(sequence *const *all, int count, const redisReply *repl
 {
     for (int i = 0; i < count; i++) {
         sequence *of = all[i];
-        if (sequence_number_of(of, reply->element[1]->str) < 0 || of->heard_count == TOLD_MOST) continue;
+        if (sequence_number_of(of, reply->element[1]->str) < 0 || of->heard_count == TOLD_MOST)
+            continue;
         grant *heard = &of->heard[of->heard_count++];
         snprintf(heard->channel, sizeof heard->channel, "%s", reply->element[1]->str);
         snprintf(heard->text, sizeof heard->text, "%s", reply->element[2]->str);
@@ -92,7 +95,8 @@ static void listen_to_all(stage *self, sequence *const *all, int count)
         redisReply *reply = next_reply(self->listening);
         const char *word = reply->type == REDIS_REPLY_ARRAY ? reply->element[0]->str : "";
         is_over = strcmp(word, "pong") == 0;
-        if (strcmp(word, "message") == 0 || strcmp(word, "smessage") == 0) keep_message(all, count, reply);
+        if (strcmp(word, "message") == 0 || strcmp(word, "smessage") == 0)
+            keep_message(all, count, reply);
         freeReplyObject(reply);
     }
 }
@@ -157,7 +161,10 @@ static void add_optional(words *to, const call *asked)
     }
 }
 
-static bool lingers(enum script_id id) { return id == SCRIPT_RELEASE || id == SCRIPT_CANCEL || id == SCRIPT_FORCE; }
+static bool lingers(enum script_id id)
+{
+    return id == SCRIPT_RELEASE || id == SCRIPT_CANCEL || id == SCRIPT_FORCE;
+}
 
 static void ask(redisContext *on, const sequence *of)
 {
@@ -209,10 +216,12 @@ static void read_answer(answer *out, picture *shown, const redisReply *reply)
     *out = (answer){.count = 0};
     shown->listed_count = 0;
     shown->error[0] = '\0';
-    if (reply->type == REDIS_REPLY_ERROR) snprintf(shown->error, sizeof shown->error, "%s", reply->str);
+    if (reply->type == REDIS_REPLY_ERROR)
+        snprintf(shown->error, sizeof shown->error, "%s", reply->str);
     for (size_t i = 0; i < reply->elements && out->count < ANSWER_MOST; i++) {
         const redisReply *item = reply->element[i];
-        if (item->type == REDIS_REPLY_ARRAY) shown->listed_count = read_members(shown->listed, item);
+        if (item->type == REDIS_REPLY_ARRAY)
+            shown->listed_count = read_members(shown->listed, item);
         else if (item->type == REDIS_REPLY_INTEGER) out->values[out->count++] = item->integer;
         else snprintf(shown->error, sizeof shown->error, "the answer has what is no integer");
     }

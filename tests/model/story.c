@@ -14,8 +14,11 @@ static void print_answer(const char *who, const answer *it)
 
 static void print_subscription(const sequence *self, int number)
 {
-    const char *channel = self->parties[number % self->party_count].channels[number / self->party_count];
-    printf(", %s %s", sequence_is_heard((sequence *)(uintptr_t)self, channel) ? "SUBSCRIBE" : "UNSUBSCRIBE", channel);
+    const char *channel =
+        self->parties[number % self->party_count].channels[number / self->party_count];
+    printf(", %s %s",
+           sequence_is_heard((sequence *)(uintptr_t)self, channel) ? "SUBSCRIBE" : "UNSUBSCRIBE",
+           channel);
 }
 
 static void print_call(const sequence *self, const step *it)
@@ -24,18 +27,20 @@ static void print_call(const sequence *self, const step *it)
     printf("%+lld us", (long long)(it->now_us - CLOCK_BEGIN));
     if (it->toggled >= 0) print_subscription(self, it->toggled);
     if (it->is_flushed) printf(", the key is deleted");
-    printf("\n   %s '%s' ttl %lld grace %lld linger %lld nonce %lld mode '%s' inbox '%s' arrival %lld fence %lld "
+    printf("\n   %s '%s' ttl %lld grace %lld linger %lld nonce %lld mode '%s' inbox '%s' arrival "
+           "%lld fence %lld "
            "burial %lld%s\n",
-           scripts[asked->script].name, asked->holder, (long long)asked->ttl_ms, (long long)asked->grace_ms,
-           (long long)asked->linger_ms, (long long)asked->nonce, asked->mode, asked->inbox,
-           (long long)asked->arrival_us, (long long)asked->fence, (long long)asked->burial_ms,
-           asked->is_plain ? " (left out)" : "");
+           scripts[asked->script].name, asked->holder, (long long)asked->ttl_ms,
+           (long long)asked->grace_ms, (long long)asked->linger_ms, (long long)asked->nonce,
+           asked->mode, asked->inbox, (long long)asked->arrival_us, (long long)asked->fence,
+           (long long)asked->burial_ms, asked->is_plain ? " (left out)" : "");
 }
 
 static void print_members(const char *whose, const member *all, int count)
 {
     printf("   %s\n", whose);
-    for (int i = 0; i < count; i++) printf("      %+lld  %s\n", (long long)all[i].score, all[i].name);
+    for (int i = 0; i < count; i++)
+        printf("      %+lld  %s\n", (long long)all[i].score, all[i].name);
 }
 
 /* Until it differs, or to its end. */
@@ -63,7 +68,8 @@ static bool replay(sequence *self, stage *on, bool is_told)
 
 static void leave_out(sequence *self, int at)
 {
-    memmove(&self->steps[at], &self->steps[at + 1], (size_t)(self->length - at - 1) * sizeof *self->steps);
+    memmove(&self->steps[at], &self->steps[at + 1],
+            (size_t)(self->length - at - 1) * sizeof *self->steps);
     self->length--;
 }
 

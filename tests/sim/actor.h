@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A client and its threads. Private to actors.c, which opens, cancels and closes, and to jobs.c, which has the work. */
+ * A client and its threads. Private to actors.c, which opens, cancels and closes, and to jobs.c,
+ * which has the work. */
 #ifndef REDLOCK_TESTS_SIM_ACTOR_H
 #define REDLOCK_TESTS_SIM_ACTOR_H
 

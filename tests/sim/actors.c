@@ -12,7 +12,8 @@
 #include "sim/system.h"
 #include "sim/trace.h"
 
-/* How long everyone stays after the last fault, so that whatever is undone in the background is undone. */
+/* How long everyone stays after the last fault, so that whatever is undone in the background is
+ * undone. */
 enum { QUIET_US = 6000000 };
 
 static const plan *the_plan;
@@ -30,7 +31,7 @@ static void release(void *owner, void *block)
     arena_give_back(block);
 }
 
-/* ---- Closing ---------------------------------------------------------------------------------- */
+/* ---- Closing --------------------------------------------------------------------------------- */
 
 static void has_closed(void *of)
 {
@@ -46,7 +47,8 @@ static void close_client(actor *self)
     loop_stop(&self->loop);
     redlock_status status = redlock_close(self->client);
     has_closed(self);
-    if (status != REDLOCK_OK) referee_break("client %d: close answered %s", self->number, redlock_status_name(status));
+    if (status != REDLOCK_OK)
+        referee_break("client %d: close answered %s", self->number, redlock_status_name(status));
 }
 
 static void *close_meanwhile(void *of)
@@ -69,7 +71,8 @@ void actor_close_inside(actor *self)
     begin_closing(self);
     redlock_status status = redlock_close(self->client);
     trace("client %d: close inside -> %s", self->number, redlock_status_name(status));
-    if (status != REDLOCK_OK) referee_break("client %d: close answered %s", self->number, redlock_status_name(status));
+    if (status != REDLOCK_OK)
+        referee_break("client %d: close answered %s", self->number, redlock_status_name(status));
 }
 
 static void close_beside(actor *self)
@@ -104,7 +107,7 @@ void actor_crash(int number, uint64_t chance)
     fibers_look(number);
 }
 
-/* ---- Cancelling ------------------------------------------------------------------------------- */
+/* ---- Cancelling ------------------------------------------------------------------------------ */
 
 static bool cancel_operations(actor *self)
 {
@@ -143,7 +146,7 @@ void actor_cancel(int number, uint64_t chance)
     fiber_start(number, cancel_meanwhile, self);
 }
 
-/* ---- An operator's job ------------------------------------------------------------------------ */
+/* ---- An operator's job ----------------------------------------------------------------------- */
 
 static void *force_meanwhile(void *of)
 {
@@ -151,19 +154,22 @@ static void *force_meanwhile(void *of)
     const char *name = grants_name(self->forces);
     if (self->is_closing) return NULL;
     redlock_status status = redlock_force_release(self->client, name, strlen(name), NULL, NULL);
-    trace("client %d: force release %d -> %s", self->number, self->forces, redlock_status_name(status));
+    trace("client %d: force release %d -> %s", self->number, self->forces,
+          redlock_status_name(status));
     return NULL;
 }
 
 void actor_force(int number, int name)
 {
     actor *self = &actors[number];
-    if (self->client == NULL || self->is_closing || self->plan->is_left_out || system_is_exiled(number)) return;
+    if (self->client == NULL || self->is_closing || self->plan->is_left_out ||
+        system_is_exiled(number))
+        return;
     self->forces = name;
     fiber_start(number, force_meanwhile, self);
 }
 
-/* ---- The whole life --------------------------------------------------------------------------- */
+/* ---- The whole life -------------------------------------------------------------------------- */
 
 static void *work_beside(void *of)
 {
@@ -178,7 +184,8 @@ static void *work_beside(void *of)
 static void work_at_once(actor *self)
 {
     self->at_work = self->plan->job_count;
-    for (int i = 0; i < self->plan->job_count; i++) fiber_start(self->number, work_beside, &self->workers[i]);
+    for (int i = 0; i < self->plan->job_count; i++)
+        fiber_start(self->number, work_beside, &self->workers[i]);
     while (self->at_work > 0) fiber_wait(SIM_NEVER, &self->at_work);
 }
 
@@ -203,8 +210,9 @@ static redlock_status open_client(actor *self)
                                       .allocator = {.allocate = allocate, .release = release}};
     redlock_status status = redlock_open("redis://127.0.0.1:6379", &options, &self->client);
     if (status != REDLOCK_OK) return status;
-    self->loop =
-        (loop){.client = self->client, .machine = self->number, .asks_for_timeout = self->plan->asks_for_timeout};
+    self->loop = (loop){.client = self->client,
+                        .machine = self->number,
+                        .asks_for_timeout = self->plan->asks_for_timeout};
     if (self->plan->host != REDLOCK_HOST_KEEPER) loop_start(&self->loop, has_closed, self);
     return redlock_canceller_open(&self->canceller);
 }
@@ -235,7 +243,8 @@ void actors_begin(const plan *of)
         const client_plan *given = &of->clients[i];
         machine *on = machine_at(i);
         actors[i] = (actor){.number = i, .whole = of, .plan = given};
-        for (int j = 0; j < JOBS_MOST; j++) actors[i].workers[j] = (worker){.of = &actors[i], .user = user_of(i, j)};
+        for (int j = 0; j < JOBS_MOST; j++)
+            actors[i].workers[j] = (worker){.of = &actors[i], .user = user_of(i, j)};
         on->offset_us = given->offset_us;
         on->rate_ppm = given->rate_ppm;
         on->stall_permille = given->stall_permille;

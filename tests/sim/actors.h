@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The users of the library in a schedule: each opens a client on its machine, does its jobs, one after the
- * other or all at once, and closes it. */
+ * The users of the library in a schedule: each opens a client on its machine, does its jobs, one
+ * after the other or all at once, and closes it. */
 #ifndef REDLOCK_TESTS_SIM_ACTORS_H
 #define REDLOCK_TESTS_SIM_ACTORS_H
 

@@ -34,8 +34,8 @@ static void judge_validity(const stance *self, int name)
     int64_t until_us = stance_valid_until_us(self);
     int64_t end_us = grants_end_us(name, self->lock);
     if (until_us > end_us)
-        referee_accuse(self->user, "believes until %lld that it holds %d, the node until %lld", (long long)until_us,
-                       name, (long long)end_us);
+        referee_accuse(self->user, "believes until %lld that it holds %d, the node until %lld",
+                       (long long)until_us, name, (long long)end_us);
 }
 
 typedef struct believers {
@@ -73,33 +73,37 @@ void belief_judge(int name)
     }
     uint32_t permits = refereed->permits[name];
     if (in.exclusive > 1 || (in.exclusive == 1 && in.shared > 0))
-        referee_accuse(in.of[0], "and client %d, job %d both believe that they hold %d", client_of_user(in.of[1]),
-                       number_of_user(in.of[1]), name);
+        referee_accuse(in.of[0], "and client %d, job %d both believe that they hold %d",
+                       client_of_user(in.of[1]), number_of_user(in.of[1]), name);
     if (permits > 0 && (uint32_t)in.shared > permits)
-        referee_break("%d users believe that they hold %d, which has %u permits", in.shared, name, permits);
+        referee_break("%d users believe that they hold %d, which has %u permits", in.shared, name,
+                      permits);
 }
 
 enum { DRIFT_LEAST_US = 2000 };
 
-/* A lease that is not renewed lasts as long as it was asked for, and so does one that began with a claim; less what two
- * clocks may differ by over it, and over the wait before. */
+/* A lease that is not renewed lasts as long as it was asked for, and so does one that began with a
+ * claim; less what two clocks may differ by over it, and over the wait before. */
 static void judge_length(const stance *self)
 {
     int64_t held_us = now_us() - self->acquired_us, began_us = self->began_us;
-    int64_t least_us = self->what->ttl_ms * 970 - (self->acquired_us - began_us) / 100 - DRIFT_LEAST_US -
-                       4 * network_delay_most_us() - OVERSHOOT_US;
-    bool was_undisturbed = network_broke_us(self->client) == 0 && stance_held_up_us(self) < began_us &&
-                           node_troubled_until_us() < began_us && plan_healed_us(refereed) < began_us;
+    int64_t least_us = self->what->ttl_ms * 970 - (self->acquired_us - began_us) / 100 -
+                       DRIFT_LEAST_US - 4 * network_delay_most_us() - OVERSHOOT_US;
+    bool was_undisturbed = network_broke_us(self->client) == 0 &&
+                           stance_held_up_us(self) < began_us &&
+                           node_troubled_until_us() < began_us &&
+                           plan_healed_us(refereed) < began_us;
     if (was_undisturbed && held_us < least_us)
-        referee_accuse(self->user, "held %d for %lld us, and asked for %lld ms", self->what->name, (long long)held_us,
-                       (long long)self->what->ttl_ms);
+        referee_accuse(self->user, "held %d for %lld us, and asked for %lld ms", self->what->name,
+                       (long long)held_us, (long long)self->what->ttl_ms);
 }
 
 /* One that was told that it has the lock no more does not believe it. */
 void belief_judge_denial(const stance *self)
 {
     if (self->lock == NULL || self->denied_us == 0 || self->what->midway > MIDWAY_ENTER) return;
-    bool is_sound = network_broke_us(self->client) < self->denied_us && stance_held_up_us(self) < self->denied_us;
+    bool is_sound = network_broke_us(self->client) < self->denied_us &&
+                    stance_held_up_us(self) < self->denied_us;
     bool is_late = now_us() - self->denied_us > 2 * network_delay_most_us() + OVERSHOOT_US;
     if (is_sound && is_late && stance_believes(self))
         referee_accuse(self->user, "was told that it has lost %d, and goes on", self->what->name);
@@ -132,7 +136,8 @@ void belief_judge_loss(stance *self)
     bool was_believed = self->did_believe;
     self->did_believe = stance_believes(self);
     if (self->did_believe) self->believes_until_us = stance_valid_until_us(self);
-    /* Also not by an answer that was read late, but for a thread that was held up between the clock and the belief. */
+    /* Also not by an answer that was read late, but for a thread that was held up between the clock
+     * and the belief. */
     if (self->did_believe && self->lost_us != 0 && stance_held_up_us(self) < self->lost_us)
         referee_accuse(self->user, "believes again that it holds %d", self->what->name);
     if (self->did_believe) self->lost_us = 0;
@@ -148,10 +153,14 @@ void belief_judge_loss(stance *self)
     }
     int64_t broke_us = network_broke_us(self->client);
     /* To connect and to ask again does not take longer, however long the lease was. */
-    int64_t again_us = BACKOFF_MOST_US + RETRY_MOST_US + refereed->clients[self->client].timeout_ms * 1000;
-    int64_t mended_us = again_us < 2 * ttl_us + BACKOFF_MOST_US ? again_us : 2 * ttl_us + BACKOFF_MOST_US;
+    int64_t again_us = BACKOFF_MOST_US + RETRY_MOST_US +
+                       refereed->clients[self->client].timeout_ms * 1000;
+    int64_t mended_us = again_us < 2 * ttl_us + BACKOFF_MOST_US ? again_us
+                                                                : 2 * ttl_us + BACKOFF_MOST_US;
     bool was_cut = network_is_deceived(self->client) || broke_us > now - mended_us;
-    bool was_stuck = stance_held_up_us(self) > now - ttl_us || node_refused_until_us() > now - ttl_us / 2;
+    bool was_stuck = stance_held_up_us(self) > now - ttl_us ||
+                     node_refused_until_us() > now - ttl_us / 2;
     if (broke_us > 0 && was_cut) return;
-    if (!stance_is_short(what) && !was_stuck) referee_accuse(self->user, "lost a lock that is renewed");
+    if (!stance_is_short(what) && !was_stuck)
+        referee_accuse(self->user, "lost a lock that is renewed");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The descriptors of the simulated machines: sockets, eventfds, timerfds and epoll sets. Private to system.c, which has
- * the table of them, and polling.c, which waits for them. */
+ * The descriptors of the simulated machines: sockets, eventfds, timerfds and epoll sets. Private to
+ * system.c, which has the table of them, and polling.c, which waits for them. */
 #ifndef REDLOCK_TESTS_SIM_DESCRIPTOR_H
 #define REDLOCK_TESTS_SIM_DESCRIPTOR_H
 

@@ -48,6 +48,9 @@ static inline int64_t dice_spread(dice *self, int64_t least, int64_t most)
     return least + dice_below(self, (span < most - least ? span : most - least) + 1);
 }
 
-static inline bool dice_chance(dice *self, int permille) { return permille > 0 && dice_below(self, 1000) < permille; }
+static inline bool dice_chance(dice *self, int permille)
+{
+    return permille > 0 && dice_below(self, 1000) < permille;
+}
 
 #endif

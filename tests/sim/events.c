@@ -46,7 +46,8 @@ void event_at(int64_t instant_us, event_fn *happens, void *subject, void *detail
     }
     event new_one = {instant_us, planned++, happens, subject, detail, size};
     size_t place = ++count;
-    for (; place > 1 && is_before(&new_one, &heap[place / 2]); place /= 2) heap[place] = heap[place / 2];
+    for (; place > 1 && is_before(&new_one, &heap[place / 2]); place /= 2)
+        heap[place] = heap[place / 2];
     heap[place] = new_one;
 }
 

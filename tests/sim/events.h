@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What is to happen at which instant. Rule: of two events at one instant, the one that was planned first comes first.
- */
+ * What is to happen at which instant. Rule: of two events at one instant, the one that was planned
+ * first comes first. */
 #ifndef REDLOCK_TESTS_SIM_EVENTS_H
 #define REDLOCK_TESTS_SIM_EVENTS_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Dead waiters, as their processes would have left them. Rule: what they wrote is what a client writes. */
+ * Dead waiters, as their processes would have left them. Rule: what they wrote is what a client
+ * writes. */
 #include "sim/ghosts.h"
 
 #include <stdio.h>
@@ -15,7 +16,10 @@ enum { GHOSTS_MOST = 10000 }; /* at once */
 
 static const char haunted[] = "ghost:1:";
 
-bool ghosts_has(words who) { return who.length == strlen(haunted) && memcmp(who.at, haunted, who.length) == 0; }
+bool ghosts_has(words who)
+{
+    return who.length == strlen(haunted) && memcmp(who.at, haunted, who.length) == 0;
+}
 
 static void join(words key, const char *waiter, double arrival)
 {
@@ -29,7 +33,8 @@ static void join(words key, const char *waiter, double arrival)
 static bool has_room(const sorted_set *set)
 {
     int waiters = 0;
-    for (int i = 0; set != NULL && i < set->count; i++) waiters += sorted_member(set, i)->score >= (double)READER_BAND;
+    for (int i = 0; set != NULL && i < set->count; i++)
+        waiters += sorted_member(set, i)->score >= (double)READER_BAND;
     return set != NULL && waiters < limits.queue && set->count < MEMBERS_MOST / 2;
 }
 
@@ -43,8 +48,10 @@ void ghosts_join(const plan *of, int name, int count, dice *chance)
         char waiter[MEMBER_SIZE], limit[16] = "";
         if (permits > 0) snprintf(limit, sizeof limit, "/%d", permits);
         long long counter = (long long)now_us() * GHOSTS_MOST + i; /* no hold id is used twice */
-        snprintf(waiter, sizeof waiter, "%d ghost.%d %c%s%s - ghost%d.%llx %s", (int)dice_spread(chance, 10, 2000), i,
-                 writes ? 'x' : 's', policies[of->policy[name]], limit, (int)dice_below(chance, 1000), counter, haunted);
+        snprintf(waiter, sizeof waiter, "%d ghost.%d %c%s%s - ghost%d.%llx %s",
+                 (int)dice_spread(chance, 10, 2000), i, writes ? 'x' : 's',
+                 policies[of->policy[name]], limit, (int)dice_below(chance, 1000), counter,
+                 haunted);
         trace("ghost: %s", waiter);
         join(key, waiter, (double)(node_clock_us() + i) + (writes ? (double)WRITER_BAND : 0));
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Waiters whose processes died: members of a lock's line, for whose channels nobody is subscribed. */
+ * Waiters whose processes died: members of a lock's line, for whose channels nobody is
+ * subscribed. */
 #ifndef REDLOCK_TESTS_SIM_GHOSTS_H
 #define REDLOCK_TESTS_SIM_GHOSTS_H
 

@@ -48,7 +48,10 @@ bool grants_had_stray(void) { return seen.had_stray; }
 
 words grants_key(int name) { return (words){keys[name], strlen(keys[name])}; }
 
-static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
+static bool is_same(words a, words b)
+{
+    return a.length == b.length && memcmp(a.at, b.at, a.length) == 0;
+}
 
 int grants_name_of(words key)
 {
@@ -75,7 +78,10 @@ words grants_field(words text, int number)
     return (words){at, (size_t)((space == NULL ? end : space) - at)};
 }
 
-static words hold_id_of(const member *holder) { return grants_field((words){holder->bytes, holder->length}, 1); }
+static words hold_id_of(const member *holder)
+{
+    return grants_field((words){holder->bytes, holder->length}, 1);
+}
 
 static hold_mark mark_of(const member *holder)
 {
@@ -102,9 +108,12 @@ static double end_ms(const member *holder)
     return holder->score >= shared_from ? holder->score - shared_from : holder->score;
 }
 
-int64_t grants_end_ms(const member *at) { return at->score < 1 || at->score >= waiters_from ? 0 : (int64_t)end_ms(at); }
+int64_t grants_end_ms(const member *at)
+{
+    return at->score < 1 || at->score >= waiters_from ? 0 : (int64_t)end_ms(at);
+}
 
-/* ---- Fences ----------------------------------------------------------------------------------- */
+/* ---- Fences ---------------------------------------------------------------------------------- */
 
 static bool is_known(int name, hold_mark who)
 {
@@ -116,8 +125,8 @@ static bool is_known(int name, hold_mark who)
 static void note_mint(int name, uint64_t fence)
 {
     if (fence <= seen.highest[name])
-        referee_break("lock %d was granted with fence %llu after fence %llu", name, (unsigned long long)fence,
-                      (unsigned long long)seen.highest[name]);
+        referee_break("lock %d was granted with fence %llu after fence %llu", name,
+                      (unsigned long long)fence, (unsigned long long)seen.highest[name]);
     seen.highest[name] = fence;
 }
 
@@ -141,7 +150,8 @@ static void look(int name, bool is_new_a_grant)
         if (at->score < 1 || at->score >= waiters_from) continue;
         now_known[count] = mark_of(at);
         bool is_new = is_minted || !is_known(name, now_known[count]);
-        if (is_new_a_grant && is_new) seen.given[seen.given_count++ % GRANTS_MOST] = (given){now_known[count], fence};
+        if (is_new_a_grant && is_new)
+            seen.given[seen.given_count++ % GRANTS_MOST] = (given){now_known[count], fence};
         count++;
     }
     memcpy(seen.known[name], now_known, sizeof now_known[0] * (size_t)count);
@@ -151,7 +161,8 @@ static void look(int name, bool is_new_a_grant)
 
 void grants_fell(void)
 {
-    for (int i = 0; i < NAMES_MOST; i++) seen.highest[i] = fence_of(keyspace_find(node_data(), grants_key(i)));
+    for (int i = 0; i < NAMES_MOST; i++)
+        seen.highest[i] = fence_of(keyspace_find(node_data(), grants_key(i)));
 }
 
 void grants_look(words key)
@@ -170,10 +181,12 @@ void grants_check_fence(int user, const redlock_lock *lock, redlock_mode as)
 {
     uint64_t fence = redlock_fence(lock);
     hold_mark who = mark(lock_hold_id(lock), lock->hold_id_length);
-    bool is_given = as == REDLOCK_SHARED && fence > 0 && refereed->client_count > 4; /* more than are remembered */
+    bool is_given = as == REDLOCK_SHARED && fence > 0 &&
+                    refereed->client_count > 4; /* more than are remembered */
     for (int i = 0; i < GRANTS_MOST && !is_given; i++)
         is_given = seen.given[i].who == who && seen.given[i].fence == fence;
-    if (!is_given) referee_accuse(user, "has fence %llu, which it was not given", (unsigned long long)fence);
+    if (!is_given)
+        referee_accuse(user, "has fence %llu, which it was not given", (unsigned long long)fence);
 }
 
 int64_t grants_end_us(int name, const redlock_lock *lock)
@@ -183,7 +196,7 @@ int64_t grants_end_us(int name, const redlock_lock *lock)
     return holder == NULL ? 0 : now_us() + (int64_t)end_ms(holder) * 1000 - node_clock_us();
 }
 
-/* ---- Holders ---------------------------------------------------------------------------------- */
+/* ---- Holders --------------------------------------------------------------------------------- */
 
 /* Of the last lease, in ms of the node's clock; 0 when nobody holds. */
 static int64_t last_end_ms(const sorted_set *set)
@@ -198,18 +211,21 @@ static int64_t last_end_ms(const sorted_set *set)
 
 void grants_note_holders(int name)
 {
-    int64_t left_us = last_end_ms(keyspace_find(node_data(), grants_key(name))) * 1000 - node_clock_us();
+    int64_t left_us = last_end_ms(keyspace_find(node_data(), grants_key(name))) * 1000 -
+                      node_clock_us();
     if (left_us > 0) seen.free_us[name] = now_us() + left_us + 1000;
-    else if (seen.free_us[name] > now_us()) seen.free_us[name] = now_us(); /* released, or taken away */
+    else if (seen.free_us[name] > now_us())
+        seen.free_us[name] = now_us(); /* released, or taken away */
 }
 
 int64_t grants_free_since_us(int name) { return seen.free_us[name]; }
 
-/* ---- Leftovers -------------------------------------------------------------------------------- */
+/* ---- Leftovers ------------------------------------------------------------------------------- */
 
 static void check_expiry(const plan *of, int name, const sorted_set *set)
 {
-    /* Grace and linger of any client are at most 5 s; a handover asks for twice a claim and the grace. */
+    /* Grace and linger of any client are at most 5 s; a handover asks for twice a claim and the
+     * grace. */
     int64_t most_ms = 10000;
     for (int i = 0; i < of->client_count; i++) {
         for (int j = 0; j < of->clients[i].job_count; j++) {
@@ -221,16 +237,19 @@ static void check_expiry(const plan *of, int name, const sorted_set *set)
     for (int i = 0; i < set->count; i++) {
         double score = sorted_member(set, i)->score;
         bool is_buried = score > (double)-NOTE_BAND && score < 0;
-        if (is_buried && most_ms < (int64_t)-score - now_ms + 1000) most_ms = (int64_t)-score - now_ms + 1000;
+        if (is_buried && most_ms < (int64_t)-score - now_ms + 1000)
+            most_ms = (int64_t)-score - now_ms + 1000;
     }
     if (set->expires_ms == 0) referee_break("lock %d never expires", name);
-    else if (left_ms > most_ms) referee_break("lock %d expires only in %lld ms", name, (long long)left_ms);
+    else if (left_ms > most_ms)
+        referee_break("lock %d expires only in %lld ms", name, (long long)left_ms);
 }
 
 void grants_note_stray(enum script_id id, words hold_id)
 {
     seen.had_stray = true;
-    if (id == SCRIPT_ACQUIRE) seen.left[seen.left_count++ % STRAYS_MOST] = mark(hold_id.at, hold_id.length);
+    if (id == SCRIPT_ACQUIRE)
+        seen.left[seen.left_count++ % STRAYS_MOST] = mark(hold_id.at, hold_id.length);
 }
 
 static bool was_left_by_a_stray(hold_mark who)
@@ -250,7 +269,8 @@ int grants_client(const member *at)
 {
     words who = who_of(at);
     const char *process = memchr(who.at, ':', who.length);
-    return process == NULL || ghosts_has(who) ? -1 : (int)strtol(process + 1, NULL, 10) - FIRST_PROCESS;
+    return process == NULL || ghosts_has(who) ? -1
+                                              : (int)strtol(process + 1, NULL, 10) - FIRST_PROCESS;
 }
 
 static bool may_be_left(const member *at, const bool may_leave[MACHINES_MOST])
@@ -258,7 +278,8 @@ static bool may_be_left(const member *at, const bool may_leave[MACHINES_MOST])
     words hold_id = grants_field((words){at->bytes, at->length}, at->score >= waiters_from ? 4 : 1);
     int client = grants_client(at);
     bool is_known = client >= 0 && client < MACHINES_MOST;
-    return ghosts_has(who_of(at)) || (is_known && may_leave[client]) || was_left_by_a_stray(grants_mark(hold_id));
+    return ghosts_has(who_of(at)) || (is_known && may_leave[client]) ||
+           was_left_by_a_stray(grants_mark(hold_id));
 }
 
 static void check_members(int name, const sorted_set *set, const bool may_leave[MACHINES_MOST])

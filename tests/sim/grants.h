@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the node's data says: who holds, which fences were given, since when a lock is free, what is left over. */
+ * What the node's data says: who holds, which fences were given, since when a lock is free, what is
+ * left over. */
 #ifndef REDLOCK_TESTS_SIM_GRANTS_H
 #define REDLOCK_TESTS_SIM_GRANTS_H
 
@@ -14,12 +15,12 @@ words grants_key(int name);
 /* -1 for the key of none. */
 int grants_name_of(words key);
 
-/* A field of a member, counted from 0: "<claim> <channel> <mode> <owner> <hold id> <who>" of a waiter,
- * "<owner> <hold id> <who>" of a holder. Empty if there is none. */
+/* A field of a member, counted from 0: "<claim> <channel> <mode> <owner> <hold id> <who>" of a
+ * waiter, "<owner> <hold id> <who>" of a holder. Empty if there is none. */
 words grants_field(words member, int number);
 
-/* Of a holder: the end of its lease in ms of the node's clock, 0 for what is none; its hold id; the client that wrote
- * it, or -1. And a number for a hold id. */
+/* Of a holder: the end of its lease in ms of the node's clock, 0 for what is none; its hold id; the
+ * client that wrote it, or -1. And a number for a hold id. */
 int64_t grants_end_ms(const member *at);
 words grants_hold_id(const member *at);
 int grants_client(const member *at);

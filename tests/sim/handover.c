@@ -56,7 +56,7 @@ static remainder_told left_over[NAMES_MOST];
 static grant_told told[TOLD_MOST];
 static int told_count;
 
-/* ---- Pictures --------------------------------------------------------------------------------- */
+/* ---- Pictures -------------------------------------------------------------------------------- */
 
 static void copy_hold_id(char out[HOLD_ID_SIZE], const char *from, size_t length)
 {
@@ -70,7 +70,8 @@ static bool read_place(place *out, const member *at)
     member_parts parts;
     *out = (place){.waits = at->score >= waiters_from, .score = at->score};
     if (at->score < 1) return false;
-    bool is_read = out->waits ? waiter_read(&parts, at->bytes, at->length) : holder_read(&parts, at->bytes, at->length);
+    bool is_read = out->waits ? waiter_read(&parts, at->bytes, at->length)
+                              : holder_read(&parts, at->bytes, at->length);
     if (!is_read) return false;
     copy_hold_id(out->hold_id, parts.hold_id, parts.hold_id_length);
     out->as = parts.mode;
@@ -109,11 +110,15 @@ static void take_picture(picture *out, words key)
 static const place *find(const picture *in, const char *hold_id, bool waits)
 {
     for (int i = 0; i < in->count; i++)
-        if (in->places[i].waits == waits && strcmp(in->places[i].hold_id, hold_id) == 0) return &in->places[i];
+        if (in->places[i].waits == waits && strcmp(in->places[i].hold_id, hold_id) == 0)
+            return &in->places[i];
     return NULL;
 }
 
-static bool is_holder(const picture *in, const place *one) { return !one->waits && one->end_ms > in->now_ms; }
+static bool is_holder(const picture *in, const place *one)
+{
+    return !one->waits && one->end_ms > in->now_ms;
+}
 
 static int count_holders(const picture *in)
 {
@@ -131,7 +136,10 @@ static const place *first_listener(const picture *in, char kind)
 }
 
 /* A holder that the script made: not one that it converted. */
-static bool is_new(const place *one) { return is_holder(&after, one) && find(&before, one->hold_id, false) == NULL; }
+static bool is_new(const place *one)
+{
+    return is_holder(&after, one) && find(&before, one->hold_id, false) == NULL;
+}
 
 /* The first new holder of a kind, or NULL. */
 static const place *first_new(char kind)
@@ -141,7 +149,7 @@ static const place *first_new(char kind)
     return NULL;
 }
 
-/* ---- Told ------------------------------------------------------------------------------------- */
+/* ---- Told ------------------------------------------------------------------------------------ */
 
 void handover_told(words message, int64_t receivers)
 {
@@ -158,7 +166,8 @@ void handover_told(words message, int64_t receivers)
     copy_hold_id(noted->hold_id, read.hold_id, read.hold_id_length);
 }
 
-/* The one that asks has an answer: whether it hears as well, as the waiter that it was, does not matter. */
+/* The one that asks has an answer: whether it hears as well, as the waiter that it was, does not
+ * matter. */
 static void judge_told(int name)
 {
     for (int i = 0; i < told_count; i++) {
@@ -166,11 +175,12 @@ static void judge_told(int name)
         bool is_answered = strcmp(asks.hold_id, told[i].hold_id) == 0;
         if (holds && !told[i].is_heard && !is_answered)
             referee_break("lock %d was given to %s, which is dead", name, told[i].hold_id);
-        if (!holds && told[i].is_heard) referee_break("%s was told that it has lock %d", told[i].hold_id, name);
+        if (!holds && told[i].is_heard)
+            referee_break("%s was told that it has lock %d", told[i].hold_id, name);
     }
 }
 
-/* ---- Passed on -------------------------------------------------------------------------------- */
+/* ---- Passed on ------------------------------------------------------------------------------- */
 
 static bool is_live(const picture *in, const char *hold_id)
 {
@@ -183,7 +193,8 @@ static bool serves(enum script_id id, long code)
 {
     if (code == CODE_MORE || code < 0) return false;
     if (id == SCRIPT_ACQUIRE) return code == ACQUIRE_BUSY || code == ACQUIRE_QUEUED;
-    return id == SCRIPT_RELEASE || id == SCRIPT_CANCEL || (id == SCRIPT_FORCE && code != FORCE_STALE);
+    return id == SCRIPT_RELEASE || id == SCRIPT_CANCEL ||
+           (id == SCRIPT_FORCE && code != FORCE_STALE);
 }
 
 static void judge_passing_on(int name, enum script_id id, long code)
@@ -191,24 +202,29 @@ static void judge_passing_on(int name, enum script_id id, long code)
     if (!serves(id, code) || count_holders(&after) > 0) return;
     for (int i = 0; i < after.count; i++)
         if (after.places[i].listens)
-            referee_break("lock %d was left free beside %s, which waits", name, after.places[i].hold_id);
+            referee_break("lock %d was left free beside %s, which waits", name,
+                          after.places[i].hold_id);
 }
 
-/* ---- Owners ----------------------------------------------------------------------------------- */
+/* ---- Owners ---------------------------------------------------------------------------------- */
 
-static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
+static bool is_same(words a, words b)
+{
+    return a.length == b.length && memcmp(a.at, b.at, a.length) == 0;
+}
 
 /* Does its owner hold the lock, but for itself? It goes before all who wait. */
 static bool is_mate(const place *one)
 {
     for (int i = 0; i < after.count && one->owner.length > 0; i++) {
         const place *other = &after.places[i];
-        if (other != one && is_holder(&after, other) && is_same(other->owner, one->owner)) return true;
+        if (other != one && is_holder(&after, other) && is_same(other->owner, one->owner))
+            return true;
     }
     return false;
 }
 
-/* ---- Frozen ----------------------------------------------------------------------------------- */
+/* ---- Frozen ---------------------------------------------------------------------------------- */
 
 static bool is_of(const char *client, const char *hold_id)
 {
@@ -226,12 +242,15 @@ static bool was_taken_out(const place *holder)
     return was_over && (is == NULL || is->end_ms > after.now_ms); /* it may have got it anew */
 }
 
-/* Did the lease of a holder of the same client run out? Of one that asks it may have been given back. */
+/* Did the lease of a holder of the same client run out? Of one that asks it may have been given
+ * back. */
 static bool is_frozen(const char *hold_id, bool surely)
 {
     for (int i = 0; i < before.count; i++) {
         const place *holder = &before.places[i];
-        if (is_of(holder->hold_id, hold_id) && was_taken_out(holder) && !(surely && is_asking(holder))) return true;
+        if (is_of(holder->hold_id, hold_id) && was_taken_out(holder) &&
+            !(surely && is_asking(holder)))
+            return true;
     }
     return false;
 }
@@ -241,8 +260,8 @@ static bool is_at_the_end(const place *waiter)
 {
     for (int i = 0; i < after.count; i++) {
         const place *other = &after.places[i];
-        bool is_behind = other->waits && other->as.kind == waiter->as.kind && other->score > waiter->score &&
-                         other->arrival <= (double)node_clock_us();
+        bool is_behind = other->waits && other->as.kind == waiter->as.kind &&
+                         other->score > waiter->score && other->arrival <= (double)node_clock_us();
         if (is_behind && other->listens && !is_frozen(other->hold_id, false)) return false;
     }
     return true;
@@ -261,13 +280,14 @@ static void judge_frozen(int name)
     if (count_waiters(&before) > limits.portion) return;
     for (int i = 0; i < after.count; i++) {
         const place *waiter = &after.places[i];
-        if (waiter->waits && !is_asking(waiter) && is_frozen(waiter->hold_id, true) && !is_at_the_end(waiter))
-            referee_break("%s kept its place before lock %d, though a lease of its client ran out", waiter->hold_id,
-                          name);
+        if (waiter->waits && !is_asking(waiter) && is_frozen(waiter->hold_id, true) &&
+            !is_at_the_end(waiter))
+            referee_break("%s kept its place before lock %d, though a lease of its client ran out",
+                          waiter->hold_id, name);
     }
 }
 
-/* ---- Dropped ---------------------------------------------------------------------------------- */
+/* ---- Dropped --------------------------------------------------------------------------------- */
 
 /* When a waiter that kept others out is taken for frozen; 0 when it is not written. */
 static int64_t noted_until_ms(const picture *in, const char *hold_id)
@@ -281,10 +301,12 @@ static int64_t noted_until_ms(const picture *in, const char *hold_id)
 static bool was_dropped(const place *waiter)
 {
     if (!waiter->waits || !waiter->listens || is_asking(waiter)) return false;
-    return find(&after, waiter->hold_id, true) == NULL && find(&after, waiter->hold_id, false) == NULL;
+    return find(&after, waiter->hold_id, true) == NULL &&
+           find(&after, waiter->hold_id, false) == NULL;
 }
 
-/* Nobody who listens leaves the line unasked, but one that kept others out and has not asked since. */
+/* Nobody who listens leaves the line unasked, but one that kept others out and has not asked
+ * since. */
 static void judge_dropped(int name)
 {
     for (int i = 0; i < before.count; i++) {
@@ -292,25 +314,29 @@ static void judge_dropped(int name)
         if (!was_dropped(waiter)) continue;
         int64_t until_ms = noted_until_ms(&before, waiter->hold_id);
         if (until_ms == 0 || until_ms > after.now_ms)
-            referee_break("%s was dropped from the line of lock %d, and it listens", waiter->hold_id, name);
+            referee_break("%s was dropped from the line of lock %d, and it listens",
+                          waiter->hold_id, name);
         else referee_dropped(name, (words){waiter->hold_id, strlen(waiter->hold_id)});
     }
 }
 
-/* ---- Order ------------------------------------------------------------------------------------ */
+/* ---- Order ----------------------------------------------------------------------------------- */
 
 /* By the node's clock; one that was not in the queue came now, or when it says that it came. */
 static double arrival_of(const place *holder)
 {
     const place *waited = find(&before, holder->hold_id, true);
-    double band = holder->as.kind == KIND_EXCLUSIVE ? writers_from : 0, came = (double)node_clock_us();
+    double band = holder->as.kind == KIND_EXCLUSIVE ? writers_from : 0,
+           came = (double)node_clock_us();
     if (waited != NULL && waited->score - band < came) came = waited->score - band;
     if (waited != NULL && !is_asking(holder)) return waited->score;
-    if (waited == NULL && is_asking(holder) && told_arrival > 0 && told_arrival < came) came = told_arrival;
+    if (waited == NULL && is_asking(holder) && told_arrival > 0 && told_arrival < came)
+        came = told_arrival;
     return came + band;
 }
 
-/* The line's order is kept; but whose client is frozen goes to its end, and an owner goes before all. */
+/* The line's order is kept; but whose client is frozen goes to its end, and an owner goes before
+ * all. */
 static void judge_place(int name, const place *one, const place *then)
 {
     if (one->score > then->score && !is_frozen(one->hold_id, false))
@@ -333,23 +359,26 @@ static void judge_order(int name)
     }
 }
 
-/* ---- Policy ----------------------------------------------------------------------------------- */
+/* ---- Policy ---------------------------------------------------------------------------------- */
 
 /* Who is next when `left` has given the lock back, and both wait? */
 static bool reader_goes_first(char left, const place *reader, const place *writer)
 {
-    if (writer->as.policy != POLICY_FAIR || left == KIND_SHARED) return writer->as.policy == POLICY_READERS;
+    if (writer->as.policy != POLICY_FAIR || left == KIND_SHARED)
+        return writer->as.policy == POLICY_READERS;
     return reader->arrival < writer->arrival;
 }
 
 /* What a release of the last holder did when a reader and a writer listened. */
 static void judge_turns(int name, char left)
 {
-    const place *reader = first_listener(&before, KIND_SHARED), *writer = first_listener(&before, KIND_EXCLUSIVE);
+    const place *reader = first_listener(&before, KIND_SHARED),
+                *writer = first_listener(&before, KIND_EXCLUSIVE);
     if (reader == NULL || writer == NULL) return;
     char due = reader_goes_first(left, reader, writer) ? KIND_SHARED : KIND_EXCLUSIVE;
     char other = due == KIND_SHARED ? KIND_EXCLUSIVE : KIND_SHARED;
-    if (first_new(other) != NULL) referee_break("lock %d was given to the wrong kind of waiter", name);
+    if (first_new(other) != NULL)
+        referee_break("lock %d was given to the wrong kind of waiter", name);
 }
 
 /* What it asked for as a waiter, or asks for now. */
@@ -359,16 +388,21 @@ static char policy_of(const place *holder)
     return waited != NULL ? waited->as.policy : asks.as.policy;
 }
 
-/* A reader that asks enters beside others; unless they are readers by preference, not while a writer waits. */
+/* A reader that asks enters beside others; unless they are readers by preference, not while a
+ * writer waits. */
 static void judge_joining(int name)
 {
     const place *joined = first_new(KIND_SHARED), *writer = first_listener(&after, KIND_EXCLUSIVE);
-    if (joined == NULL || writer == NULL || policy_of(joined) == POLICY_READERS || is_mate(joined)) return;
+    if (joined == NULL || writer == NULL || policy_of(joined) == POLICY_READERS || is_mate(joined))
+        return;
     if (find(&before, writer->hold_id, true) == NULL) return;
     for (int i = 0; i < before.count; i++) {
         const place *inside = &before.places[i];
-        bool is_beside = !inside->waits && inside->as.kind == KIND_SHARED && inside->end_ms > after.now_ms;
-        if (is_beside) referee_break("%s entered lock %d beside readers, while a writer waits", joined->hold_id, name);
+        bool is_beside = !inside->waits && inside->as.kind == KIND_SHARED &&
+                         inside->end_ms > after.now_ms;
+        if (is_beside)
+            referee_break("%s entered lock %d beside readers, while a writer waits",
+                          joined->hold_id, name);
     }
 }
 
@@ -377,7 +411,8 @@ static void judge_downgrade(int name)
 {
     const place *was = find(&before, asks.hold_id, false), *is = find(&after, asks.hold_id, false);
     const place *reader = first_listener(&after, KIND_SHARED);
-    bool has_changed = was != NULL && is != NULL && was->as.kind == KIND_EXCLUSIVE && is->as.kind == KIND_SHARED;
+    bool has_changed = was != NULL && is != NULL && was->as.kind == KIND_EXCLUSIVE &&
+                       is->as.kind == KIND_SHARED;
     if (!has_changed || reader == NULL || reader->as.permits > 0) return;
     referee_break("a downgrade of lock %d left the reader %s waiting", name, reader->hold_id);
 }
@@ -388,10 +423,12 @@ static void judge_conversion(int name, char kind)
     const place *is = find(&after, asks.hold_id, false);
     if (is == NULL || is->as.kind != kind)
         referee_break("%s was told that it has another kind of lock %d", asks.hold_id, name);
-    if (after.fence <= before.fence) referee_break("%s converted lock %d under its last fence", asks.hold_id, name);
+    if (after.fence <= before.fence)
+        referee_break("%s converted lock %d under its last fence", asks.hold_id, name);
 }
 
-/* Made for another fence, it does nothing: it was given up, and another conversion was made since. */
+/* Made for another fence, it does nothing: it was given up, and another conversion was made
+ * since. */
 static void judge_staleness(int name, enum script_id id, const words *argv)
 {
     bool converts = id == SCRIPT_UPGRADE || id == SCRIPT_DOWNGRADE;
@@ -420,7 +457,7 @@ static void judge_policy(int name, enum script_id id, long code)
     if (id == SCRIPT_UPGRADE && code == CONVERT_DONE) judge_conversion(name, KIND_EXCLUSIVE);
 }
 
-/* ---- Entering --------------------------------------------------------------------------------- */
+/* ---- Entering -------------------------------------------------------------------------------- */
 
 /* Whoever is ahead of it, does nobody who lives keep the reader out, by a limit or by writing? */
 static bool may_enter(const place *reader, int inside, const place *writer)
@@ -432,10 +469,13 @@ static bool may_enter(const place *reader, int inside, const place *writer)
 static void judge_entering(int name, enum script_id id, long code)
 {
     int inside = count_holders(&after);
-    const place *reader = first_listener(&after, KIND_SHARED), *writer = first_listener(&after, KIND_EXCLUSIVE);
-    if (!serves(id, code) || inside == 0 || reader == NULL || !may_enter(reader, inside, writer)) return;
+    const place *reader = first_listener(&after, KIND_SHARED),
+                *writer = first_listener(&after, KIND_EXCLUSIVE);
+    if (!serves(id, code) || inside == 0 || reader == NULL || !may_enter(reader, inside, writer))
+        return;
     for (int i = 0; i < after.count; i++)
-        if (is_holder(&after, &after.places[i]) && after.places[i].as.kind == KIND_EXCLUSIVE) return;
+        if (is_holder(&after, &after.places[i]) && after.places[i].as.kind == KIND_EXCLUSIVE)
+            return;
     referee_break("%s waits for lock %d, which it may enter", reader->hold_id, name);
 }
 
@@ -450,7 +490,8 @@ static const place *barrer(int inside)
         else if (second == NULL) second = one;
     }
     if (first == NULL) return NULL;
-    if (first->as.permits > 0 && (uint32_t)inside >= first->as.permits) return second == NULL ? NULL : first;
+    if (first->as.permits > 0 && (uint32_t)inside >= first->as.permits)
+        return second == NULL ? NULL : first;
     return first->as.policy == POLICY_READERS ? NULL : first_listener(&after, KIND_EXCLUSIVE);
 }
 
@@ -460,15 +501,16 @@ static void judge_barring(int name, enum script_id id, long code)
     int inside = count_holders(&after);
     if (!serves(id, code) || inside == 0) return;
     for (int i = 0; i < after.count; i++)
-        if (is_holder(&after, &after.places[i]) && after.places[i].as.kind == KIND_EXCLUSIVE) return;
+        if (is_holder(&after, &after.places[i]) && after.places[i].as.kind == KIND_EXCLUSIVE)
+            return;
     const place *bars = barrer(inside);
     int64_t until_ms = bars == NULL || is_asking(bars) ? 0 : noted_until_ms(&before, bars->hold_id);
     if (until_ms > 0 && until_ms <= after.now_ms)
         referee_break("%s keeps others out of lock %d, and is frozen", bars->hold_id, name);
 }
 
-/* Those of one owner that wait for the same kind enter together, if the line is no longer than a call looks; none
- * enters beside itself in another. */
+/* Those of one owner that wait for the same kind enter together, if the line is no longer than a
+ * call looks; none enters beside itself in another. */
 static void judge_mates(int name, long code)
 {
     if (code == CODE_MORE) return;
@@ -479,16 +521,18 @@ static void judge_mates(int name, long code)
         if (holder->owner.length == 0 || !is_new(holder) || enters_alone) continue;
         for (int j = 0; j < after.count; j++) {
             const place *mate = &after.places[j];
-            bool waits = mate->listens && mate->as.kind == holder->as.kind && is_same(mate->owner, holder->owner);
+            bool waits = mate->listens && mate->as.kind == holder->as.kind &&
+                         is_same(mate->owner, holder->owner);
             if (waits && is_looked_through)
                 referee_break("%s waits for lock %d, which its owner has", mate->hold_id, name);
             if (is_holder(&after, mate) && mate->as.kind != holder->as.kind)
-                referee_break("%s and %s hold lock %d in two modes", mate->hold_id, holder->hold_id, name);
+                referee_break("%s and %s hold lock %d in two modes", mate->hold_id, holder->hold_id,
+                              name);
         }
     }
 }
 
-/* ---- Minting ---------------------------------------------------------------------------------- */
+/* ---- Minting --------------------------------------------------------------------------------- */
 
 static void judge_minting(int name)
 {
@@ -501,12 +545,13 @@ static void judge_minting(int name)
         has_old |= is_old;
         has_new |= !is_old;
     }
-    if (before.fence > after.fence && after.fence > 0) referee_break("the fence of lock %d fell", name);
+    if (before.fence > after.fence && after.fence > 0)
+        referee_break("the fence of lock %d fell", name);
     if (has_new && !has_old && after.fence <= before.fence)
         referee_break("lock %d was free, and was entered with its last fence", name);
 }
 
-/* ---- Queued ----------------------------------------------------------------------------------- */
+/* ---- Queued ---------------------------------------------------------------------------------- */
 
 /* Whoever is told that it waits is heard, is not taken for frozen, and came before now. */
 static void judge_queued(int name, enum script_id id, long code)
@@ -514,14 +559,15 @@ static void judge_queued(int name, enum script_id id, long code)
     if (id != SCRIPT_ACQUIRE || code != ACQUIRE_QUEUED) return;
     const place *is = find(&after, asks.hold_id, true);
     if (is == NULL) return;
-    if (!is->listens) referee_break("%s waits for lock %d where nobody hears it", asks.hold_id, name);
+    if (!is->listens)
+        referee_break("%s waits for lock %d where nobody hears it", asks.hold_id, name);
     if (is->arrival > (double)node_clock_us())
         referee_break("%s waits for lock %d ahead of the clock", asks.hold_id, name);
     if (noted_until_ms(&after, asks.hold_id) > 0)
         referee_break("%s asked, and may be taken for frozen before lock %d", asks.hold_id, name);
 }
 
-/* ---- Force ------------------------------------------------------------------------------------ */
+/* ---- Force ----------------------------------------------------------------------------------- */
 
 /* It takes the lock from those that the operator saw, and from nobody else. */
 static void judge_force(int name, enum script_id id, const words *argv)
@@ -534,13 +580,14 @@ static void judge_force(int name, enum script_id id, const words *argv)
     }
 }
 
-/* ---- Repetition ------------------------------------------------------------------------------- */
+/* ---- Repetition ------------------------------------------------------------------------------ */
 
 /* Nobody hears what a stray is told. */
 static void judge_repetition(int name, enum script_id id, long code, bool is_stray)
 {
     if (is_stray || id != SCRIPT_ACQUIRE || code == ACQUIRE_GRANTED || code == CODE_MORE) return;
-    if (is_live(&after, asks.hold_id)) referee_break("%s has lock %d, and was told otherwise", asks.hold_id, name);
+    if (is_live(&after, asks.hold_id))
+        referee_break("%s has lock %d, and was told otherwise", asks.hold_id, name);
 }
 
 bool handover_holds(words holder)
@@ -549,7 +596,7 @@ bool handover_holds(words holder)
     return read_holder(&one, holder) && is_live(&after, one.hold_id);
 }
 
-/* ---- Burial ----------------------------------------------------------------------------------- */
+/* ---- Burial ---------------------------------------------------------------------------------- */
 
 /* Until when the hold id is buried there, in ms; 0 if it is not. */
 static int64_t buried_until_ms(const picture *in, const char *hold_id)
@@ -557,7 +604,8 @@ static int64_t buried_until_ms(const picture *in, const char *hold_id)
     for (int i = 0; i < in->data.count; i++) {
         const member *at = sorted_member(&in->data, i);
         bool is_buried = at->score < 0 && at->score > (double)-NOTE_BAND;
-        if (is_buried && strlen(hold_id) == at->length && memcmp(hold_id, at->bytes, at->length) == 0)
+        if (is_buried && strlen(hold_id) == at->length &&
+            memcmp(hold_id, at->bytes, at->length) == 0)
             return (int64_t)-at->score;
     }
     return 0;
@@ -571,7 +619,8 @@ static void judge_burial(int name, enum script_id id, const words *argv)
         referee_break("%s is buried, and has lock %d or waits for it", asks.hold_id, name);
     for (int i = 0; i < before.data.count && before.data.count < limits.portion; i++) {
         const member *at = sorted_member(&before.data, i);
-        bool is_buried = at->score < 0 && at->score > (double)-NOTE_BAND && -at->score > (double)after.now_ms;
+        bool is_buried = at->score < 0 && at->score > (double)-NOTE_BAND &&
+                         -at->score > (double)after.now_ms;
         if (is_buried && sorted_rank(&after.data, (words){at->bytes, at->length}) < 0)
             referee_break("%.*s was dug up before lock %d", (int)at->length, at->bytes, name);
     }
@@ -582,7 +631,7 @@ static void judge_burial(int name, enum script_id id, const words *argv)
         referee_break("%s was to be buried for lock %d, and is not", asks.hold_id, name);
 }
 
-/* ---- Leases ----------------------------------------------------------------------------------- */
+/* ---- Leases ---------------------------------------------------------------------------------- */
 
 static void judge_leases(int name)
 {
@@ -593,7 +642,7 @@ static void judge_leases(int name)
     }
 }
 
-/* ---- Expiry ----------------------------------------------------------------------------------- */
+/* ---- Expiry ---------------------------------------------------------------------------------- */
 
 static void judge_expiry(int name)
 {
@@ -602,14 +651,16 @@ static void judge_expiry(int name)
         bool is_buried = at->score < 0 && at->score > (double)-NOTE_BAND;
         int64_t end_ms = is_buried ? (int64_t)-at->score : grants_end_ms(at);
         if (end_ms > after.now_ms && end_ms > after.expires_ms)
-            referee_break("lock %d expires at %lld, before %.*s at %lld", name, (long long)after.expires_ms,
-                          (int)at->length, at->bytes, (long long)end_ms);
+            referee_break("lock %d expires at %lld, before %.*s at %lld", name,
+                          (long long)after.expires_ms, (int)at->length, at->bytes,
+                          (long long)end_ms);
     }
 }
 
-/* ---- More ------------------------------------------------------------------------------------- */
+/* ---- More ------------------------------------------------------------------------------------ */
 
-/* Whoever is told that more are to be served asks again at once, unless somebody else has it done before. */
+/* Whoever is told that more are to be served asks again at once, unless somebody else has it done
+ * before. */
 static void note_more(int name, long code, const cable *from, bool is_stray)
 {
     if (code != CODE_MORE) left_over[name] = (remainder_told){0};
@@ -624,8 +675,10 @@ void handover_judge_more(int name)
     const machine *on = machine_at(self->client);
     int64_t disturbed_us = latest(latest(network_broke_us(self->client), node_troubled_until_us()),
                                   latest(on->stopped_until_us, on->stalled_until_us));
-    if (disturbed_us < self->since_us && now_us() - self->since_us > 4 * network_delay_most_us() + OVERSHOOT_US)
-        referee_break("client %d was told that more wait for lock %d, and did not ask again", self->client, name);
+    if (disturbed_us < self->since_us &&
+        now_us() - self->since_us > 4 * network_delay_most_us() + OVERSHOOT_US)
+        referee_break("client %d was told that more wait for lock %d, and did not ask again",
+                      self->client, name);
 }
 
 /* The dead give way when the line is full. */
@@ -656,7 +709,8 @@ static void read_question(enum script_id id, const words *argv)
 
 void handover_begin(void) { memset(left_over, 0, sizeof left_over); }
 
-void handover_after(enum script_id id, words key, const words *argv, long code, const cable *from, bool is_stray)
+void handover_after(enum script_id id, words key, const words *argv, long code, const cable *from,
+                    bool is_stray)
 {
     int name = grants_name_of(key);
     if (name < 0) return;

@@ -23,7 +23,8 @@ void resp_add(resp *out, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(out->bytes + out->length, sizeof out->bytes - out->length, format, arguments);
+    int length =
+        vsnprintf(out->bytes + out->length, sizeof out->bytes - out->length, format, arguments);
     va_end(arguments);
     if (length < 0 || out->length + (size_t)length >= sizeof out->bytes) {
         fprintf(stderr, "an answer is too long for the simulator\n");
@@ -32,13 +33,14 @@ void resp_add(resp *out, const char *format, ...)
     out->length += (size_t)length;
 }
 
-/* ---- redis.call ------------------------------------------------------------------------------- */
+/* ---- redis.call ------------------------------------------------------------------------------ */
 
 /* Numbers become text as in Redis 7; the text of strings is Lua's own. */
 static int read_words(lua_State *lua, words *argv, char numbers[CALL_WORDS][NUMBER_SIZE])
 {
     int argc = lua_gettop(lua);
-    if (argc == 0 || argc > CALL_WORDS) return luaL_error(lua, "wrong number of arguments for redis.call");
+    if (argc == 0 || argc > CALL_WORDS)
+        return luaL_error(lua, "wrong number of arguments for redis.call");
     for (int i = 0; i < argc; i++) {
         if (lua_type(lua, i + 1) == LUA_TNUMBER) {
             int length = snprintf(numbers[i], NUMBER_SIZE, "%.17g", lua_tonumber(lua, i + 1));
@@ -58,7 +60,8 @@ static const char *refusal(int flags)
     if ((flags & COMMAND_WRITES) != 0 && host->is_read_only)
         return "READONLY You can't write against a read only replica.";
     bool grows_first = (flags & COMMAND_GROWS) != 0 && !has_written;
-    if (grows_first && host->is_out_of_memory) return "OOM command not allowed when used memory > 'maxmemory'.";
+    if (grows_first && host->is_out_of_memory)
+        return "OOM command not allowed when used memory > 'maxmemory'.";
     return NULL;
 }
 
@@ -149,11 +152,12 @@ static int call(lua_State *lua)
     return result.kind == OUTCOME_ERROR ? lua_error(lua) : 1;
 }
 
-/* ---- The state -------------------------------------------------------------------------------- */
+/* ---- The state ------------------------------------------------------------------------------- */
 
 static int refuse_global(lua_State *lua)
 {
-    return luaL_error(lua, "Script attempted to access nonexistent global variable '%s'", lua_tostring(lua, 2));
+    return luaL_error(lua, "Script attempted to access nonexistent global variable '%s'",
+                      lua_tostring(lua, 2));
 }
 
 static void guard_globals(void)
@@ -195,7 +199,8 @@ void interpreter_open(void)
     lua_newtable(state);
     lua_setglobal(state, "ARGV");
     for (int i = 0; i < SCRIPT_COUNT; i++) {
-        if (luaL_loadbuffer(state, scripts[i].source, scripts[i].source_length, scripts[i].name) != 0) {
+        if (luaL_loadbuffer(state, scripts[i].source, scripts[i].source_length, scripts[i].name) !=
+            0) {
             fprintf(stderr, "%s: %s\n", scripts[i].name, lua_tostring(state, -1));
             exit(2);
         }
@@ -206,7 +211,7 @@ void interpreter_open(void)
 
 void interpreter_close(void) { lua_close(state); }
 
-/* ---- A run ------------------------------------------------------------------------------------ */
+/* ---- A run ----------------------------------------------------------------------------------- */
 
 static void set_list(const char *name, int count, const words *list)
 {
@@ -250,7 +255,9 @@ static void write_value(resp *out, int at)
 {
     switch (lua_type(state, at)) {
     case LUA_TNUMBER: resp_add(out, ":%lld\r\n", (long long)lua_tonumber(state, at)); return;
-    case LUA_TSTRING: resp_add(out, "$%d\r\n%s\r\n", (int)lua_objlen(state, at), lua_tostring(state, at)); return;
+    case LUA_TSTRING:
+        resp_add(out, "$%d\r\n%s\r\n", (int)lua_objlen(state, at), lua_tostring(state, at));
+        return;
     case LUA_TBOOLEAN: resp_add(out, lua_toboolean(state, at) ? ":1\r\n" : "$-1\r\n"); return;
     case LUA_TTABLE: write_table(out, at); return;
     default: resp_add(out, "$-1\r\n");
@@ -271,7 +278,8 @@ static void write_failure(resp *out, enum script_id id)
     }
 }
 
-void interpreter_run(const script_host *on, enum script_id id, words key, int argc, const words *argv, resp *out)
+void interpreter_run(const script_host *on, enum script_id id, words key, int argc,
+                     const words *argv, resp *out)
 {
     host = on;
     has_written = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The jobs of a client: to acquire, to hold, to give back; by calls that block, or that complete later. */
+ * The jobs of a client: to acquire, to hold, to give back; by calls that block, or that complete
+ * later. */
 #include <string.h>
 
 #include "sim/actor.h"
@@ -9,7 +10,10 @@
 #include "sim/system.h"
 #include "sim/trace.h"
 
-static const job *job_of(const worker *self) { return &self->of->plan->jobs[number_of_user(self->user)]; }
+static const job *job_of(const worker *self)
+{
+    return &self->of->plan->jobs[number_of_user(self->user)];
+}
 
 static void pause_for(int64_t span_us) { fiber_wait(now_us() + span_us, NULL); }
 
@@ -84,7 +88,10 @@ static void lost(void *of, redlock_lock *lock)
     actor_close_inside(self->of);
 }
 
-static redlock_mode other_mode(redlock_mode mode) { return mode == REDLOCK_SHARED ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED; }
+static redlock_mode other_mode(redlock_mode mode)
+{
+    return mode == REDLOCK_SHARED ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED;
+}
 
 /* A second thread that converts the same hold. */
 typedef struct company {
@@ -133,20 +140,21 @@ static void convert_in_a_row(worker *self, redlock_lock *lock, const job *what)
 static void set_options(redlock_options *out, worker *self, const job *what)
 {
     static const char *const owners[OWNERS_MOST + 1] = {NULL, "one", "two", "three"};
-    *out = (redlock_options){.struct_size = sizeof *out,
-                             .mode = what->mode,
-                             .on_lost = what->is_told ? lost : NULL,
-                             .on_lost_arg = self,
-                             .policy = self->of->whole->policy[what->name],
-                             .permits = what->mode == REDLOCK_SHARED ? self->of->whole->permits[what->name] : 0,
-                             .ttl_ms = what->ttl_ms,
-                             .wait_ms = what->wait_ms,
-                             .claim_ms = what->claim_ms,
-                             .max_hold_ms = what->max_hold_ms,
-                             .auto_renew = what->auto_renew,
-                             .reentrant = what->is_reentrant,
-                             .owner = owners[what->owner],
-                             .canceller = what->is_async ? NULL : self->of->canceller};
+    *out = (redlock_options){
+        .struct_size = sizeof *out,
+        .mode = what->mode,
+        .on_lost = what->is_told ? lost : NULL,
+        .on_lost_arg = self,
+        .policy = self->of->whole->policy[what->name],
+        .permits = what->mode == REDLOCK_SHARED ? self->of->whole->permits[what->name] : 0,
+        .ttl_ms = what->ttl_ms,
+        .wait_ms = what->wait_ms,
+        .claim_ms = what->claim_ms,
+        .max_hold_ms = what->max_hold_ms,
+        .auto_renew = what->auto_renew,
+        .reentrant = what->is_reentrant,
+        .owner = owners[what->owner],
+        .canceller = what->is_async ? NULL : self->of->canceller};
 }
 
 static void entered(void *of, redlock_status status, redlock_lock *lock)
@@ -156,12 +164,13 @@ static void entered(void *of, redlock_status status, redlock_lock *lock)
     actor_close_inside(self->of->of);
 }
 
-static redlock_status enter_async(worker *self, const job *what, const redlock_options *options, redlock_lock **inner)
+static redlock_status enter_async(worker *self, const job *what, const redlock_options *options,
+                                  redlock_lock **inner)
 {
     awaited *completion = new_awaited(self);
     const char *name = grants_name(what->name);
-    redlock_status status =
-        redlock_acquire_async(self->of->client, name, strlen(name), options, entered, completion, NULL);
+    redlock_status status = redlock_acquire_async(self->of->client, name, strlen(name), options,
+                                                  entered, completion, NULL);
     if (status == REDLOCK_OK) status = wait_for(completion);
     *inner = completion->lock;
     return status;
@@ -172,9 +181,10 @@ static void enter_again(worker *self, redlock_lock *lock, const job *what)
     redlock_lock *inner;
     redlock_options options;
     set_options(&options, self, what);
-    redlock_status status = what->is_async
-                                ? enter_async(self, what, &options, &inner)
-                                : redlock_acquire(self->of->client, grants_name(what->name), &options, &inner);
+    redlock_status status =
+        what->is_async
+            ? enter_async(self, what, &options, &inner)
+            : redlock_acquire(self->of->client, grants_name(what->name), &options, &inner);
     trace("client %d: enter again -> %s", self->of->number, redlock_status_name(status));
     if (status != REDLOCK_OK) return;
     if (inner != lock) referee_accuse(self->user, "entered again, and got another lock");
@@ -187,7 +197,8 @@ static void extend(worker *self, redlock_lock *lock, const job *what)
 {
     awaited *completion = new_awaited(self);
     if (!what->is_async) (void)redlock_extend(lock, what->ttl_ms);
-    else if (redlock_extend_async(lock, what->ttl_ms, done, completion) == REDLOCK_OK) (void)wait_for(completion);
+    else if (redlock_extend_async(lock, what->ttl_ms, done, completion) == REDLOCK_OK)
+        (void)wait_for(completion);
 }
 
 static void act_midway(worker *self, redlock_lock *lock, const job *what)
@@ -226,13 +237,14 @@ static void acquired(void *of, redlock_status status, redlock_lock *lock)
     actor_close_inside(self->of->of);
 }
 
-static redlock_status acquire_async(worker *self, const job *what, redlock_options *options, redlock_lock **lock)
+static redlock_status acquire_async(worker *self, const job *what, redlock_options *options,
+                                    redlock_lock **lock)
 {
     awaited *completion = new_awaited(self);
     const char *name = grants_name(what->name);
     *lock = NULL;
-    redlock_status status =
-        redlock_acquire_async(self->of->client, name, strlen(name), options, acquired, completion, &self->operation);
+    redlock_status status = redlock_acquire_async(self->of->client, name, strlen(name), options,
+                                                  acquired, completion, &self->operation);
     if (status == REDLOCK_OK) status = wait_for(completion);
     self->operation = 0;
     *lock = completion->lock;
@@ -244,7 +256,8 @@ static redlock_status release_lock(worker *self, const job *what, redlock_lock *
     if (!what->is_async || self->of->is_closing) return redlock_release(lock);
     awaited *completion = new_awaited(self);
     redlock_status status = redlock_release_async(lock, released, completion);
-    return status == REDLOCK_OK ? wait_for(completion) : status; /* closed just now: it took the handle all the same */
+    return status == REDLOCK_OK ? wait_for(completion)
+                                : status; /* closed just now: it took the handle all the same */
 }
 
 static void hold(worker *self, redlock_lock *lock, const job *what)
@@ -276,8 +289,9 @@ void worker_work(worker *self)
     redlock_options options;
     set_options(&options, self, what);
     referee_waits(self->user, what->is_async ? &self->operation : NULL);
-    redlock_status status = what->is_async ? acquire_async(self, what, &options, &lock)
-                                           : redlock_acquire(of->client, grants_name(what->name), &options, &lock);
+    redlock_status status =
+        what->is_async ? acquire_async(self, what, &options, &lock)
+                       : redlock_acquire(of->client, grants_name(what->name), &options, &lock);
     if (self->returned != NULL) {
         await_return(self);
         return;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- Keys ------------------------------------------------------------------------------------- */
+/* ---- Keys ------------------------------------------------------------------------------------ */
 
 void keyspace_empty(keyspace *self)
 {
@@ -49,7 +49,7 @@ static sorted_set *create(keyspace *self, words key)
     return NULL;
 }
 
-/* ---- Answers ---------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void say_integer(outcome *out, int64_t integer)
 {
@@ -79,7 +79,7 @@ static void add_member_item(outcome *out, const member *at, bool with_score)
     if (with_score) add_item(out, score_text(out, at->score));
 }
 
-/* ---- Arguments -------------------------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 static bool is_word(words given, const char *word)
 {
@@ -94,7 +94,8 @@ static bool read_integer(words from, int64_t *out)
     text[from.length] = '\0';
     const char *digits = text[0] == '-' ? text + 1 : text;
     size_t count = strspn(digits, "0123456789");
-    if (count == 0 || digits[count] != '\0' || (digits[0] == '0' && (count > 1 || digits != text))) return false;
+    if (count == 0 || digits[count] != '\0' || (digits[0] == '0' && (count > 1 || digits != text)))
+        return false;
     *out = strtoll(text, NULL, 10);
     return true;
 }
@@ -141,7 +142,7 @@ static bool read_integers(outcome *out, words a, int64_t *first, words b, int64_
     return false;
 }
 
-/* ---- Commands --------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 typedef struct conditions {
     bool only_new, only_old, only_lower, only_higher, counts_changes;
@@ -166,7 +167,8 @@ static int read_conditions(int argc, const words *argv, conditions *out)
 /* Why they cannot be given together, or NULL. */
 static const char *clash(const conditions *how)
 {
-    if (how->only_new && how->only_old) return "ERR XX and NX options at the same time are not compatible";
+    if (how->only_new && how->only_old)
+        return "ERR XX and NX options at the same time are not compatible";
     if (how->only_new + how->only_lower + how->only_higher > 1)
         return "ERR GT, LT, and/or NX options at the same time are not compatible";
     return NULL;
@@ -288,7 +290,8 @@ static void zrange(keyspace *self, outcome *out, int argc, const words *argv)
     const sorted_set *set = find(self, argv[1]);
     int count = sorted_between(set, start, stop, &first);
     out->kind = OUTCOME_ARRAY;
-    for (int i = 0; i < count; i++) add_member_item(out, sorted_member(set, first + i), with_scores);
+    for (int i = 0; i < count; i++)
+        add_member_item(out, sorted_member(set, first + i), with_scores);
 }
 
 typedef struct selection {
@@ -304,7 +307,8 @@ static bool read_selection(outcome *out, int argc, const words *argv, selection 
             how->with_scores = true;
             i++;
         } else if (is_word(argv[i], "LIMIT") && i + 2 < argc) {
-            if (!read_integers(out, argv[i + 1], &how->offset, argv[i + 2], &how->limit)) return false;
+            if (!read_integers(out, argv[i + 1], &how->offset, argv[i + 2], &how->limit))
+                return false;
             i += 3;
         } else {
             say_error(out, "ERR syntax error");
@@ -314,7 +318,8 @@ static bool read_selection(outcome *out, int argc, const words *argv, selection 
     return true;
 }
 
-static void range_by_score(keyspace *self, outcome *out, int argc, const words *argv, bool is_reverse)
+static void range_by_score(keyspace *self, outcome *out, int argc, const words *argv,
+                           bool is_reverse)
 {
     bounds range;
     selection how;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A small Redis database: sorted sets with expiry, and the commands that lua/ uses, answered as Redis answers
- * them. test_keyspace compares it, command by command, with a real server.
+ * A small Redis database: sorted sets with expiry, and the commands that lua/ uses, answered as
+ * Redis answers them. test_keyspace compares it, command by command, with a real server.
  *
- * Rule: no allocation, no clock; the time is a field that the owner sets. A copy of the struct is a copy of the data.
- */
+ * Rule: no allocation, no clock; the time is a field that the owner sets. A copy of the struct is a
+ * copy of the data. */
 #ifndef REDLOCK_TESTS_SIM_KEYSPACE_H
 #define REDLOCK_TESTS_SIM_KEYSPACE_H
 
@@ -19,8 +19,8 @@ typedef struct keyspace {
 enum outcome_kind { OUTCOME_INTEGER, OUTCOME_BULK, OUTCOME_NIL, OUTCOME_ARRAY, OUTCOME_ERROR };
 enum { OUTCOME_ITEMS = 2 * MEMBERS_MOST, OUTCOME_SCRATCH = MEMBERS_MOST * 28 + 64 };
 
-/* What a command answers. The texts point into the keyspace, a constant, or the scratch: valid until the next command.
- */
+/* What a command answers. The texts point into the keyspace, a constant, or the scratch: valid
+ * until the next command. */
 typedef struct outcome {
     enum outcome_kind kind;
     int64_t integer;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A loop of one's own, as docs/async.md has it. Rule: it does nothing for the client but what the header asks for. */
+ * A loop of one's own, as docs/async.md has it. Rule: it does nothing for the client but what the
+ * header asks for. */
 #include "sim/loop.h"
 
 #include <poll.h>
@@ -22,14 +23,16 @@ static bool turn(loop *self)
 {
     redlock_status status = redlock_process(self->client);
     if (status == REDLOCK_ERR_CLOSED) return false;
-    if (status != REDLOCK_OK) referee_break("redlock_process answered %s", redlock_status_name(status));
+    if (status != REDLOCK_OK)
+        referee_break("redlock_process answered %s", redlock_status_name(status));
     return true;
 }
 
 /* Until it is told to stop, or the client is gone: false. */
 static bool go_round(loop *self)
 {
-    struct pollfd fds[] = {{.fd = redlock_fd(self->client), .events = POLLIN}, {.fd = self->stop_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = redlock_fd(self->client), .events = POLLIN},
+                           {.fd = self->stop_fd, .events = POLLIN}};
     for (;;) {
         int ready = poll(fds, 2, timeout_of(self));
         if (fds[1].revents != 0) return true;
@@ -60,7 +63,8 @@ void loop_stop(loop *self)
 {
     uint64_t one = 1;
     if (!self->is_running) return;
-    if (write(self->stop_fd, &one, sizeof one) < 0) referee_break("a loop could not be told to stop");
+    if (write(self->stop_fd, &one, sizeof one) < 0)
+        referee_break("a loop could not be told to stop");
     while (self->is_running) fiber_wait(SIM_NEVER, self);
     close(self->stop_fd);
 }

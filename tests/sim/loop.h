@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The event loop of a client of the hosts DELIVER and MANUAL: a thread of the user's that polls the client's
- * descriptor, and calls redlock_process when it is readable. */
+ * The event loop of a client of the hosts DELIVER and MANUAL: a thread of the user's that polls the
+ * client's descriptor, and calls redlock_process when it is readable. */
 #ifndef REDLOCK_TESTS_SIM_LOOP_H
 #define REDLOCK_TESTS_SIM_LOOP_H
 
@@ -20,7 +20,8 @@ typedef struct loop {
 
 /* `closed` is called when a completion has closed the client; then the loop ends by itself. */
 void loop_start(loop *self, void (*closed)(void *arg), void *arg);
-/* Ends it, and waits for its end: then the client may be closed. One that does not run is left alone. */
+/* Ends it, and waits for its end: then the client may be closed. One that does not run is left
+ * alone. */
 void loop_stop(loop *self);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Virtual time, fibers and the arena. Rule: the order in which fibers run depends on nothing but the schedule. */
+ * Virtual time, fibers and the arena. Rule: the order in which fibers run depends on nothing but
+ * the schedule. */
 #undef _FORTIFY_SOURCE /* it takes a jump to another stack for a mistake */
 #include "sim/machine.h"
 
@@ -59,7 +60,7 @@ static int64_t instant_us;
 static char *arena;
 static size_t arena_used;
 
-/* ---- Memory ----------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Its size stands before each block, where nobody else may read. */
 void *arena_take(size_t size)
@@ -89,14 +90,14 @@ void arena_give_back(void *block)
 /* Not to be inlined beside getcontext, which returns twice. */
 __attribute__((noinline)) static char *map(void *place, size_t size, int flags)
 {
-    void *mapped =
-        __real_mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    void *mapped = __real_mmap(place, size, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
     if (mapped != MAP_FAILED) return mapped;
     perror("mmap");
     exit(2);
 }
 
-/* ---- Clocks ----------------------------------------------------------------------------------- */
+/* ---- Clocks ---------------------------------------------------------------------------------- */
 
 void machines_begin(uint64_t seed, int count)
 {
@@ -110,7 +111,8 @@ void machines_begin(uint64_t seed, int count)
     running = NULL;
     fiber_count = 0;
     for (int i = 0; i < FIBERS_MOST; i++) fibers[i].is_used = false;
-    for (int i = 0; i < count; i++) machines[i] = (machine){.dice = dice_for(seed, 100 + (uint64_t)i)};
+    for (int i = 0; i < count; i++)
+        machines[i] = (machine){.dice = dice_for(seed, 100 + (uint64_t)i)};
 }
 
 machine *machine_at(int number) { return &machines[number]; }
@@ -135,7 +137,7 @@ int64_t machine_instant_us(int number, int64_t local_us)
     return at_us;
 }
 
-/* ---- Fibers ----------------------------------------------------------------------------------- */
+/* ---- Fibers ---------------------------------------------------------------------------------- */
 
 static void go_on_at(standpoint *to)
 {
@@ -198,7 +200,10 @@ fiber *fiber_start(int machine_number, void *(*body)(void *), void *argument)
 fiber *fiber_self(void) { return running; }
 int fiber_machine(const fiber *self) { return self->machine; }
 bool fiber_is_over(const fiber *self) { return self->is_over; }
-unsigned long fiber_number(const fiber *self) { return self == NULL ? 0 : (unsigned long)(self - fibers) + 1; }
+unsigned long fiber_number(const fiber *self)
+{
+    return self == NULL ? 0 : (unsigned long)(self - fibers) + 1;
+}
 fiber *fiber_by_number(unsigned long number) { return &fibers[number - 1]; }
 
 void fiber_wait(int64_t until_us, const void *subject)
@@ -230,8 +235,10 @@ void fibers_look(int machine_number)
 {
     for (int i = 0; i < fiber_count; i++) {
         fiber *self = &fibers[i];
-        bool looks = self->is_used && self->machine == machine_number && self->is_polled_ready != NULL;
-        if (looks && self->is_polled_ready(self->looked_at, self->looked_at_count)) self->is_ready = true;
+        bool looks = self->is_used && self->machine == machine_number &&
+                     self->is_polled_ready != NULL;
+        if (looks && self->is_polled_ready(self->looked_at, self->looked_at_count))
+            self->is_ready = true;
     }
 }
 
@@ -239,7 +246,8 @@ void fibers_poll_until(int machine_number, int64_t until_us)
 {
     for (int i = 0; i < fiber_count; i++) {
         fiber *self = &fibers[i];
-        bool polls = self->is_used && self->machine == machine_number && self->is_polled_ready != NULL;
+        bool polls = self->is_used && self->machine == machine_number &&
+                     self->is_polled_ready != NULL;
         if (polls && self->wake_us > until_us) self->wake_us = until_us;
     }
 }

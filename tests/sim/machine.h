@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The simulated machines: virtual time, threads as fibers, and memory that is the same at every replay.
+ * The simulated machines: virtual time, threads as fibers, and memory that is the same at every
+ * replay.
  *
- * Every client runs on a machine of its own, with a clock that has an offset and a rate. A thread is a fiber: it runs
- * until it waits, in no time at all, unless its machine is one that stalls: then a reading of the clock may
- * take as long as a preempted thread needs. A machine that is stopped (SIGSTOP) runs none of its fibers, while its
- * clock goes on.
+ * Every client runs on a machine of its own, with a clock that has an offset and a rate. A thread
+ * is a fiber: it runs until it waits, in no time at all, unless its machine is one that stalls:
+ * then a reading of the clock may take as long as a preempted thread needs. A machine that is
+ * stopped (SIGSTOP) runs none of its fibers, while its clock goes on.
  *
  * Rule: real time, real threads and the real allocator never decide anything. */
 #ifndef REDLOCK_TESTS_SIM_MACHINE_H
@@ -74,8 +75,8 @@ int64_t fibers_next_us(void);
 
 /* ---- Memory ---- */
 
-/* Zeroed by nobody, given back all at once by machines_begin: nothing is used twice, so that the address sanitizer
- * sees every use of what was given back, or is another's. */
+/* Zeroed by nobody, given back all at once by machines_begin: nothing is used twice, so that the
+ * address sanitizer sees every use of what was given back, or is another's. */
 void *arena_take(size_t size);
 void arena_give_back(void *block); /* NULL is allowed */
 

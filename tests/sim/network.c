@@ -69,7 +69,7 @@ bool network_is_deceived(int number)
     return false;
 }
 
-/* ---- Delays ----------------------------------------------------------------------------------- */
+/* ---- Delays ---------------------------------------------------------------------------------- */
 
 static int64_t delay_us(cable *self)
 {
@@ -107,9 +107,12 @@ static size_t piece_of(const cable *self, size_t length)
     return (size_t)dice_between(chance, 1, (int64_t)length);
 }
 
-static void *copy(const char *bytes, size_t length) { return memcpy(arena_take(length), bytes, length); }
+static void *copy(const char *bytes, size_t length)
+{
+    return memcpy(arena_take(length), bytes, length);
+}
 
-/* ---- Towards the node ------------------------------------------------------------------------- */
+/* ---- Towards the node ------------------------------------------------------------------------ */
 
 static void arrive(cable *self, const char *bytes, size_t length)
 {
@@ -208,7 +211,8 @@ static void node_learns(void *subject, void *detail, size_t size)
     self->is_served = self->is_subscribed = false;
 }
 
-/* What is under way arrives before the reset, and may be read before it; a proxy keeps what it has. */
+/* What is under way arrives before the reset, and may be read before it; a proxy keeps what it
+ * has. */
 static bool loses_by_reset(const cable *self)
 {
     if (self->late_until_us > 0) return self->is_kept_by_kernel;
@@ -259,7 +263,7 @@ cable *cable_open(int number)
     return self;
 }
 
-/* ---- Towards the machine ---------------------------------------------------------------------- */
+/* ---- Towards the machine --------------------------------------------------------------------- */
 
 static void make_room(char **bytes, size_t *size, size_t kept, size_t wanted)
 {
@@ -277,7 +281,8 @@ static void arrive_at_machine(void *subject, void *bytes, size_t length)
     cable *self = subject;
     if (self->is_closed || self->is_cut || self->is_reset) return;
     if (self->received_begin == self->received_end) self->received_begin = self->received_end = 0;
-    make_room(&self->received, &self->received_size, self->received_end, self->received_end + length);
+    make_room(&self->received, &self->received_size, self->received_end,
+              self->received_end + length);
     memcpy(self->received + self->received_end, bytes, length);
     self->received_end += length;
     fibers_look(self->machine);
@@ -285,7 +290,8 @@ static void arrive_at_machine(void *subject, void *bytes, size_t length)
 
 void cable_answer(cable *self, const char *bytes, size_t length)
 {
-    event_at(arrival_us(self, &self->down_us), arrive_at_machine, self, copy(bytes, length), length);
+    event_at(arrival_us(self, &self->down_us), arrive_at_machine, self, copy(bytes, length),
+             length);
 }
 
 size_t cable_receive(cable *self, char *bytes, size_t size)

@@ -65,7 +65,7 @@ keyspace *node_data(void)
 
 int64_t node_refused_until_us(void) { return node.is_up ? node.refused_until_us : now_us(); }
 
-/* ---- Publishing ------------------------------------------------------------------------------- */
+/* ---- Publishing ------------------------------------------------------------------------------ */
 
 static bool listens(const cable *self, words channel)
 {
@@ -88,10 +88,11 @@ static int64_t publish(words channel, words message)
 {
     static resp told;
     told.length = 0;
-    resp_add(&told, "*3\r\n$7\r\nmessage\r\n$%zu\r\n%.*s\r\n$%zu\r\n%.*s\r\n", channel.length, (int)channel.length,
-             channel.at, message.length, (int)message.length, message.at);
+    resp_add(&told, "*3\r\n$7\r\nmessage\r\n$%zu\r\n%.*s\r\n$%zu\r\n%.*s\r\n", channel.length,
+             (int)channel.length, channel.at, message.length, (int)message.length, message.at);
     for (int i = 0; i < network_count(); i++)
-        if (listens(network_cable(i), channel)) cable_answer(network_cable(i), told.bytes, told.length);
+        if (listens(network_cable(i), channel))
+            cable_answer(network_cable(i), told.bytes, told.length);
     int64_t receivers = node_subscribers(channel);
     trace("node: PUBLISH %.*s to %lld", (int)message.length, message.at, (long long)receivers);
     node.witness->told(message, receivers);
@@ -107,7 +108,7 @@ static int64_t publish_far(words channel, words message)
     return 0;
 }
 
-/* ---- Commands --------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static bool is_word(words given, const char *word)
 {
@@ -124,7 +125,8 @@ static int script_by_digest(words digest)
 static int script_by_source(words source)
 {
     for (int i = 0; i < SCRIPT_COUNT; i++)
-        if (source.length == scripts[i].source_length && memcmp(source.at, scripts[i].source, source.length) == 0)
+        if (source.length == scripts[i].source_length &&
+            memcmp(source.at, scripts[i].source, source.length) == 0)
             return i;
     return -1;
 }
@@ -135,19 +137,22 @@ static const char *answer_line(void)
     static char line[sizeof answer.bytes];
     size_t length = 0;
     for (size_t i = 0; i < answer.length; i++)
-        if (answer.bytes[i] != '\r') line[length++] = answer.bytes[i] == '\n' ? ' ' : answer.bytes[i];
+        if (answer.bytes[i] != '\r')
+            line[length++] = answer.bytes[i] == '\n' ? ' ' : answer.bytes[i];
     line[length] = '\0';
     return line;
 }
 
-static void trace_script(const cable *from, enum script_id id, int argc, const words *argv, bool is_stray)
+static void trace_script(const cable *from, enum script_id id, int argc, const words *argv,
+                         bool is_stray)
 {
     char text[600];
     size_t at = 0;
     for (int i = 0; i < argc && at < sizeof text; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at, " [%.*s]", (int)argv[i].length, argv[i].at);
-    trace("%s: %d%s %s%s -> %s", from->is_far ? "replica" : "node", from->machine, is_stray ? " (stray)" : "",
-          scripts[id].name, text, answer_line());
+        at += (size_t)snprintf(text + at, sizeof text - at, " [%.*s]", (int)argv[i].length,
+                               argv[i].at);
+    trace("%s: %d%s %s%s -> %s", from->is_far ? "replica" : "node", from->machine,
+          is_stray ? " (stray)" : "", scripts[id].name, text, answer_line());
 }
 
 static long answered_code(void)
@@ -176,8 +181,8 @@ static bool is_split(void) { return now_us() < far.split_until_us; }
 
 bool node_leads_elsewhere(dice *chance) { return is_split() && dice_below(chance, 2) == 0; }
 
-/* It has what was written until `lag_us` ago: what was written then is known before the next write, or when it is
- * asked. */
+/* It has what was written until `lag_us` ago: what was written then is known before the next write,
+ * or when it is asked. */
 static void replicate_late(void)
 {
     if (!is_split() || now_us() - far.copied_us < far.lag_us) return;
@@ -189,12 +194,15 @@ static void run_script_far(cable *from, int id, int argc, const words *argv)
 {
     if (now_us() - node.script_us > far.lag_us) far.data = node.data;
     far.data.time_us = node_clock_us() + far.skew_us;
-    script_host host = {
-        .data = &far.data, .is_read_only = true, .publish = publish_far, .subscribers = far_subscribers};
+    script_host host = {.data = &far.data,
+                        .is_read_only = true,
+                        .publish = publish_far,
+                        .subscribers = far_subscribers};
     interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
     if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4, false);
     words padded[CALL_MOST];
-    node.witness->far((enum script_id)id, argv[3], pad(padded, argc - 4, argv + 4), answered_code());
+    node.witness->far((enum script_id)id, argv[3], pad(padded, argc - 4, argv + 4),
+                      answered_code());
 }
 
 /* ---- Scripts ---- */
@@ -214,7 +222,8 @@ static void run_script(cable *from, int id, int argc, const words *argv, bool is
     interpreter_run(&host, (enum script_id)id, argv[3], argc - 4, argv + 4, &answer);
     if (is_traced) trace_script(from, (enum script_id)id, argc - 4, argv + 4, is_stray);
     words padded[CALL_MOST];
-    node.witness->after((enum script_id)id, argv[3], pad(padded, argc - 4, argv + 4), answered_code(), from, is_stray);
+    node.witness->after((enum script_id)id, argv[3], pad(padded, argc - 4, argv + 4),
+                        answered_code(), from, is_stray);
 }
 
 static int script_of(int argc, const words *argv)
@@ -228,9 +237,11 @@ static void evaluate(cable *from, int argc, const words *argv, bool is_repeated)
     int id = script_of(argc, argv);
     bool *has_script = from->is_far ? far.has_script : node.has_script;
     if (id >= 0 && !is_word(argv[0], "EVALSHA")) has_script[id] = true;
-    if (id >= 0 && !has_script[id]) trace("node: %d %s, which is unknown", from->machine, scripts[id].name);
+    if (id >= 0 && !has_script[id])
+        trace("node: %d %s, which is unknown", from->machine, scripts[id].name);
     if (id < 0) resp_add(&answer, "-ERR this is no script of ours\r\n");
-    else if (!has_script[id]) resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
+    else if (!has_script[id])
+        resp_add(&answer, "-NOSCRIPT No matching script. Please use EVAL.\r\n");
     else if (from->is_far) run_script_far(from, id, argc, argv);
     else run_script(from, id, argc, argv, is_repeated);
 }
@@ -242,7 +253,8 @@ static void load(cable *from, words source)
     if (node.load == LOAD_ENDS_THE_CONNECTION) {
         cable_kill(from);
     } else if (node.load == LOAD_IS_REFUSED) {
-        resp_add(&answer, "-NOPERM this user has no permissions to run the 'script|load' command\r\n");
+        resp_add(&answer,
+                 "-NOPERM this user has no permissions to run the 'script|load' command\r\n");
     } else if (id < 0) {
         resp_add(&answer, "-ERR this is no script of ours\r\n");
     } else {
@@ -262,9 +274,10 @@ static void subscribe(cable *from, words channel)
     from->channel_length = channel.length;
     memcpy(from->channel, channel.at, channel.length);
     network_moved(from->machine);
-    resp_add(&answer, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%.*s\r\n:1\r\n", channel.length, (int)channel.length,
-             channel.at);
-    trace("%s: %d SUBSCRIBE %.*s", from->is_far ? "replica" : "node", from->machine, (int)channel.length, channel.at);
+    resp_add(&answer, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%.*s\r\n:1\r\n", channel.length,
+             (int)channel.length, channel.at);
+    trace("%s: %d SUBSCRIBE %.*s", from->is_far ? "replica" : "node", from->machine,
+          (int)channel.length, channel.at);
 }
 
 static bool loads(int argc, const words *argv)
@@ -272,20 +285,24 @@ static bool loads(int argc, const words *argv)
     return argc == 3 && is_word(argv[0], "SCRIPT") && is_word(argv[1], "LOAD");
 }
 
-static bool evaluates(const words *argv) { return is_word(argv[0], "EVALSHA") || is_word(argv[0], "EVAL"); }
+static bool evaluates(const words *argv)
+{
+    return is_word(argv[0], "EVALSHA") || is_word(argv[0], "EVAL");
+}
 
 static void execute(cable *from, int argc, const words *argv)
 {
     answer.length = 0;
     if (is_word(argv[0], "SUBSCRIBE") && argc == 2) subscribe(from, argv[1]);
-    else if (now_us() < node.loading_until_us) resp_add(&answer, "-LOADING Redis is loading the dataset in memory\r\n");
+    else if (now_us() < node.loading_until_us)
+        resp_add(&answer, "-LOADING Redis is loading the dataset in memory\r\n");
     else if (evaluates(argv)) evaluate(from, argc, argv, false);
     else if (loads(argc, argv)) load(from, argv[2]);
     else resp_add(&answer, "-ERR unknown command\r\n");
     if (answer.length > 0) cable_answer(from, answer.bytes, answer.length);
 }
 
-/* ---- RESP ------------------------------------------------------------------------------------- */
+/* ---- RESP ------------------------------------------------------------------------------------ */
 
 /* Reads "<mark><number>\r\n"; returns what is behind it, or NULL while it is not whole. */
 static const char *read_number(const char *at, const char *end, long *number)
@@ -325,12 +342,14 @@ static void append(cable *from, const char *bytes, size_t length)
     from->request_length = whole;
 }
 
-/* As a request that somebody on the way sends again, though it was answered: this answer is for nobody. */
+/* As a request that somebody on the way sends again, though it was answered: this answer is for
+ * nobody. */
 static void execute_again(void *subject, void *bytes, size_t length)
 {
     words argv[CALL_MOST];
     int argc;
-    bool is_refused = !node.is_up || now_us() < node.frozen_until_us || now_us() < node.loading_until_us;
+    bool is_refused = !node.is_up || now_us() < node.frozen_until_us ||
+                      now_us() < node.loading_until_us;
     if (is_refused || read_command(bytes, (char *)bytes + length, &argc, argv) == NULL) return;
     answer.length = 0;
     evaluate(subject, argc, argv, true);
@@ -340,7 +359,8 @@ static void repeat(cable *from, const char *at, size_t length)
 {
     int64_t after_us = network_repeats_after_us(from);
     if (after_us == SIM_NEVER) return;
-    event_at(now_us() + after_us, execute_again, from, memcpy(arena_take(length), at, length), length);
+    event_at(now_us() + after_us, execute_again, from, memcpy(arena_take(length), at, length),
+             length);
 }
 
 /* A script may be put off, with all that is behind it. */
@@ -349,7 +369,8 @@ static bool is_put_off(cable *from, int argc, const words *argv)
     int id = evaluates(argv) && !from->is_far ? script_of(argc, argv) : -1;
     int64_t until_us = id < 0 ? 0 : node.witness->puts_off((enum script_id)id, from);
     if (until_us <= now_us()) return false;
-    trace("node: %d %s is put off until %lld", from->machine, scripts[id].name, (long long)until_us);
+    trace("node: %d %s is put off until %lld", from->machine, scripts[id].name,
+          (long long)until_us);
     cable_put_off(from, until_us, false);
     return true;
 }
@@ -385,7 +406,7 @@ void node_receive(cable *from, const char *bytes, size_t length)
     from->request_length = left;
 }
 
-/* ---- Faults ----------------------------------------------------------------------------------- */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 static void raise_to(int64_t *instant_us, int64_t least_us)
 {

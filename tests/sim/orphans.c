@@ -29,7 +29,10 @@ void orphans_begin(void)
     is_all_excused = false;
 }
 
-void orphans_excuse(words hold_id) { excused[excused_count++ % EXCUSED_MOST] = grants_mark(hold_id); }
+void orphans_excuse(words hold_id)
+{
+    excused[excused_count++ % EXCUSED_MOST] = grants_mark(hold_id);
+}
 void orphans_excuse_all(void) { is_all_excused = true; }
 
 static bool is_excused(uint64_t who)
@@ -39,16 +42,21 @@ static bool is_excused(uint64_t who)
     return excused_count > EXCUSED_MOST;
 }
 
-static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
+static bool is_same(words a, words b)
+{
+    return a.length == b.length && memcmp(a.at, b.at, a.length) == 0;
+}
 
-/* Holds it, or may be waiting for it. Of several blocking waits of one client it cannot be told which one has it. */
+/* Holds it, or may be waiting for it. Of several blocking waits of one client it cannot be told
+ * which one has it. */
 static bool has_owner(int client, int name, words hold_id)
 {
     for (int i = 0; i < stances_active(); i++) {
         const stance *self = stance_active(i);
         if (self->client != client || self->what->name != name) continue;
         if (self->is_waiting) return true;
-        if (self->lock != NULL && is_same((words){lock_hold_id(self->lock), self->lock->hold_id_length}, hold_id))
+        if (self->lock != NULL &&
+            is_same((words){lock_hold_id(self->lock), self->lock->hold_id_length}, hold_id))
             return true;
     }
     return false;
@@ -78,9 +86,11 @@ static void forget(int name, uint64_t who)
 static int64_t patience_us(int client, const orphan *self, int64_t disturbed_us)
 {
     const client_plan *of = &refereed->clients[client];
-    int64_t again_us = BACKOFF_MOST_US + RETRY_MOST_US + (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
+    int64_t again_us = BACKOFF_MOST_US + RETRY_MOST_US +
+                       (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
     bool is_sudden = self->since_us - disturbed_us > again_us && disturbed_us < self->since_us;
-    return is_sudden ? of->timeout_ms * 1000 + ROUND_TRIPS * network_delay_most_us() + OVERSHOOT_US : again_us;
+    return is_sudden ? of->timeout_ms * 1000 + ROUND_TRIPS * network_delay_most_us() + OVERSHOOT_US
+                     : again_us;
 }
 
 static void judge(int name, const member *at, words hold_id, int client)
@@ -98,8 +108,8 @@ static void judge(int name, const member *at, words hold_id, int client)
                                   latest(on->stopped_until_us, on->stalled_until_us));
     int64_t since_us = latest(self->since_us, disturbed_us);
     if (now_us() - since_us > patience_us(client, self, disturbed_us))
-        referee_break("lock %d is held by %.*s since %lld, which nobody has", name, (int)at->length, at->bytes,
-                      (long long)self->since_us);
+        referee_break("lock %d is held by %.*s since %lld, which nobody has", name, (int)at->length,
+                      at->bytes, (long long)self->since_us);
 }
 
 void orphans_judge(int name)
@@ -111,6 +121,7 @@ void orphans_judge(int name)
         const member *at = sorted_member(set, i);
         if (grants_end_ms(at) <= now_ms) continue;
         int client = grants_client(at);
-        if (client >= 0 && client < refereed->client_count) judge(name, at, grants_hold_id(at), client);
+        if (client >= 0 && client < refereed->client_count)
+            judge(name, at, grants_hold_id(at), client);
     }
 }

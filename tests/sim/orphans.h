@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Holds that nobody has: a lock that its client neither holds, nor waits for, nor is giving back, is free again soon.
- * Its lease is no bound. Excused are a process that died, a client that was closed, data that came back from the past,
- * and an acquire that somebody on the way repeated after it was answered. */
+ * Holds that nobody has: a lock that its client neither holds, nor waits for, nor is giving back,
+ * is free again soon. Its lease is no bound. Excused are a process that died, a client that was
+ * closed, data that came back from the past, and an acquire that somebody on the way repeated after
+ * it was answered. */
 #ifndef REDLOCK_TESTS_SIM_ORPHANS_H
 #define REDLOCK_TESTS_SIM_ORPHANS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Schedules from seeds. Rule: short ones, since a violation that needs many events is rare, and a second of
- * computing buys more short schedules. */
+ * Schedules from seeds. Rule: short ones, since a violation that needs many events is rare, and a
+ * second of computing buys more short schedules. */
 #include "sim/plan.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@ static const char *const fault_names[] = {
 
 const char *fault_name(enum fault_kind kind) { return fault_names[kind]; }
 
-/* ---- Clients ---------------------------------------------------------------------------------- */
+/* ---- Clients --------------------------------------------------------------------------------- */
 
 static int64_t ttl(dice *chance)
 {
@@ -52,7 +52,8 @@ static enum midway midway(dice *chance, const plan *whole, const job *self)
 static void make_job(job *self, const plan *whole, dice *chance)
 {
     /* A lease that ends before its grant is heard of is never held, whatever one asks. */
-    int64_t ttl_ms = ttl(chance), least_ms = 8 * (whole->network.base_us + whole->network.jitter_us) / 1000 + 6;
+    int64_t ttl_ms = ttl(chance),
+            least_ms = 8 * (whole->network.base_us + whole->network.jitter_us) / 1000 + 6;
     if (ttl_ms < least_ms) ttl_ms = least_ms;
     int64_t hold_most_us = ttl_ms < 3000 ? ttl_ms * 1500 : 3000000;
     *self = (job){.name = dice_below(chance, 5) == 0 ? 1 : 0,
@@ -65,23 +66,28 @@ static void make_job(job *self, const plan *whole, dice *chance)
                   .is_told = dice_below(chance, 2) == 0,
                   .hold_us = dice_spread(chance, 0, hold_most_us)};
     /* Around the end of the lease is where a wrong belief shows. */
-    if (ttl_ms < 3000 && dice_below(chance, 3) == 0) self->hold_us = ttl_ms * dice_between(chance, 700, 1300);
+    if (ttl_ms < 3000 && dice_below(chance, 3) == 0)
+        self->hold_us = ttl_ms * dice_between(chance, 700, 1300);
     /* And only whoever holds for longer than the lease needs renewals. */
     if (self->auto_renew && dice_below(chance, ttl_ms < 3000 ? 2 : 4) == 0)
         self->hold_us = ttl_ms * dice_between(chance, 1000, ttl_ms < 3000 ? 2500 : 1500);
-    bool is_shared_name = whole->policy[self->name] != REDLOCK_PREFER_READERS || whole->permits[self->name] > 0;
+    bool is_shared_name = whole->policy[self->name] != REDLOCK_PREFER_READERS ||
+                          whole->permits[self->name] > 0;
     if (dice_chance(chance, is_shared_name ? 650 : 250)) self->mode = REDLOCK_SHARED;
-    /* Nor is a claim: two waiters that hear of theirs too late hand the lock to each other for ever. */
+    /* Nor is a claim: two waiters that hear of theirs too late hand the lock to each other for
+     * ever. */
     if (dice_below(chance, 3) == 0)
         self->claim_ms = dice_below(chance, 4) == 0 ? dice_spread(chance, least_ms, ttl_ms)
                                                     : dice_between(chance, least_ms, ttl_ms);
-    if (dice_below(chance, 10) == 0) self->max_hold_ms = dice_between(chance, least_ms, 2 * ttl_ms + least_ms);
+    if (dice_below(chance, 10) == 0)
+        self->max_hold_ms = dice_between(chance, least_ms, 2 * ttl_ms + least_ms);
     self->midway = midway(chance, whole, self);
     self->conversions = (int)dice_between(chance, 1, 3);
 }
 
 /* Two holds of one owner in one process may be one handle: they are kept apart. */
-static void make_owner(job *self, const plan *whole, const client_plan *of, int number, dice *chance)
+static void make_owner(job *self, const plan *whole, const client_plan *of, int number,
+                       dice *chance)
 {
     bool is_apart = !of->is_parallel || number < OWNERS_MOST;
     if (whole->theme != THEME_OWNERS || !is_apart || dice_below(chance, 3) == 0) return;
@@ -108,11 +114,12 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
 {
     /* A server that never answers in time is none. */
     int64_t round_trips_ms = 12 * (whole->network.base_us + whole->network.jitter_us) / 1000;
-    *self = (client_plan){.offset_us = dice_between(chance, 1000000, INT64_C(1000000000000)),
-                          .rate_ppm = dice_between(chance, -9000, 9000),
-                          .timeout_ms = round_trips_ms + dice_spread(chance, 20, 2000),
-                          .connect_timeout_ms = round_trips_ms + dice_spread(chance, 50, 2000),
-                          .linger_ms = dice_below(chance, 4) == 0 ? -1 : dice_spread(chance, 1, 5000)};
+    *self =
+        (client_plan){.offset_us = dice_between(chance, 1000000, INT64_C(1000000000000)),
+                      .rate_ppm = dice_between(chance, -9000, 9000),
+                      .timeout_ms = round_trips_ms + dice_spread(chance, 20, 2000),
+                      .connect_timeout_ms = round_trips_ms + dice_spread(chance, 50, 2000),
+                      .linger_ms = dice_below(chance, 4) == 0 ? -1 : dice_spread(chance, 1, 5000)};
     if (!whole->is_calm && dice_below(chance, 6) == 0) {
         self->stall_permille = (int)dice_between(chance, 1, 60);
         self->stall_most_us = dice_spread(chance, 100, 200000);
@@ -130,7 +137,8 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
     }
 }
 
-/* Who turns what happens in the background? Drawn last, so that everything else is as it would be without it. */
+/* Who turns what happens in the background? Drawn last, so that everything else is as it would be
+ * without it. */
 static void make_host(client_plan *self, dice *chance)
 {
     int64_t drawn = dice_below(chance, 5);
@@ -150,7 +158,7 @@ static void stall_more(client_plan *self, dice *chance)
     self->stall_most_us = dice_spread(chance, 5000, 50000);
 }
 
-/* ---- Faults ----------------------------------------------------------------------------------- */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 /* Nobody has to expect bytes that are older than two minutes. */
 enum { PUT_OFF_MOST_US = 110000000, GHOSTS_MOST = 16 };
@@ -158,17 +166,19 @@ enum { PUT_OFF_MOST_US = 110000000, GHOSTS_MOST = 16 };
 /* What strikes where the plan is rich. */
 static enum fault_kind themed(const plan *whole, dice *chance)
 {
-    static const enum fault_kind kinds[THEMES][3] = {[THEME_CONVERSIONS] = {FAULT_MUTE, FAULT_DEFER, FAULT_DEFER},
-                                                     [THEME_OWNERS] = {FAULT_STOP, FAULT_GHOSTS, FAULT_FORCE},
-                                                     [THEME_CROWD] = {FAULT_STOP, FAULT_STOP, FAULT_GHOSTS},
-                                                     [THEME_LATE] = {FAULT_LATE, FAULT_DEFER, FAULT_BUSY}};
+    static const enum fault_kind kinds[THEMES][3] = {
+        [THEME_CONVERSIONS] = {FAULT_MUTE, FAULT_DEFER, FAULT_DEFER},
+        [THEME_OWNERS] = {FAULT_STOP, FAULT_GHOSTS, FAULT_FORCE},
+        [THEME_CROWD] = {FAULT_STOP, FAULT_STOP, FAULT_GHOSTS},
+        [THEME_LATE] = {FAULT_LATE, FAULT_DEFER, FAULT_BUSY}};
     return kinds[whole->theme][dice_below(chance, 3)];
 }
 
 static enum script_id script_asked(const plan *whole, dice *chance)
 {
-    static const enum script_id asked[] = {SCRIPT_ACQUIRE, SCRIPT_ACQUIRE, SCRIPT_RELEASE,  SCRIPT_RENEW,
-                                           SCRIPT_CANCEL,  SCRIPT_UPGRADE, SCRIPT_DOWNGRADE};
+    static const enum script_id asked[] = {SCRIPT_ACQUIRE,  SCRIPT_ACQUIRE, SCRIPT_RELEASE,
+                                           SCRIPT_RENEW,    SCRIPT_CANCEL,  SCRIPT_UPGRADE,
+                                           SCRIPT_DOWNGRADE};
     bool converts = whole->theme == THEME_CONVERSIONS && dice_below(chance, 3) != 0;
     if (converts) return dice_below(chance, 2) == 0 ? SCRIPT_UPGRADE : SCRIPT_DOWNGRADE;
     return asked[dice_below(chance, (int64_t)(sizeof asked / sizeof *asked))];
@@ -194,20 +204,24 @@ static void make_span(fault *self, dice *chance)
 static void make_fault(fault *self, const plan *whole, dice *chance)
 {
     static const enum fault_kind kinds[] = {
-        FAULT_MUTE,  FAULT_MUTE,    FAULT_CUT,     FAULT_CUT,    FAULT_CUT,           FAULT_CUT,       FAULT_STOP,
-        FAULT_STOP,  FAULT_CRASH,   FAULT_CLOSE,   FAULT_CANCEL, FAULT_KILL,          FAULT_KILL,      FAULT_FULL,
-        FAULT_FULL,  FAULT_RESTART, FAULT_FLUSH,   FAULT_STEP,   FAULT_RESTART_EMPTY, FAULT_FAILOVER,  FAULT_FREEZE,
-        FAULT_STEP,  FAULT_FORCE,   FAULT_LOADING, FAULT_BUSY,   FAULT_BUSY,          FAULT_READ_ONLY, FAULT_LATE,
-        FAULT_DEFER, FAULT_SPLIT,   FAULT_MATCH,   FAULT_GHOSTS, FAULT_CLOSE,         FAULT_CLOSE};
+        FAULT_MUTE,    FAULT_MUTE,      FAULT_CUT,   FAULT_CUT,           FAULT_CUT,
+        FAULT_CUT,     FAULT_STOP,      FAULT_STOP,  FAULT_CRASH,         FAULT_CLOSE,
+        FAULT_CANCEL,  FAULT_KILL,      FAULT_KILL,  FAULT_FULL,          FAULT_FULL,
+        FAULT_RESTART, FAULT_FLUSH,     FAULT_STEP,  FAULT_RESTART_EMPTY, FAULT_FAILOVER,
+        FAULT_FREEZE,  FAULT_STEP,      FAULT_FORCE, FAULT_LOADING,       FAULT_BUSY,
+        FAULT_BUSY,    FAULT_READ_ONLY, FAULT_LATE,  FAULT_DEFER,         FAULT_SPLIT,
+        FAULT_MATCH,   FAULT_GHOSTS,    FAULT_CLOSE, FAULT_CLOSE};
     bool is_themed = whole->theme != THEME_NONE && dice_below(chance, 2) == 0;
     *self = (fault){
-        .kind = is_themed ? themed(whole, chance) : kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
+        .kind = is_themed ? themed(whole, chance)
+                          : kinds[dice_below(chance, (int64_t)(sizeof kinds / sizeof *kinds))],
         .client = (int)dice_below(chance, whole->client_count),
         .name = dice_below(chance, 5) == 0 ? 1 : 0,
         .count = (int)dice_spread(chance, 1, GHOSTS_MOST),
         .at_us = dice_spread(chance, 500, 2500000),
         .span_us = dice_spread(chance, 100, 2000000),
-        .step_us = dice_below(chance, 3) == 0 ? dice_spread(chance, 1, 10000000) : -dice_between(chance, 1, 150000),
+        .step_us = dice_below(chance, 3) == 0 ? dice_spread(chance, 1, 10000000)
+                                              : -dice_between(chance, 1, 150000),
         .script = script_asked(whole, chance),
         .chance = dice_roll(chance)};
     make_span(self, chance);
@@ -225,7 +239,8 @@ static bool loses_data(const plan *self)
     return plan_has(self, FAULT_RESTART_EMPTY) || plan_has(self, FAULT_FAILOVER);
 }
 
-/* A clock that steps back after the data is lost may let fences fall: the one thing that is not promised. */
+/* A clock that steps back after the data is lost may let fences fall: the one thing that is not
+ * promised. */
 static void make_faults(plan *self, dice *chance)
 {
     int count = (int)dice_between(chance, 1, 5);
@@ -236,21 +251,24 @@ static void make_faults(plan *self, dice *chance)
         if (plan_has(self, FAULT_STEP) && loses_data(self)) self->fault_count--;
     }
     /* Nor is it promised when the clock steps back further than the key lingers. */
-    int64_t least_ms = plan_has(self, FAULT_FAILOVER) ? 3000 : plan_has(self, FAULT_STEP) ? 1000 : -1;
+    int64_t least_ms = plan_has(self, FAULT_FAILOVER) ? 3000
+                       : plan_has(self, FAULT_STEP)   ? 1000
+                                                      : -1;
     for (int i = 0; i < self->client_count; i++)
         if (self->clients[i].linger_ms < least_ms) self->clients[i].linger_ms = least_ms;
 }
 
-/* ---- The whole -------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static void make_network(plan *self, dice *chance)
 {
-    self->network =
-        (network_terms){.base_us = dice_spread(chance, 10, 2000), .jitter_us = dice_spread(chance, 1, 3000)};
+    self->network = (network_terms){.base_us = dice_spread(chance, 10, 2000),
+                                    .jitter_us = dice_spread(chance, 1, 3000)};
     if (dice_below(chance, 4) == 0) self->network.jitter_us = dice_spread(chance, 1, 30000);
     if (self->is_calm) return;
     if (dice_below(chance, 12) == 0) self->network.pieces_permille = 1000;
-    if (dice_below(chance, 6) == 0) self->network.repeat_permille = (int)dice_between(chance, 10, 200);
+    if (dice_below(chance, 6) == 0)
+        self->network.repeat_permille = (int)dice_between(chance, 10, 200);
     if (dice_below(chance, 3) == 0) {
         self->network.spike_permille = (int)dice_between(chance, 5, 200);
         self->network.spike_most_us = dice_spread(chance, 5000, 1000000);
@@ -286,7 +304,8 @@ void plan_make(plan *self, uint64_t seed)
         if (dice_below(&chance, 4) == 0) self->permits[i] = (uint32_t)dice_between(&chance, 1, 3);
     }
     self->client_count = 2 + (int)dice_below(&chance, dice_below(&chance, 4) == 0 ? 7 : 3);
-    self->theme = dice_below(&chance, 2) == 0 ? (enum theme)dice_below(&chance, THEMES) : THEME_NONE;
+    self->theme = dice_below(&chance, 2) == 0 ? (enum theme)dice_below(&chance, THEMES)
+                                              : THEME_NONE;
     make_network(self, &chance);
     self->load = load_manner(self);
     for (int i = 0; i < self->client_count; i++) {
@@ -305,11 +324,13 @@ bool plan_is_gentle(const plan *self)
         if (self->clients[i].stall_permille > 0) return false;
     for (int i = 0; i < self->fault_count; i++) {
         const fault *one = &self->faults[i];
-        bool is_gentle = one->kind == FAULT_CLOSE || one->kind == FAULT_CANCEL || one->kind == FAULT_FLUSH ||
-                         one->kind == FAULT_MATCH || one->kind == FAULT_GHOSTS || one->kind == FAULT_FORCE;
+        bool is_gentle = one->kind == FAULT_CLOSE || one->kind == FAULT_CANCEL ||
+                         one->kind == FAULT_FLUSH || one->kind == FAULT_MATCH ||
+                         one->kind == FAULT_GHOSTS || one->kind == FAULT_FORCE;
         if (!one->is_left_out && !is_gentle) return false;
     }
-    /* Of a short timeout two connections that end, and the pauses before the next ones, may leave nothing. */
+    /* Of a short timeout two connections that end, and the pauses before the next ones, may leave
+     * nothing. */
     return self->network.spike_permille == 0 && self->load != LOAD_ENDS_THE_CONNECTION;
 }
 
@@ -325,18 +346,22 @@ int64_t plan_healed_us(const plan *self)
     return healed_us;
 }
 
-/* ---- Telling ---------------------------------------------------------------------------------- */
+/* ---- Telling --------------------------------------------------------------------------------- */
 
 static void print_job(const plan *whole, const job *self, int number)
 {
-    static const char *const between[] = {"", ", extend", ", enter again", ", downgrade", ", upgrade"};
-    printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim %lld ms, "
+    static const char *const between[] = {"", ", extend", ", enter again", ", downgrade",
+                                          ", upgrade"};
+    printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim "
+           "%lld ms, "
            "max hold %lld ms%s%s%s, hold %lld us%s%s%s, owner %d\n",
-           number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive", self->name,
-           (int)whole->policy[self->name], whole->permits[self->name], (long long)self->ttl_ms,
-           (long long)self->wait_ms, (long long)self->claim_ms, (long long)self->max_hold_ms,
-           self->auto_renew ? ", renewed" : "", self->is_async ? ", async" : "",
-           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway], self->is_in_company ? " in company" : "",
+           number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive",
+           self->name, (int)whole->policy[self->name], whole->permits[self->name],
+           (long long)self->ttl_ms, (long long)self->wait_ms, (long long)self->claim_ms,
+           (long long)self->max_hold_ms, self->auto_renew ? ", renewed" : "",
+           self->is_async ? ", async" : "", self->is_reentrant ? ", reentrant" : "",
+           (long long)self->hold_us, between[self->midway],
+           self->is_in_company ? " in company" : "",
            self->is_returned_inside ? ", released by the completion" : "", self->owner);
 }
 
@@ -344,12 +369,14 @@ static void print_client(const plan *whole, int number)
 {
     static const char *const hosts[] = {"KEEPER", "DELIVER", "MANUAL"};
     const client_plan *self = &whole->clients[number];
-    printf("  client %d: host %s%s%s, jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, linger %lld ms, "
+    printf("  client %d: host %s%s%s, jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, "
+           "linger %lld ms, "
            "stalls %d of 1000 "
            "up to %lld us\n",
            number, hosts[self->host], self->asks_for_timeout ? " with its timeout" : "",
-           self->closes_inside ? ", closed by a callback" : "", self->is_parallel ? "at once" : "in turn",
-           (long long)self->rate_ppm, (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
+           self->closes_inside ? ", closed by a callback" : "",
+           self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm,
+           (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
            (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us);
     for (int i = 0; i < self->job_count; i++)
         if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i], i);
@@ -357,12 +384,15 @@ static void print_client(const plan *whole, int number)
 
 void plan_print(const plan *self)
 {
-    static const char *const loads[] = {"", ", SCRIPT LOAD is refused", ", SCRIPT LOAD ends the connection"};
+    static const char *const loads[] = {"", ", SCRIPT LOAD is refused",
+                                        ", SCRIPT LOAD ends the connection"};
     const network_terms *net = &self->network;
-    printf("schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us, in pieces %d, repeated %d of "
+    printf("schedule %llu: delay %lld + 0..%lld us, spikes %d of 1000 up to %lld us, in pieces %d, "
+           "repeated %d of "
            "1000%s\n",
-           (unsigned long long)self->seed, (long long)net->base_us, (long long)net->jitter_us, net->spike_permille,
-           (long long)net->spike_most_us, net->pieces_permille, net->repeat_permille, loads[self->load]);
+           (unsigned long long)self->seed, (long long)net->base_us, (long long)net->jitter_us,
+           net->spike_permille, (long long)net->spike_most_us, net->pieces_permille,
+           net->repeat_permille, loads[self->load]);
     for (int i = 0; i < self->client_count; i++)
         if (!self->clients[i].is_left_out) print_client(self, i);
     for (int i = 0; i < self->fault_count; i++) {
@@ -370,7 +400,7 @@ void plan_print(const plan *self)
         if (one->is_left_out) continue;
         printf("  at %lld us for %lld us: %s%s (client %d, step %lld us)\n", (long long)one->at_us,
                (long long)one->span_us, fault_name(one->kind),
-               one->kind == FAULT_MUTE || one->kind == FAULT_DEFER ? scripts[one->script].name : "", one->client,
-               (long long)one->step_us);
+               one->kind == FAULT_MUTE || one->kind == FAULT_DEFER ? scripts[one->script].name : "",
+               one->client, (long long)one->step_us);
     }
 }

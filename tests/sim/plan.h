@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A schedule, before it is run: who does what, and what goes wrong when. It comes from one seed, and can be
- * shrunk: a client, a job or a fault is left out by its mark.
+ * A schedule, before it is run: who does what, and what goes wrong when. It comes from one seed,
+ * and can be shrunk: a client, a job or a fault is left out by its mark.
  *
  * Rule: the plan is all that the run reads, besides the streams of chance of its seed. */
 #ifndef REDLOCK_TESTS_SIM_PLAN_H
@@ -13,7 +13,13 @@
 #include "sim/network.h"
 #include "wire/script.h"
 
-enum { NAMES_MOST = 2, JOBS_MOST = 8, FAULTS_MOST = 8, OWNERS_MOST = 3, USERS_MOST = MACHINES_MOST * JOBS_MOST };
+enum {
+    NAMES_MOST = 2,
+    JOBS_MOST = 8,
+    FAULTS_MOST = 8,
+    OWNERS_MOST = 3,
+    USERS_MOST = MACHINES_MOST * JOBS_MOST
+};
 
 /* What is done in the middle of a hold. */
 enum midway { MIDWAY_NOTHING, MIDWAY_EXTEND, MIDWAY_ENTER, MIDWAY_DOWNGRADE, MIDWAY_UPGRADE };
@@ -27,9 +33,10 @@ typedef struct job {
     bool auto_renew, is_async, is_reentrant, is_told; /* of the loss: on_lost */
     int64_t hold_us;
     enum midway midway;
-    int conversions;         /* of DOWNGRADE and UPGRADE: so many in a row, to and fro */
-    bool is_in_company;      /* another thread converts the same hold at the same time, the other way about */
-    int owner;               /* from 1 on: of several processes; 0: the thread */
+    int conversions;    /* of DOWNGRADE and UPGRADE: so many in a row, to and fro */
+    bool is_in_company; /* another thread converts the same hold at the same time, the other way
+                           about */
+    int owner;          /* from 1 on: of several processes; 0: the thread */
     bool is_returned_inside; /* the completion itself submits the release */
 } job;
 
@@ -42,34 +49,35 @@ typedef struct client_plan {
     redlock_host host;
     bool asks_for_timeout; /* MANUAL: redlock_timeout_ms, besides the descriptor */
     bool closes_inside;    /* where the fault CLOSE strikes, the next callback closes the client */
-    bool is_parallel;      /* all jobs at once, each by a thread of its own; otherwise one after the other */
+    bool is_parallel;      /* all jobs at once, each by a thread of its own; otherwise one after the
+                              other */
     int job_count;
     job jobs[JOBS_MOST];
 } client_plan;
 
-#define FAULTS(X)                                                                                                      \
-    X(CUT, "cut")                                                                                                      \
-    X(MUTE, "lost answer of ")                                                                                         \
-    X(STOP, "stop")                                                                                                    \
-    X(CRASH, "crash")                                                                                                  \
-    X(CLOSE, "close")                                                                                                  \
-    X(CANCEL, "cancel")                                                                                                \
-    X(KILL, "kill connections")                                                                                        \
-    X(RESTART, "restart")                                                                                              \
-    X(RESTART_EMPTY, "restart empty")                                                                                  \
-    X(FAILOVER, "failover")                                                                                            \
-    X(FLUSH, "script flush")                                                                                           \
-    X(FULL, "out of memory")                                                                                           \
-    X(READ_ONLY, "read only")                                                                                          \
-    X(LOADING, "loading")                                                                                              \
-    X(FREEZE, "freeze")                                                                                                \
-    X(BUSY, "busy")                                                                                                    \
-    X(STEP, "clock step")                                                                                              \
-    X(LATE, "late bytes")                                                                                              \
-    X(DEFER, "put off ")                                                                                               \
-    X(SPLIT, "split address")                                                                                          \
-    X(MATCH, "pattern subscriber")                                                                                     \
-    X(GHOSTS, "dead waiters")                                                                                          \
+#define FAULTS(X)                                                                                  \
+    X(CUT, "cut")                                                                                  \
+    X(MUTE, "lost answer of ")                                                                     \
+    X(STOP, "stop")                                                                                \
+    X(CRASH, "crash")                                                                              \
+    X(CLOSE, "close")                                                                              \
+    X(CANCEL, "cancel")                                                                            \
+    X(KILL, "kill connections")                                                                    \
+    X(RESTART, "restart")                                                                          \
+    X(RESTART_EMPTY, "restart empty")                                                              \
+    X(FAILOVER, "failover")                                                                        \
+    X(FLUSH, "script flush")                                                                       \
+    X(FULL, "out of memory")                                                                       \
+    X(READ_ONLY, "read only")                                                                      \
+    X(LOADING, "loading")                                                                          \
+    X(FREEZE, "freeze")                                                                            \
+    X(BUSY, "busy")                                                                                \
+    X(STEP, "clock step")                                                                          \
+    X(LATE, "late bytes")                                                                          \
+    X(DEFER, "put off ")                                                                           \
+    X(SPLIT, "split address")                                                                      \
+    X(MATCH, "pattern subscriber")                                                                 \
+    X(GHOSTS, "dead waiters")                                                                      \
     X(FORCE, "force release")
 
 enum fault_kind {
@@ -89,9 +97,10 @@ typedef struct fault {
     int name;   /* of GHOSTS, FORCE */
     int count;  /* of GHOSTS */
     int64_t at_us, span_us;
-    int64_t step_us;       /* of STEP; of a FAILOVER, by how much the new clock is ahead; of a SPLIT, the other's */
-    enum script_id script; /* of MUTE and DEFER: from at_us on, the next one of the client is carried out
-                              and not answered, or carried out span_us later */
+    int64_t step_us; /* of STEP; of a FAILOVER, by how much the new clock is ahead; of a SPLIT, the
+                        other's */
+    enum script_id script; /* of MUTE and DEFER: from at_us on, the next one of the client is
+                              carried out and not answered, or carried out span_us later */
     bool is_armed;
     uint64_t chance; /* seed of its details */
 } fault;

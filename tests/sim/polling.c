@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Waiting for descriptors, in virtual time: poll and recv, epoll sets (level-triggered; they are polled themselves) and
- * timerfds. */
+ * Waiting for descriptors, in virtual time: poll and recv, epoll sets (level-triggered; they are
+ * polled themselves) and timerfds. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 enum { RECEIVE_PATIENCE_US = 4000 };
 
-/* ---- What a descriptor is ready for ----------------------------------------------------------- */
+/* ---- What a descriptor is ready for ---------------------------------------------------------- */
 
 static short state_of(int fd);
 
@@ -81,7 +81,7 @@ static int64_t alarm_of(int fd)
     return first_us;
 }
 
-/* ---- Waiting ---------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 /* Until a descriptor is ready, or the machine's clock shows `until_us`. */
 static void wait_for(struct pollfd *fds, nfds_t count, int number, int64_t until_us)
@@ -94,12 +94,14 @@ static void wait_for(struct pollfd *fds, nfds_t count, int number, int64_t until
     }
 }
 
-int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *span, const sigset_t *mask)
+int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *span,
+                 const sigset_t *mask)
 {
     int number = system_machine();
     if (number < 0) return __real_ppoll(fds, count, span, mask);
     int64_t until_us = SIM_NEVER;
-    if (span != NULL) until_us = machine_clock_us(number) + span->tv_sec * 1000000 + (span->tv_nsec + 999) / 1000;
+    if (span != NULL)
+        until_us = machine_clock_us(number) + span->tv_sec * 1000000 + (span->tv_nsec + 999) / 1000;
     wait_for(fds, count, number, until_us);
     return look(fds, count);
 }
@@ -108,7 +110,8 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
     int number = system_machine();
     if (number < 0) return __real_poll(fds, count, timeout_ms);
-    int64_t until_us = timeout_ms < 0 ? SIM_NEVER : machine_clock_us(number) + timeout_ms * INT64_C(1000);
+    int64_t until_us = timeout_ms < 0 ? SIM_NEVER
+                                      : machine_clock_us(number) + timeout_ms * INT64_C(1000);
     wait_for(fds, count, number, until_us);
     return look(fds, count);
 }
@@ -125,15 +128,17 @@ ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags)
     return self->cable->is_ended ? 0 : system_fail(EAGAIN);
 }
 
-/* ---- Timers ----------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 int __wrap_timerfd_create(clockid_t clock, int flags)
 {
-    return system_machine() < 0 ? __real_timerfd_create(clock, flags) : descriptor_take(DESCRIPTOR_TIMER);
+    return system_machine() < 0 ? __real_timerfd_create(clock, flags)
+                                : descriptor_take(DESCRIPTOR_TIMER);
 }
 
 /* Whoever polls already sleeps no longer than until then. */
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspec *before)
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to,
+                           struct itimerspec *before)
 {
     descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_timerfd_settime(fd, flags, to, before);
@@ -145,7 +150,7 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *to, struc
     return 0;
 }
 
-/* ---- Sets ------------------------------------------------------------------------------------- */
+/* ---- Sets ------------------------------------------------------------------------------------ */
 
 int __wrap_epoll_create1(int flags)
 {

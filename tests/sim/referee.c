@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the library calls and the node tell the referee; and whether statuses and durations are what they may be. */
+ * What the library calls and the node tell the referee; and whether statuses and durations are what
+ * they may be. */
 #include "sim/referee.h"
 
 #include <stdarg.h>
@@ -43,7 +44,7 @@ void referee_begin(const plan *of)
     grants_begin();
 }
 
-/* ---- The verdict ------------------------------------------------------------------------------ */
+/* ---- The verdict ----------------------------------------------------------------------------- */
 
 long referee_acquisitions(void) { return acquisitions; }
 
@@ -69,7 +70,8 @@ void referee_accuse(int user, const char *format, ...)
     if (verdict[0] != '\0') return;
     va_list arguments;
     va_start(arguments, format);
-    int at = snprintf(verdict, sizeof verdict, "client %d, job %d: ", client_of_user(user), number_of_user(user));
+    int at = snprintf(verdict, sizeof verdict, "client %d, job %d: ", client_of_user(user),
+                      number_of_user(user));
     condemn(at, format, arguments);
     va_end(arguments);
 }
@@ -98,7 +100,8 @@ bool stance_may_leave(int client) { return may_leave_holds[client]; }
 
 bool stance_is_short(const job *what)
 {
-    int64_t lease_ms = what->claim_ms > 0 && what->claim_ms < what->ttl_ms ? what->claim_ms : what->ttl_ms;
+    int64_t lease_ms = what->claim_ms > 0 && what->claim_ms < what->ttl_ms ? what->claim_ms
+                                                                           : what->ttl_ms;
     return lease_ms * 1000 < 30 * network_delay_most_us() + 20000;
 }
 
@@ -125,7 +128,7 @@ void referee_data_changed(void) { grants_forget(); }
 void referee_clock_fell(void) { grants_fell(); }
 void referee_leases_broken(void) { broken_us = now_us(); }
 
-/* ---- What the node was asked ------------------------------------------------------------------ */
+/* ---- What the node was asked ----------------------------------------------------------------- */
 
 /* A hold id ends in its number, in base 36; the operation has the same. */
 static uint64_t number_of(words hold_id)
@@ -175,9 +178,13 @@ static void note_asked_for(stance *self, words holder)
     self->asked_for = (words){self->asked_for_bytes, holder.length};
 }
 
-static bool is_same(words a, words b) { return a.length == b.length && memcmp(a.at, b.at, a.length) == 0; }
+static bool is_same(words a, words b)
+{
+    return a.length == b.length && memcmp(a.at, b.at, a.length) == 0;
+}
 
-/* Who waits, and has it already? Whoever got it by an answer that nobody waits for cannot know. It has had its turn. */
+/* Who waits, and has it already? Whoever got it by an answer that nobody waits for cannot know. It
+ * has had its turn. */
 static void note_grant(stance *self, words stray)
 {
     bool has_it = self->asked_for.length > 0 && handover_holds(self->asked_for);
@@ -186,7 +193,8 @@ static void note_grant(stance *self, words stray)
         return;
     }
     self->arrival_us = 0;
-    if (self->granted_us == 0) self->granted_us = is_same(self->asked_for, stray) ? SIM_NEVER : now_us();
+    if (self->granted_us == 0)
+        self->granted_us = is_same(self->asked_for, stray) ? SIM_NEVER : now_us();
 }
 
 static void note_grants(int name, words stray)
@@ -227,7 +235,8 @@ static void note_question(const words *argv, long code, const cable *from)
     note_asked_for(self, argv[0]);
 }
 
-/* Those who held it, and those who may have had it without having heard of it, do not have it any more. */
+/* Those who held it, and those who may have had it without having heard of it, do not have it any
+ * more. */
 static void note_force(int name)
 {
     for (int i = 0; i < USERS_MOST; i++) {
@@ -246,11 +255,13 @@ void referee_look_far(enum script_id id, words key, const words *argv, long code
         const stance *self = &users[active[i]];
         bool asks = self->what->name == grants_name_of(key) && stance_is_holder(self, argv[0]);
         if (asks && grants_end_us(self->what->name, self->lock) > now_us())
-            referee_accuse(self->user, "was told by a replica that it has lost %d", self->what->name);
+            referee_accuse(self->user, "was told by a replica that it has lost %d",
+                           self->what->name);
     }
 }
 
-void referee_look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
+void referee_look_after(enum script_id id, words key, const words *argv, long code, cable *from,
+                        bool is_stray)
 {
     grants_look(key);
     handover_after(id, key, argv, code, from, is_stray);
@@ -258,18 +269,20 @@ void referee_look_after(enum script_id id, words key, const words *argv, long co
     else if (id == SCRIPT_ACQUIRE && argv[5].length > 0) note_question(argv, code, from);
     else if (id == SCRIPT_RENEW && code == RENEW_ABSENT) note_denial(argv[0]);
     if (id == SCRIPT_ACQUIRE && node_runs_again()) orphans_excuse(grants_field(argv[0], 1));
-    if (id == SCRIPT_FORCE && argv[4].length > 1 && code > 0 && code != FORCE_STALE) note_force(grants_name_of(key));
+    if (id == SCRIPT_FORCE && argv[4].length > 1 && code > 0 && code != FORCE_STALE)
+        note_force(grants_name_of(key));
     note_grants(grants_name_of(key), is_stray ? argv[0] : (words){"", 0});
 }
 
-/* ---- What the calls answer -------------------------------------------------------------------- */
+/* ---- What the calls answer ------------------------------------------------------------------- */
 
 static void judge_duration(const stance *self, const char *what, int64_t most_us)
 {
     int64_t took_us = now_us() - self->began_us;
     bool was_held_up = stance_held_up_us(self) >= self->began_us;
     if (!was_held_up && took_us > most_us + most_us / 100 + OVERSHOOT_US)
-        referee_accuse(self->user, "%s took %lld us, and may take %lld", what, (long long)took_us, (long long)most_us);
+        referee_accuse(self->user, "%s took %lld us, and may take %lld", what, (long long)took_us,
+                       (long long)most_us);
 }
 
 void referee_waits(int user, const redlock_operation *operation)
@@ -282,7 +295,8 @@ void referee_waits(int user, const redlock_operation *operation)
     if (!self->is_gone) activate(user);
 }
 
-/* Do renewals of short leases go over the connection of this user's requests? They are impatient, and close it. */
+/* Do renewals of short leases go over the connection of this user's requests? They are impatient,
+ * and close it. */
 static bool is_beside_the_impatient(const stance *self)
 {
     const client_plan *of = &refereed->clients[self->client];
@@ -312,8 +326,9 @@ static bool is_explained(const stance *self, redlock_status status)
     }
 }
 
-/* Once nobody calls redlock_process any more, what is pending completes in redlock_close, which waits for the calls
- * that are under way before that; and for what it releases, before it delivers. */
+/* Once nobody calls redlock_process any more, what is pending completes in redlock_close, which
+ * waits for the calls that are under way before that; and for what it releases, before it
+ * delivers. */
 static int64_t delivery_us(const stance *self)
 {
     const client_plan *of = &refereed->clients[self->client];
@@ -323,7 +338,8 @@ static int64_t delivery_us(const stance *self)
 
 static void judge_acquisition(const stance *self, redlock_status status)
 {
-    if (!is_explained(self, status)) referee_accuse(self->user, "acquire answered %s", redlock_status_name(status));
+    if (!is_explained(self, status))
+        referee_accuse(self->user, "acquire answered %s", redlock_status_name(status));
     /* The first question has the time of a try, whatever the wait. */
     int64_t wait_ms = self->what->wait_ms, timeout_ms = refereed->clients[self->client].timeout_ms;
     if (wait_ms >= 0 && wait_ms < timeout_ms) wait_ms = timeout_ms;
@@ -337,8 +353,8 @@ static void judge_acquisition(const stance *self, redlock_status status)
 void referee_acquired(int user, redlock_status status, redlock_lock *lock)
 {
     stance *self = &users[user];
-    trace("client %d, job %d: acquire %d -> %s", self->client, number_of_user(user), self->what->name,
-          redlock_status_name(status));
+    trace("client %d, job %d: acquire %d -> %s", self->client, number_of_user(user),
+          self->what->name, redlock_status_name(status));
     self->is_waiting = false;
     if (self->is_gone) return;
     judge_acquisition(self, status);
@@ -354,16 +370,21 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock)
     self->did_believe = stance_believes(self);
     /* The completion itself may have closed the client. */
     bool was_given_up = self->is_closed && refereed->clients[self->client].closes_inside;
-    if (!self->did_believe && !was_held_up && !was_given_up) referee_accuse(user, "acquired a lease that is over");
+    if (!self->did_believe && !was_held_up && !was_given_up)
+        referee_accuse(user, "acquired a lease that is over");
 }
 
 void referee_lost(int user)
 {
     stance *self = &users[user];
     trace("client %d, job %d: lost", self->client, number_of_user(user));
-    if (self->was_told) referee_accuse(user, "was told twice that it has lost %d", self->what->name);
-    if (self->is_over) referee_accuse(user, "was told that it has lost %d, which it had released", self->what->name);
-    if (stance_believes(self)) referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
+    if (self->was_told)
+        referee_accuse(user, "was told twice that it has lost %d", self->what->name);
+    if (self->is_over)
+        referee_accuse(user, "was told that it has lost %d, which it had released",
+                       self->what->name);
+    if (stance_believes(self))
+        referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
     belief_judge_told(self);
     self->was_told = true;
 }
@@ -391,19 +412,21 @@ void referee_released(int user, redlock_status status)
     stance *self = &users[user];
     self->is_over = true;
     bool was_valid_after = now_us() < self->valid_until_us;
-    trace("client %d, job %d: release -> %s", self->client, number_of_user(user), redlock_status_name(status));
+    trace("client %d, job %d: release -> %s", self->client, number_of_user(user),
+          redlock_status_name(status));
     if (self->is_gone || self->is_excused) return;
     if (status == REDLOCK_LOST && was_valid_after && !stance_is_void(self))
         referee_accuse(user, "release answered LOST within the lease");
-    bool is_known = status == REDLOCK_OK || status == REDLOCK_LOST || status == REDLOCK_ERR_CONNECT ||
-                    status == REDLOCK_ERR_TIMEOUT || status == REDLOCK_ERR_UNAVAILABLE;
+    bool is_known = status == REDLOCK_OK || status == REDLOCK_LOST ||
+                    status == REDLOCK_ERR_CONNECT || status == REDLOCK_ERR_TIMEOUT ||
+                    status == REDLOCK_ERR_UNAVAILABLE;
     bool may_fail = !refereed->is_calm || is_beside_the_impatient(self);
     if (!is_known || (status < 0 && !may_fail))
         referee_accuse(user, "release answered %s", redlock_status_name(status));
     judge_duration(self, "release", refereed->clients[self->client].timeout_ms * 1000);
 }
 
-/* ---- Every instant ---------------------------------------------------------------------------- */
+/* ---- Every instant --------------------------------------------------------------------------- */
 
 void referee_look(void)
 {
@@ -424,15 +447,16 @@ void referee_look(void)
     }
 }
 
-/* What a client believes to hold when it is closed is released by then, in a world in which nothing keeps it from that.
- */
+/* What a client believes to hold when it is closed is released by then, in a world in which nothing
+ * keeps it from that. */
 void referee_closed(int client)
 {
     may_leave_holds[client] = true;
     if (!plan_is_gentle(refereed) || grants_had_stray()) return;
     for (int i = 0; i < active_count; i++) {
         const stance *self = &users[active[i]];
-        bool is_lost = self->lost_us != 0 || self->was_told; /* it may be on_lost that closed the client */
+        bool is_lost = self->lost_us != 0 ||
+                       self->was_told; /* it may be on_lost that closed the client */
         if (self->client != client || self->lock == NULL || is_lost) continue;
         if (grants_end_us(self->what->name, self->lock) > now_us())
             referee_accuse(self->user, "holds %d, and the client is closed", self->what->name);
@@ -441,10 +465,12 @@ void referee_closed(int client)
 
 void referee_end(void)
 {
-    bool is_gentle = plan_is_gentle(refereed); /* then whoever closes or gives up leaves nothing, either */
+    bool is_gentle =
+        plan_is_gentle(refereed); /* then whoever closes or gives up leaves nothing, either */
     for (int i = 0; i < USERS_MOST; i++) {
         bool was_restored = broken_us >= 0; /* what was gone may have come back */
-        may_leave_holds[users[i].client] |= was_restored || users[i].is_gone || (users[i].is_excused && !is_gentle);
+        may_leave_holds[users[i].client] |= was_restored || users[i].is_gone ||
+                                            (users[i].is_excused && !is_gentle);
     }
     grants_check_leftovers(refereed, may_leave_holds);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The run of one plan. Rule: time goes to the next instant at which anything can happen, and the referee looks at
- * every one of them. */
+ * The run of one plan. Rule: time goes to the next instant at which anything can happen, and the
+ * referee looks at every one of them. */
 #include "sim/schedule.h"
 
 #include <stdio.h>
@@ -17,7 +17,8 @@
 #include "sim/system.h"
 #include "sim/trace.h"
 
-/* Beyond this nobody may still wait: far more than all leases, waits and backoffs of a plan together. */
+/* Beyond this nobody may still wait: far more than all leases, waits and backoffs of a plan
+ * together. */
 enum { STEPS_MOST = 100000 };
 static const int64_t end_us = INT64_C(600) * 1000000;
 
@@ -31,16 +32,19 @@ tally schedule_tally(void)
     return counted;
 }
 
-/* ---- Faults ----------------------------------------------------------------------------------- */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 static void cut_some(const fault *one)
 {
     dice details = {one->chance};
     for (int i = 0; i < network_count(); i++) {
         cable *each = network_cable(i);
-        if (each->machine != one->client || each->is_closed || each->is_cut || dice_below(&details, 3) == 0) continue;
+        if (each->machine != one->client || each->is_closed || each->is_cut ||
+            dice_below(&details, 3) == 0)
+            continue;
         cut how = {.loses_requests = dice_below(&details, 2) == 0,
-                   .machine_learns_us = dice_below(&details, 3) == 0 ? SIM_NEVER : dice_spread(&details, 0, 100000),
+                   .machine_learns_us =
+                       dice_below(&details, 3) == 0 ? SIM_NEVER : dice_spread(&details, 0, 100000),
                    .node_learns_us = dice_spread(&details, 0, 2000000)};
         cable_cut(each, &how);
     }
@@ -52,8 +56,11 @@ static void put_off_some(const fault *one)
     dice details = {one->chance};
     for (int i = 0; i < network_count(); i++) {
         cable *each = network_cable(i);
-        if (each->machine != one->client || each->is_cut || !each->is_served || dice_below(&details, 4) == 0) continue;
-        cut as_ever = {.machine_learns_us = SIM_NEVER, .node_learns_us = dice_spread(&details, 0, 2000000)};
+        if (each->machine != one->client || each->is_cut || !each->is_served ||
+            dice_below(&details, 4) == 0)
+            continue;
+        cut as_ever = {.machine_learns_us = SIM_NEVER,
+                       .node_learns_us = dice_spread(&details, 0, 2000000)};
         if (each->is_subscribed) cable_cut(each, &as_ever);
         else cable_put_off(each, now_us() + one->span_us, dice_below(&details, 2) == 0);
     }
@@ -64,7 +71,9 @@ static int64_t puts_off(enum script_id id, const cable *from)
 {
     for (int i = 0; i < the_plan->fault_count; i++) {
         fault *one = &the_plan->faults[i];
-        if (!one->is_armed || one->kind != FAULT_DEFER || one->client != from->machine || one->script != id) continue;
+        if (!one->is_armed || one->kind != FAULT_DEFER || one->client != from->machine ||
+            one->script != id)
+            continue;
         one->is_armed = false;
         return now_us() + one->span_us;
     }
@@ -75,19 +84,22 @@ static int64_t puts_off(enum script_id id, const cable *from)
 static void lose_answer(fault *armed, cable *from)
 {
     dice details = {armed->chance};
-    cut how = {.machine_learns_us = dice_below(&details, 2) == 0 ? SIM_NEVER : dice_spread(&details, 0, 100000),
+    cut how = {.machine_learns_us = dice_below(&details, 2) == 0 ? SIM_NEVER
+                                                                 : dice_spread(&details, 0, 100000),
                .node_learns_us = dice_spread(&details, 0, 2000000)};
     armed->is_armed = false;
     trace("fault: %s (client %d)", fault_name(armed->kind), armed->client);
     cable_cut(from, &how);
 }
 
-static void look_after(enum script_id id, words key, const words *argv, long code, cable *from, bool is_stray)
+static void look_after(enum script_id id, words key, const words *argv, long code, cable *from,
+                       bool is_stray)
 {
     referee_look_after(id, key, argv, code, from, is_stray);
     for (int i = 0; i < the_plan->fault_count; i++) {
         fault *one = &the_plan->faults[i];
-        bool strikes = one->is_armed && one->kind == FAULT_MUTE && one->client == from->machine && one->script == id;
+        bool strikes = one->is_armed && one->kind == FAULT_MUTE && one->client == from->machine &&
+                       one->script == id;
         if (strikes && !is_stray) lose_answer(one, from);
     }
 }
@@ -129,7 +141,8 @@ static void go_down(fault *one)
     for (int i = 0; i < network_count(); i++) {
         bool is_silent = dice_below(&details, 6) == 0;
         cable *each = network_cable(i);
-        if (each->is_served) cable_drop(each, is_silent ? SIM_NEVER : dice_spread(&details, 0, 20000));
+        if (each->is_served)
+            cable_drop(each, is_silent ? SIM_NEVER : dice_spread(&details, 0, 20000));
     }
     event_at(now_us() + one->span_us, come_up, one, NULL, 0);
 }
@@ -164,7 +177,8 @@ static void split_address(const fault *one)
     int64_t skew_us = dice_between(&details, -200000, 200000);
     node_split(now_us() + one->span_us, dice_spread(&details, 0, 100000), skew_us);
     for (int i = 0; i < network_count(); i++)
-        if (network_cable(i)->is_served && dice_below(&details, 2) == 0) cable_kill(network_cable(i));
+        if (network_cable(i)->is_served && dice_below(&details, 2) == 0)
+            cable_kill(network_cable(i));
     event_at(now_us() + one->span_us, mend_split, NULL, NULL, 0);
 }
 
@@ -231,7 +245,7 @@ static void plan_faults(plan *of)
     }
 }
 
-/* ---- The run ---------------------------------------------------------------------------------- */
+/* ---- The run --------------------------------------------------------------------------------- */
 
 static int64_t next_us(void)
 {
@@ -281,7 +295,8 @@ const char *schedule_run(const plan *of)
     events_begin();
     network_begin(&of->network);
     system_begin();
-    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), of->load, &witness);
+    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), of->load,
+               &witness);
     referee_begin(&own);
     actors_begin(&own);
     plan_faults(&own);

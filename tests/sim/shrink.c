@@ -58,7 +58,8 @@ static bool leave_out_lateness(plan *failing)
     bool has_shrunk = calm(failing, &failing->network.spike_permille);
     has_shrunk |= calm(failing, &failing->network.pieces_permille);
     has_shrunk |= calm(failing, &failing->network.repeat_permille);
-    for (int i = 0; i < failing->client_count; i++) has_shrunk |= calm(failing, &failing->clients[i].stall_permille);
+    for (int i = 0; i < failing->client_count; i++)
+        has_shrunk |= calm(failing, &failing->clients[i].stall_permille);
     return has_shrunk;
 }
 

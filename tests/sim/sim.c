@@ -3,9 +3,10 @@
  *
  *     sim --schedules N [--seed S] [--workers W] [--trace] [--shrink]
  *
- * Runs the schedules of the seeds S, S + 1, ... in W processes. A broken promise is printed with its seed, and
- * `--seed <it> --schedules 1 --trace` tells its story; with --shrink that of a shorter schedule that breaks a promise
- * too. The last line is `schedules= violations= per_second=`; the exit status is 1 when a promise was broken. */
+ * Runs the schedules of the seeds S, S + 1, ... in W processes. A broken promise is printed with
+ * its seed, and `--seed <it> --schedules 1 --trace` tells its story; with --shrink that of a
+ * shorter schedule that breaks a promise too. The last line is `schedules= violations=
+ * per_second=`; the exit status is 1 when a promise was broken. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@
 #include "sim/shrink.h"
 #include "sim/trace.h"
 
-/* A schedule takes a millisecond: one that takes so long of a processor never ends, and its worker is killed. */
+/* A schedule takes a millisecond: one that takes so long of a processor never ends, and its worker
+ * is killed. */
 enum { SCHEDULE_MOST_S = 20 };
 
 enum { WORKERS_MOST = 64, TOLD_MOST = 40 };
@@ -69,7 +71,8 @@ static bool read_settings(settings *out, int argc, char **argv)
         bool has_value = i + 1 < argc;
         if (strcmp(argv[i], "--trace") == 0) is_traced = true;
         else if (strcmp(argv[i], "--shrink") == 0) out->shrinks = true;
-        else if (has_value && strcmp(argv[i], "--seed") == 0) out->seed = strtoull(argv[++i], NULL, 10);
+        else if (has_value && strcmp(argv[i], "--seed") == 0)
+            out->seed = strtoull(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--schedules") == 0) out->schedules = atol(argv[++i]);
         else if (has_value && strcmp(argv[i], "--workers") == 0) out->workers = atoi(argv[++i]);
         else return false;
@@ -77,7 +80,7 @@ static bool read_settings(settings *out, int argc, char **argv)
     return out->schedules > 0 && out->workers > 0 && out->workers <= WORKERS_MOST;
 }
 
-/* ---- A worker --------------------------------------------------------------------------------- */
+/* ---- A worker -------------------------------------------------------------------------------- */
 
 /* 0: for as long as it likes. */
 static void limit(int seconds_most)
@@ -126,7 +129,7 @@ static void work(const settings *how, int worker, worked *mine)
     fflush(stdout);
 }
 
-/* ---- All of them ------------------------------------------------------------------------------ */
+/* ---- All of them ----------------------------------------------------------------------------- */
 
 static double seconds(void)
 {
@@ -164,7 +167,8 @@ int main(int argc, char **argv)
 {
     settings how;
     if (!read_settings(&how, argc, argv)) return usage();
-    worked *all = mmap(NULL, sizeof *all * WORKERS_MOST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    worked *all = mmap(NULL, sizeof *all * WORKERS_MOST, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED) return 2;
     if (is_traced) setvbuf(stdout, NULL, _IOLBF, 0); /* it may end in a crash */
     if (how.schedules < how.workers) how.workers = (int)how.schedules;
@@ -178,7 +182,8 @@ int main(int argc, char **argv)
         add(&sum, all[i].sum);
     }
     double took = seconds() - began;
-    printf("schedules=%ld violations=%ld per_second=%.0f acquired=%ld faults=%ld steps=%ld seconds=%.1f seed=%llu\n",
+    printf("schedules=%ld violations=%ld per_second=%.0f acquired=%ld faults=%ld steps=%ld "
+           "seconds=%.1f seed=%llu\n",
            done, violations, (double)done / took, sum.acquired, sum.faults, sum.steps, took,
            (unsigned long long)how.seed);
     return violations == 0 ? 0 : 1;

@@ -66,7 +66,8 @@ bool sorted_add(sorted_set *set, words name, double score)
 void sorted_move(sorted_set *set, int rank, double score)
 {
     unsigned char place = set->order[rank];
-    if (set->at[place].score <= score && set->at[place].score >= score) return; /* 0 and -0 are one score */
+    if (set->at[place].score <= score && set->at[place].score >= score)
+        return; /* 0 and -0 are one score */
     memmove(set->order + rank, set->order + rank + 1, (size_t)(set->count - rank - 1));
     set->count--;
     set->at[place].score = score;

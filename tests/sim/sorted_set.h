@@ -35,7 +35,10 @@ typedef struct bounds {
     bool is_open_below, is_open_above;
 } bounds;
 
-static inline const member *sorted_member(const sorted_set *set, int rank) { return &set->at[set->order[rank]]; }
+static inline const member *sorted_member(const sorted_set *set, int rank)
+{
+    return &set->at[set->order[rank]];
+}
 
 /* A NULL for a set is an empty one, where it is only read. */
 
@@ -50,7 +53,8 @@ void sorted_remove(sorted_set *set, int rank, int count);
 
 /* How many members have a score within the range; the first one's rank. */
 int sorted_within(const sorted_set *set, const bounds *range, int *first);
-/* How many are between two of Redis's ranks, which count from the end when negative; the first one's rank. */
+/* How many are between two of Redis's ranks, which count from the end when negative; the first
+ * one's rank. */
 int sorted_between(const sorted_set *set, int64_t start, int64_t stop, int *first);
 
 #endif

@@ -7,10 +7,11 @@
 #include "sim/referee.h"
 #include "wire/identity.h"
 
-/* How far a library call may overshoot its deadline, besides the disturbances: nothing of it takes time here. */
+/* How far a library call may overshoot its deadline, besides the disturbances: nothing of it takes
+ * time here. */
 enum { OVERSHOOT_US = 2000 };
-/* But for the leaving of the queue, for which a blocking wait that is over gives a near server so long; and a MANUAL
- * client's for that, and for stretching its claim. */
+/* But for the leaving of the queue, for which a blocking wait that is over gives a near server so
+ * long; and a MANUAL client's for that, and for stretching its claim. */
 enum { LEAVING_US = 5000 };
 /* The longest pause between two attempts to connect, and what follows from it. */
 enum { BACKOFF_MOST_US = 2600000, RETRY_MOST_US = 1500000 };
@@ -22,7 +23,8 @@ typedef struct stance {
     const redlock_operation *operation; /* of an asynchronous call */
     bool is_waiting;                    /* within redlock_acquire */
     bool is_excused, is_closed, is_gone;
-    bool is_robbed;                  /* somebody took the lock from it by force: it hears of that at its next renewal */
+    bool is_robbed; /* somebody took the lock from it by force: it hears of that at its next renewal
+                     */
     int64_t entered_us;              /* when it began to acquire */
     int64_t began_us;                /* the call under way */
     int64_t subscribed_us, asked_us; /* as the node saw it ... */
@@ -32,11 +34,12 @@ typedef struct stance {
     char asked_for_bytes[HOLDER_SIZE];
     int64_t granted_us; /* since when the node has it as a holder, while it waits; 0 */
     const cable *subscribed_on;
-    int64_t arrival_us;        /* by the node's clock, when it was first told that it waits; 0: it was not */
-    const cable *queued_on;    /* where the latest question was answered "queued"; NULL if otherwise */
-    int64_t valid_until_us;    /* at the release, at least so long */
-    redlock_lock *lock;        /* held, as far as the user knows */
-    bool did_believe;          /* at the last look ... */
+    int64_t
+        arrival_us; /* by the node's clock, when it was first told that it waits; 0: it was not */
+    const cable *queued_on; /* where the latest question was answered "queued"; NULL if otherwise */
+    int64_t valid_until_us; /* at the release, at least so long */
+    redlock_lock *lock;     /* held, as far as the user knows */
+    bool did_believe;       /* at the last look ... */
     int64_t believes_until_us; /* ... until then */
     int64_t acquired_us;
     int64_t lost_us;        /* when its belief ended before it released; 0 */

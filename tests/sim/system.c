@@ -75,7 +75,8 @@ int descriptor_take(enum descriptor_kind kind)
         errno = EMFILE;
         return -1;
     }
-    descriptors[place] = (descriptor){.is_open = true, .machine = system_machine(), .kind = kind, .at_us = SIM_NEVER};
+    descriptors[place] = (descriptor){
+        .is_open = true, .machine = system_machine(), .kind = kind, .at_us = SIM_NEVER};
     if (place == descriptor_count) descriptor_count++;
     return FD_FIRST + place;
 }
@@ -86,13 +87,14 @@ int system_fail(int error)
     return -1;
 }
 
-/* ---- Clock and randomness --------------------------------------------------------------------- */
+/* ---- Clock and randomness -------------------------------------------------------------------- */
 
 /* A thread may be preempted right after it read the clock. */
 static void stall(int number)
 {
     machine *self = machine_at(number);
-    if (fiber_self() == NULL || observed >= 0 || !dice_chance(&self->dice, self->stall_permille)) return;
+    if (fiber_self() == NULL || observed >= 0 || !dice_chance(&self->dice, self->stall_permille))
+        return;
     int64_t until_us = now_us() + dice_spread(&self->dice, 1, self->stall_most_us);
     if (self->stalled_until_us < until_us) self->stalled_until_us = until_us;
     fiber_wait(until_us, NULL);
@@ -126,7 +128,8 @@ ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
 {
     int number = system_machine();
     if (number < 0) return __real_getrandom(bytes, size, flags);
-    for (size_t i = 0; i < size; i++) ((unsigned char *)bytes)[i] = (unsigned char)dice_roll(&machine_at(number)->dice);
+    for (size_t i = 0; i < size; i++)
+        ((unsigned char *)bytes)[i] = (unsigned char)dice_roll(&machine_at(number)->dice);
     return (ssize_t)size;
 }
 
@@ -156,14 +159,17 @@ void *__wrap_mmap(void *place, size_t size, int protection, int flags, int fd, o
     return memset(arena_take(size), 0, size);
 }
 
-int __wrap_munmap(void *place, size_t size) { return system_machine() < 0 ? __real_munmap(place, size) : 0; }
+int __wrap_munmap(void *place, size_t size)
+{
+    return system_machine() < 0 ? __real_munmap(place, size) : 0;
+}
 
 int __wrap_madvise(void *place, size_t size, int advice)
 {
     return system_machine() < 0 ? __real_madvise(place, size, advice) : 0;
 }
 
-/* ---- Eventfds --------------------------------------------------------------------------------- */
+/* ---- Eventfds -------------------------------------------------------------------------------- */
 
 int __wrap_eventfd(unsigned count, int flags)
 {
@@ -192,11 +198,12 @@ ssize_t __wrap_read(int fd, void *bytes, size_t size)
     return (ssize_t)size;
 }
 
-/* ---- Sockets ---------------------------------------------------------------------------------- */
+/* ---- Sockets --------------------------------------------------------------------------------- */
 
 int __wrap_socket(int family, int type, int protocol)
 {
-    return system_machine() < 0 ? __real_socket(family, type, protocol) : descriptor_take(DESCRIPTOR_SOCKET);
+    return system_machine() < 0 ? __real_socket(family, type, protocol)
+                                : descriptor_take(DESCRIPTOR_SOCKET);
 }
 
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t length)
@@ -223,7 +230,9 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 {
     const descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_getsockopt(fd, level, name, value, length);
-    int error = self->cable->state == CABLE_REFUSED ? ECONNREFUSED : self->cable->is_reset ? ECONNRESET : 0;
+    int error = self->cable->state == CABLE_REFUSED ? ECONNREFUSED
+                : self->cable->is_reset             ? ECONNRESET
+                                                    : 0;
     memcpy(value, &error, sizeof error);
     return 0;
 }
@@ -233,7 +242,8 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
     descriptor *self = descriptor_at(fd);
     if (self == NULL) return __real_setsockopt(fd, level, name, value, length);
     const struct linger *how = value;
-    if (level == SOL_SOCKET && name == SO_LINGER) self->is_abortive = how->l_onoff != 0 && how->l_linger == 0;
+    if (level == SOL_SOCKET && name == SO_LINGER)
+        self->is_abortive = how->l_onoff != 0 && how->l_linger == 0;
     return 0;
 }
 
@@ -247,12 +257,14 @@ static int tell_address(struct sockaddr *address, socklen_t *length, uint16_t po
 
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *length)
 {
-    return descriptor_at(fd) == NULL ? __real_getsockname(fd, address, length) : tell_address(address, length, 40000);
+    return descriptor_at(fd) == NULL ? __real_getsockname(fd, address, length)
+                                     : tell_address(address, length, 40000);
 }
 
 int __wrap_getpeername(int fd, struct sockaddr *address, socklen_t *length)
 {
-    return descriptor_at(fd) == NULL ? __real_getpeername(fd, address, length) : tell_address(address, length, 6379);
+    return descriptor_at(fd) == NULL ? __real_getpeername(fd, address, length)
+                                     : tell_address(address, length, 6379);
 }
 
 int __wrap_fcntl(int fd, int command, ...)

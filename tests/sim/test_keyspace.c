@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The simulator's keyspace against a real server, command by command, with random commands from a printed seed.
- * Rule: expiry is compared by what PTTL says, to within the time that the commands themselves take. */
+ * The simulator's keyspace against a real server, command by command, with random commands from a
+ * printed seed. Rule: expiry is compared by what PTTL says, to within the time that the commands
+ * themselves take. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -37,21 +38,27 @@ static int stop(void **state)
     return 0;
 }
 
-/* ---- Random commands -------------------------------------------------------------------------- */
+/* ---- Random commands ------------------------------------------------------------------------- */
 
 typedef struct sentence {
     int count;
     char text[WORDS_MOST][WORD_SIZE];
 } sentence;
 
-static void say(sentence *out, const char *word) { snprintf(out->text[out->count++], WORD_SIZE, "%s", word); }
+static void say(sentence *out, const char *word)
+{
+    snprintf(out->text[out->count++], WORD_SIZE, "%s", word);
+}
 
-static void say_key(sentence *out, dice *chance) { say(out, dice_below(chance, 3) == 0 ? "b" : "a"); }
+static void say_key(sentence *out, dice *chance)
+{
+    say(out, dice_below(chance, 3) == 0 ? "b" : "a");
+}
 
 static void say_member(sentence *out, dice *chance)
 {
-    static const char *const members[] = {"f1",         "- 1.a me", "- 2.a you", "@o 3.b he", "?3.b",
-                                          "9 c s 3 he", "x",        "",          "z z",       "F"};
+    static const char *const members[] = {
+        "f1", "- 1.a me", "- 2.a you", "@o 3.b he", "?3.b", "9 c s 3 he", "x", "", "z z", "F"};
     say(out, members[dice_below(chance, 10)]);
 }
 
@@ -64,7 +71,9 @@ static void say_score(sentence *out, dice *chance)
         "180000000000%d",  "2018000000000%d0", "180000000000000%d",  "580000000000000%d",
         "-180000000000%d", "-21800000000%d00", "-580000000000000%d", "%d"};
     if (dice_below(chance, 6) == 0) say(out, odd[dice_below(chance, 12)]);
-    else snprintf(out->text[out->count++], WORD_SIZE, bands[dice_below(chance, 8)], (int)dice_below(chance, 10));
+    else
+        snprintf(out->text[out->count++], WORD_SIZE, bands[dice_below(chance, 8)],
+                 (int)dice_below(chance, 10));
 }
 
 static void say_bound(sentence *out, dice *chance)
@@ -78,13 +87,15 @@ static void say_bound(sentence *out, dice *chance)
 
 static void say_rank(sentence *out, dice *chance)
 {
-    static const char *const ranks[] = {"0", "1", "2", "-1", "-2", "5", "-7", "100", "x", "1.0", "", "+1", "01"};
+    static const char *const ranks[] = {"0",   "1", "2",   "-1", "-2", "5", "-7",
+                                        "100", "x", "1.0", "",   "+1", "01"};
     say(out, ranks[dice_below(chance, dice_below(chance, 4) == 0 ? 13 : 8)]);
 }
 
 static void say_selection(sentence *out, dice *chance)
 {
-    if (dice_below(chance, 2) == 0) say(out, dice_below(chance, 9) == 0 ? "withscore" : "WITHSCORES");
+    if (dice_below(chance, 2) == 0)
+        say(out, dice_below(chance, 9) == 0 ? "withscore" : "WITHSCORES");
     if (dice_below(chance, 2) != 0) return;
     say(out, "LIMIT");
     say_rank(out, chance);
@@ -95,7 +106,8 @@ static void say_zadd(sentence *out, dice *chance)
 {
     say_key(out, chance);
     static const char *const options[] = {"NX", "XX", "LT", "GT", "CH"};
-    for (int64_t some = dice_below(chance, 4) - 1; some > 0; some--) say(out, options[dice_below(chance, 5)]);
+    for (int64_t some = dice_below(chance, 4) - 1; some > 0; some--)
+        say(out, options[dice_below(chance, 5)]);
     for (int64_t pairs = dice_between(chance, 1, 3); pairs > 0; pairs--) {
         say_score(out, chance);
         if (dice_below(chance, 50) != 0) say_member(out, chance);
@@ -104,7 +116,8 @@ static void say_zadd(sentence *out, dice *chance)
 
 static void say_pexpire(sentence *out, dice *chance)
 {
-    static const char *const spans[] = {"60000", "7000000", "0", "-5", "2592000000", "1.5", "x", "100000"};
+    static const char *const spans[] = {"60000",      "7000000", "0", "-5",
+                                        "2592000000", "1.5",     "x", "100000"};
     say_key(out, chance);
     say(out, spans[dice_below(chance, 8)]);
 }
@@ -137,19 +150,21 @@ static void make(sentence *out, dice *chance)
         say_pexpire(out, chance);
     } else {
         say_key(out, chance);
-        bool takes_member = strcmp(verb, "ZREM") == 0 || strcmp(verb, "ZSCORE") == 0 || strcmp(verb, "ZRANK") == 0;
+        bool takes_member = strcmp(verb, "ZREM") == 0 || strcmp(verb, "ZSCORE") == 0 ||
+                            strcmp(verb, "ZRANK") == 0;
         bool takes_ranks = strcmp(verb, "ZRANGE") == 0 || strcmp(verb, "ZREMRANGEBYRANK") == 0;
         bool takes_scores = strcmp(verb, "ZCOUNT") == 0 || strstr(verb, "BYSCORE") != NULL;
         if (takes_member) say_member(out, chance);
         for (int i = 0; i < 2 && takes_ranks; i++) say_rank(out, chance);
         for (int i = 0; i < 2 && takes_scores; i++) say_bound(out, chance);
         if (strcmp(verb, "ZRANGE") == 0 && dice_below(chance, 2) == 0) say(out, "WITHSCORES");
-        if (strcmp(verb, "ZRANGEBYSCORE") == 0 || strcmp(verb, "ZREVRANGEBYSCORE") == 0) say_selection(out, chance);
+        if (strcmp(verb, "ZRANGEBYSCORE") == 0 || strcmp(verb, "ZREVRANGEBYSCORE") == 0)
+            say_selection(out, chance);
     }
     if (dice_below(chance, 200) == 0) out->count--;
 }
 
-/* ---- Comparison ------------------------------------------------------------------------------- */
+/* ---- Comparison ------------------------------------------------------------------------------ */
 
 static const char *spell(const sentence *what)
 {
@@ -168,11 +183,11 @@ static void compare_text(const sentence *what, words a, const redisReply *b)
 
 static void compare_kind(const sentence *what, const redisReply *theirs)
 {
-    static const int kinds[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING, REDIS_REPLY_NIL, REDIS_REPLY_ARRAY,
-                                REDIS_REPLY_ERROR};
+    static const int kinds[] = {REDIS_REPLY_INTEGER, REDIS_REPLY_STRING, REDIS_REPLY_NIL,
+                                REDIS_REPLY_ARRAY, REDIS_REPLY_ERROR};
     if (theirs->type != kinds[answer.kind])
-        fail_msg("%s: ours is of kind %d, the server's %d %s", spell(what), (int)answer.kind, theirs->type,
-                 theirs->type == REDIS_REPLY_ERROR ? theirs->str : "");
+        fail_msg("%s: ours is of kind %d, the server's %d %s", spell(what), (int)answer.kind,
+                 theirs->type, theirs->type == REDIS_REPLY_ERROR ? theirs->str : "");
 }
 
 static void compare(const sentence *what, const redisReply *theirs)
@@ -183,12 +198,14 @@ static void compare(const sentence *what, const redisReply *theirs)
     if (answer.kind == OUTCOME_INTEGER && is_time) {
         assert_in_range(answer.integer, theirs->integer, theirs->integer + TTL_TOLERANCE_MS);
     } else if (answer.kind == OUTCOME_INTEGER && answer.integer != theirs->integer) {
-        fail_msg("%s: ours is %lld, the server's %lld", spell(what), (long long)answer.integer, theirs->integer);
+        fail_msg("%s: ours is %lld, the server's %lld", spell(what), (long long)answer.integer,
+                 theirs->integer);
     }
     if (answer.kind != OUTCOME_ARRAY) return;
     if (answer.count != theirs->elements)
         fail_msg("%s: %zu and %zu elements", spell(what), answer.count, theirs->elements);
-    for (size_t i = 0; i < answer.count; i++) compare_text(what, answer.items[i], theirs->element[i]);
+    for (size_t i = 0; i < answer.count; i++)
+        compare_text(what, answer.items[i], theirs->element[i]);
 }
 
 static void run_both(const sentence *what)
@@ -227,7 +244,8 @@ static void every_command_answers_what_a_server_answers(void **state)
 static void a_key_is_gone_after_the_millisecond_of_its_expiry(void **state)
 {
     (void)state;
-    words add[] = {{"ZADD", 4}, {"k", 1}, {"1", 1}, {"m", 1}}, expire[] = {{"PEXPIRE", 7}, {"k", 1}, {"10", 2}};
+    words add[] = {{"ZADD", 4}, {"k", 1}, {"1", 1}, {"m", 1}},
+          expire[] = {{"PEXPIRE", 7}, {"k", 1}, {"10", 2}};
     words card[] = {{"ZCARD", 5}, {"k", 1}};
     keyspace_empty(&ours);
     ours.time_us = 1000000;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The simulator itself: a seed replays exactly, whatever ran before; a broken promise is seen, and made shorter. */
+ * The simulator itself: a seed replays exactly, whatever ran before; a broken promise is seen, and
+ * made shorter. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

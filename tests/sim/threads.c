@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Threads as fibers, in the place of pthreads. A mutex is a word that says whether it is locked. Rule: whoever waits
- * for another thread waits in virtual time. */
+ * Threads as fibers, in the place of pthreads. A mutex is a word that says whether it is locked.
+ * Rule: whoever waits for another thread waits in virtual time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,8 @@
 #include "sim/system.h"
 #include "sim/wrapped.h"
 
-int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *how, void *(*body)(void *), void *argument)
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *how, void *(*body)(void *),
+                          void *argument)
 {
     if (system_machine() < 0) return __real_pthread_create(out, how, body, argument);
     *out = fiber_number(fiber_start(system_machine(), body, argument));

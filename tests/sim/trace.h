@@ -8,9 +8,9 @@
 extern bool is_traced;
 void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-#define trace(...)                                                                                                     \
-    do {                                                                                                               \
-        if (is_traced) trace_line(__VA_ARGS__);                                                                        \
+#define trace(...)                                                                                 \
+    do {                                                                                           \
+        if (is_traced) trace_line(__VA_ARGS__);                                                    \
     } while (0)
 
 #endif

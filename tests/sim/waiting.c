@@ -16,8 +16,8 @@ static int64_t wait_ends_us(const stance *self)
 
 static bool is_live_waiter(const stance *self, int name)
 {
-    return self->is_waiting && !self->is_gone && self->what->name == name && now_us() < wait_ends_us(self) &&
-           stance_held_up_us(self) <= now_us();
+    return self->is_waiting && !self->is_gone && self->what->name == name &&
+           now_us() < wait_ends_us(self) && stance_held_up_us(self) <= now_us();
 }
 
 /* Since when nothing kept this client from its lock. */
@@ -28,14 +28,15 @@ static int64_t undisturbed_since_us(const stance *self)
     return latest(since_us, latest(stance_held_up_us(self), node_troubled_until_us()));
 }
 
-/* Was anything broken since the call began, or so shortly before that a connection may not be tried again yet? Then
- * backoffs and whole leases may have to pass. */
+/* Was anything broken since the call began, or so shortly before that a connection may not be tried
+ * again yet? Then backoffs and whole leases may have to pass. */
 static bool was_broken(const stance *self)
 {
     int64_t broke_us = network_broke_us(self->client);
     bool is_backing_off = broke_us > 0 && broke_us >= self->began_us - BACKOFF_MOST_US;
     return is_backing_off || stance_held_up_us(self) >= self->began_us ||
-           (!refereed->is_calm && node_troubled_until_us() >= self->began_us) || !network_is_subscribed(self->client);
+           (!refereed->is_calm && node_troubled_until_us() >= self->began_us) ||
+           !network_is_subscribed(self->client);
 }
 
 static int64_t claim_us(const job *what)
@@ -48,9 +49,11 @@ static int64_t patience_us(const stance *self)
 {
     const job *what = self->what;
     const client_plan *of = &refereed->clients[self->client];
-    int64_t most_us = latest(claim_us(what), CAP_LEAST_US) + 8 * network_delay_most_us() + OVERSHOOT_US;
+    int64_t most_us = latest(claim_us(what), CAP_LEAST_US) + 8 * network_delay_most_us() +
+                      OVERSHOOT_US;
     if (was_broken(self))
-        most_us += what->ttl_ms * 1000 + BACKOFF_MOST_US + (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
+        most_us += what->ttl_ms * 1000 + BACKOFF_MOST_US +
+                   (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
     return most_us + most_us / 50;
 }
 
@@ -63,7 +66,8 @@ void waiting_judge(int name)
         if (!is_live_waiter(self, name)) continue;
         int64_t since_us = latest(free_us, undisturbed_since_us(self));
         if (now_us() - since_us > patience_us(self))
-            referee_accuse(self->user, "waits for %d, which is free since %lld", name, (long long)since_us);
+            referee_accuse(self->user, "waits for %d, which is free since %lld", name,
+                           (long long)since_us);
     }
 }
 
@@ -73,18 +77,26 @@ void waiting_judge_knowing(const stance *self)
     if (!self->is_waiting || self->is_gone || self->granted_us == 0 || was_broken(self)) return;
     if (plan_has(refereed, FAULT_STEP)) return;
     int64_t since_us = latest(self->granted_us, undisturbed_since_us(self));
-    bool may_stretch = !self->what->is_async && refereed->clients[self->client].host == REDLOCK_HOST_MANUAL;
-    int64_t most_us = (may_stretch ? 10 : 4) * network_delay_most_us() + OVERSHOOT_US + (may_stretch ? LEAVING_US : 0);
+    bool may_stretch = !self->what->is_async &&
+                       refereed->clients[self->client].host == REDLOCK_HOST_MANUAL;
+    int64_t most_us = (may_stretch ? 10 : 4) * network_delay_most_us() + OVERSHOOT_US +
+                      (may_stretch ? LEAVING_US : 0);
     if (now_us() - since_us > most_us)
         referee_accuse(self->user, "has %d since %lld, and does not know it", self->what->name,
                        (long long)self->granted_us);
 }
 
-static bool is_sound(const cable *self) { return self != NULL && self->is_served && !self->is_cut && !self->is_closed; }
+static bool is_sound(const cable *self)
+{
+    return self != NULL && self->is_served && !self->is_cut && !self->is_closed;
+}
 
-/* Do the connections still work on which it subscribed, and on which it was told that it is queued? Whoever was told
- * otherwise, or nothing, has reasons of its own to wait. */
-static bool can_ask(const stance *self) { return is_sound(self->queued_on) && is_sound(self->subscribed_on); }
+/* Do the connections still work on which it subscribed, and on which it was told that it is queued?
+ * Whoever was told otherwise, or nothing, has reasons of its own to wait. */
+static bool can_ask(const stance *self)
+{
+    return is_sound(self->queued_on) && is_sound(self->subscribed_on);
+}
 
 static void note_subscription(stance *self)
 {
@@ -102,11 +114,13 @@ static void note_subscription(stance *self)
 /* A grant that it hears of too late is one to wait for the end of. */
 static int64_t asking_patience_us(const stance *self)
 {
-    bool may_be_late = latest(stance_held_up_us(self), network_late_us(self->client)) >= self->asked_us;
+    bool may_be_late = latest(stance_held_up_us(self), network_late_us(self->client)) >=
+                       self->asked_us;
     return 6 * network_delay_most_us() + OVERSHOOT_US + (may_be_late ? claim_us(self->what) : 0);
 }
 
-/* A client that subscribed while it waits has to ask soon, for what was published before is lost. */
+/* A client that subscribed while it waits has to ask soon, for what was published before is
+ * lost. */
 void waiting_judge_asking(stance *self)
 {
     if (self->channel.length == 0 || !is_live_waiter(self, self->what->name)) return;
@@ -114,9 +128,11 @@ void waiting_judge_asking(stance *self)
     bool has_asked = self->asked_us >= self->subscribed_us || self->subscribed_us < self->began_us;
     if (has_asked) return;
     int64_t since_us = latest(self->subscribed_us, undisturbed_since_us(self));
-    bool is_bothered = stance_held_up_us(self) > self->subscribed_us || node_troubled_until_us() > self->subscribed_us;
+    bool is_bothered = stance_held_up_us(self) > self->subscribed_us ||
+                       node_troubled_until_us() > self->subscribed_us;
     if (!is_bothered && can_ask(self) && now_us() - since_us > asking_patience_us(self))
-        referee_accuse(self->user, "subscribed at %lld and did not ask", (long long)self->subscribed_us);
+        referee_accuse(self->user, "subscribed at %lld and did not ask",
+                       (long long)self->subscribed_us);
 }
 
 void waiting_judge_dropped(const stance *self)
@@ -125,6 +141,6 @@ void waiting_judge_dropped(const stance *self)
     if (was_broken(self) || claim_us(self->what) < 2 * round_trip_us) return;
     int64_t since_us = latest(self->asked_us, undisturbed_since_us(self));
     if (now_us() - since_us > claim_us(self->what) + round_trip_us)
-        referee_accuse(self->user, "was taken for frozen before %d, and did not ask since %lld", self->what->name,
-                       (long long)self->asked_us);
+        referee_accuse(self->user, "was taken for frozen before %d, and did not ask since %lld",
+                       self->what->name, (long long)self->asked_us);
 }

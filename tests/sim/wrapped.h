@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The real functions behind those that the linker puts the simulator's in the place of. The names are the linker's. */
+ * The real functions behind those that the linker puts the simulator's in the place of. The names
+ * are the linker's. */
 #ifndef REDLOCK_TESTS_SIM_WRAPPED_H
 #define REDLOCK_TESTS_SIM_WRAPPED_H
 
@@ -14,8 +15,8 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define WRAPPED(result, name, arguments)                                                                               \
-    result __real_##name arguments;                                                                                    \
+#define WRAPPED(result, name, arguments)                                                           \
+    result __real_##name arguments;                                                                \
     result __wrap_##name arguments;
 
 WRAPPED(int, clock_gettime, (clockid_t, struct timespec *))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The authority of certificates.h. The rule: every file it writes is in its list, so that closing leaves nothing. */
+ * The authority of certificates.h. The rule: every file it writes is in its list, so that closing
+ * leaves nothing. */
 #include "support/certificates.h"
 
 #include <openssl/ec.h>
@@ -78,7 +79,8 @@ static void extend(X509 *certificate, X509 *issuer, int nid, const char *value)
 }
 
 /* A certificate with everything but extensions and signature. */
-static X509 *new_certificate(authority *self, EVP_PKEY *key, const char *subject, enum certificate_validity validity)
+static X509 *new_certificate(authority *self, EVP_PKEY *key, const char *subject,
+                             enum certificate_validity validity)
 {
     X509 *made = X509_new();
     assert_non_null(made);
@@ -87,9 +89,11 @@ static X509 *new_certificate(authority *self, EVP_PKEY *key, const char *subject
     assert_int_equal(X509_set_version(made, 2), 1);
     assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(made), ++self->serial), 1);
     assert_non_null(X509_gmtime_adj(X509_getm_notBefore(made), -2 * DAY));
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(made), validity == CERTIFICATE_VALID ? DAY : -DAY));
+    assert_non_null(
+        X509_gmtime_adj(X509_getm_notAfter(made), validity == CERTIFICATE_VALID ? DAY : -DAY));
     assert_int_equal(X509_set_pubkey(made, key), 1);
-    assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)subject, -1, -1, 0),
+    assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                                (const unsigned char *)subject, -1, -1, 0),
                      1);
     return made;
 }
@@ -100,7 +104,8 @@ static void sign(authority *self, X509 *certificate, X509 *issuer)
     assert_true(X509_sign(certificate, self->key, EVP_sha256()) > 0);
 }
 
-static void write_certificate(authority *self, X509 *certificate, const char *stem, const char *suffix)
+static void write_certificate(authority *self, X509 *certificate, const char *stem,
+                              const char *suffix)
 {
     FILE *file = create(self, stem, suffix);
 
@@ -145,7 +150,8 @@ void authority_close(authority *self)
     free(self);
 }
 
-void authority_issue(authority *self, const char *stem, const char *names, enum certificate_validity validity)
+void authority_issue(authority *self, const char *stem, const char *names,
+                     enum certificate_validity validity)
 {
     EVP_PKEY *key = new_key();
     X509 *made = new_certificate(self, key, stem, validity);
@@ -174,8 +180,9 @@ void authority_protect(authority *self, const char *stem, const char *file, cons
     assert_int_equal(fclose(from), 0);
 
     FILE *to = create(self, file, "");
-    assert_int_equal(PEM_write_PrivateKey(to, key, EVP_aes_256_cbc(), (const unsigned char *)password,
-                                          (int)strlen(password), NULL, NULL),
+    assert_int_equal(PEM_write_PrivateKey(to, key, EVP_aes_256_cbc(),
+                                          (const unsigned char *)password, (int)strlen(password),
+                                          NULL, NULL),
                      1);
     assert_int_equal(fclose(to), 0);
     EVP_PKEY_free(key);

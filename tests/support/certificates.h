@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A throw-away certificate authority in a fresh directory, made by libcrypto alone. Everything it signs is valid for a
- * day around now, and is removed with it. A failure ends the test. */
+ * A throw-away certificate authority in a fresh directory, made by libcrypto alone. Everything it
+ * signs is valid for a day around now, and is removed with it. A failure ends the test. */
 #ifndef REDLOCK_TESTS_CERTIFICATES_H
 #define REDLOCK_TESTS_CERTIFICATES_H
 
@@ -19,7 +19,8 @@ const char *authority_path(authority *self, const char *file);
 
 /* Writes <stem>.pem and <stem>.key. `names` is what the certificate is for, such as
  * "DNS:localhost,IP:127.0.0.1"; NULL for a client. Both servers and clients may show it. */
-void authority_issue(authority *self, const char *stem, const char *names, enum certificate_validity validity);
+void authority_issue(authority *self, const char *stem, const char *names,
+                     enum certificate_validity validity);
 
 /* Writes the key of <stem> once more, as `file`, protected by a password. */
 void authority_protect(authority *self, const char *stem, const char *file, const char *password);

@@ -30,7 +30,8 @@ __attribute__((constructor)) static void begin(void)
 
 static void move(struct timespec *at)
 {
-    int64_t us = moved[1] != 0 ? moved[1] : (int64_t)at->tv_sec * 1000000 + at->tv_nsec / 1000 + moved[0];
+    int64_t us = moved[1] != 0 ? moved[1]
+                               : (int64_t)at->tv_sec * 1000000 + at->tv_nsec / 1000 + moved[0];
     at->tv_sec = (time_t)(us / 1000000);
     at->tv_nsec = (long)(us % 1000000 * 1000);
 }

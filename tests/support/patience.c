@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Waiting with a deadline. Rule: a wait ends when the thing is so, and a missed deadline is a failed test. */
+ * Waiting with a deadline. Rule: a wait ends when the thing is so, and a missed deadline is a
+ * failed test. */
 #include "support/patience.h"
 
 #include <setjmp.h>
@@ -46,14 +47,15 @@ patience patience_begin(void)
 
 bool patience_is_over(const patience *self) { return now_ms() >= self->end_ms; }
 
-void patience_pause(void)
+void patience_pause(void) { nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL); }
+
+int64_t patience_outlasting_ms(int64_t ms)
 {
-    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+    return patience_is_instrumented() ? TIMES_AS_LONG * ms : ms;
 }
 
-int64_t patience_outlasting_ms(int64_t ms) { return patience_is_instrumented() ? TIMES_AS_LONG * ms : ms; }
-
-void eventually_at(bool (*is_so)(void *arg), void *arg, const char *what, const char *file, int line)
+void eventually_at(bool (*is_so)(void *arg), void *arg, const char *what, const char *file,
+                   int line)
 {
     for (patience left = patience_begin(); !is_so(arg); patience_pause()) {
         if (!patience_is_over(&left)) continue;

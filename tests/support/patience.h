@@ -24,7 +24,8 @@ bool patience_is_instrumented(void);
 int64_t patience_outlasting_ms(int64_t ms);
 
 /* Polls `is_so(arg)` until it is true; fails the test when that takes too long. */
-void eventually_at(bool (*is_so)(void *arg), void *arg, const char *what, const char *file, int line);
+void eventually_at(bool (*is_so)(void *arg), void *arg, const char *what, const char *file,
+                   int line);
 #define eventually(is_so, arg) eventually_at((is_so), (arg), #is_so, __FILE__, __LINE__)
 
 #endif

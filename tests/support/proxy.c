@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The failing network. One thread polls and moves bytes, and it alone opens and closes connections; controls set flags
- * under the mutex, which the thread holds whenever it moves anything, so that a control that returned is in force. What
- * was kept is moved by the control itself, so that its order is. */
+ * The failing network. One thread polls and moves bytes, and it alone opens and closes connections;
+ * controls set flags under the mutex, which the thread holds whenever it moves anything, so that a
+ * control that returned is in force. What was kept is moved by the control itself, so that its
+ * order is. */
 #include "support/proxy.h"
 
 #include <errno.h>
@@ -78,8 +79,8 @@ static bool flow_drain(flow *self, int fd, size_t step)
 {
     size_t length = self->end - self->start;
     if (length == 0) return true;
-    ssize_t sent =
-        send(fd, self->bytes + self->start, step > 0 && step < length ? step : length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(fd, self->bytes + self->start, step > 0 && step < length ? step : length,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN || errno == EINTR;
     self->start += (size_t)sent;
     return true;
@@ -363,7 +364,8 @@ int proxy_keep_requests(proxy *self, bool new_ones_too)
 static bool has_something(const route *self)
 {
     int bytes = 0;
-    return self->client_fd >= 0 && self->is_kept && ioctl(self->client_fd, FIONREAD, &bytes) == 0 && bytes > 0;
+    return self->client_fd >= 0 && self->is_kept && ioctl(self->client_fd, FIONREAD, &bytes) == 0 &&
+           bytes > 0;
 }
 
 int proxy_kept(proxy *self)
@@ -381,7 +383,8 @@ static route *next_kept(proxy *self, enum proxy_order order)
     for (int i = 0; i < ROUTES; i++) {
         route *at = &self->routes[i];
         if (at->client_fd < 0 || !at->is_kept) continue;
-        bool goes_first = next == NULL || (order == PROXY_OLDEST_FIRST) == (at->number < next->number);
+        bool goes_first = next == NULL ||
+                          (order == PROXY_OLDEST_FIRST) == (at->number < next->number);
         if (goes_first) next = at;
     }
     return next;
@@ -443,7 +446,8 @@ int proxy_connected(proxy *self)
 {
     int connected = 0;
     pthread_mutex_lock(&self->mutex);
-    for (int i = 0; i < ROUTES; i++) connected += self->routes[i].client_fd >= 0 && !self->routes[i].is_cut;
+    for (int i = 0; i < ROUTES; i++)
+        connected += self->routes[i].client_fd >= 0 && !self->routes[i].is_cut;
     pthread_mutex_unlock(&self->mutex);
     return connected;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The server fixture: a child process that never outlives the test, in a directory that goes with it.
- * Rule: every wait has a deadline, and a missed deadline fails the test and shows the server's own log. */
+ * The server fixture: a child process that never outlives the test, in a directory that goes with
+ * it. Rule: every wait has a deadline, and a missed deadline fails the test and shows the server's
+ * own log. */
 #include "support/server.h"
 
 #include <errno.h>
@@ -57,7 +58,8 @@ static void show_log(const server *self)
     fclose(log);
 }
 
-__attribute__((format(printf, 2, 3), noreturn)) static void give_up(server *self, const char *format, ...)
+__attribute__((format(printf, 2, 3), noreturn)) static void give_up(server *self,
+                                                                    const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -89,10 +91,12 @@ static const char *program_name(void)
 {
     const char *chosen = getenv("REDLOCK_TEST_SERVER");
     if (chosen != NULL && *chosen != '\0') return chosen;
-    return is_on_path("redis-server") || !is_on_path("valkey-server") ? "redis-server" : "valkey-server";
+    return is_on_path("redis-server") || !is_on_path("valkey-server") ? "redis-server"
+                                                                      : "valkey-server";
 }
 
-/* The kernel's choice. Another process can take it before the server does; then the start is tried again. */
+/* The kernel's choice. Another process can take it before the server does; then the start is tried
+ * again. */
 static int free_port(server *self)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -115,7 +119,10 @@ static int add_arguments(const char **argv, int argc, char *text, const char *po
     return argc;
 }
 
-static void clock_path(const server *self, char *out, size_t size) { snprintf(out, size, "%s/clock", self->directory); }
+static void clock_path(const server *self, char *out, size_t size)
+{
+    snprintf(out, size, "%s/clock", self->directory);
+}
 
 /* The sanitizers' own libraries want to be the first: a preloaded one comes to the server alone. */
 static void take_clock(const server *self)
@@ -132,9 +139,10 @@ __attribute__((noreturn)) static void become_server(const server *self, pid_t pa
     char port[16], words[ARGUMENTS_SIZE];
     snprintf(port, sizeof port, "%d", self->port);
     memcpy(words, self->arguments, sizeof words);
-    const char *argv[ARGUMENTS_MAX + 1] = {program_name(), "--unixsocket", self->socket, "--port", port,
-                                           "--bind",       "127.0.0.1",    "--save",     "",       "--appendonly",
-                                           "no",           "--daemonize",  "no",         "--dir",  self->directory};
+    const char *argv[ARGUMENTS_MAX + 1] = {
+        program_name(), "--unixsocket", self->socket, "--port", port,
+        "--bind",       "127.0.0.1",    "--save",     "",       "--appendonly",
+        "no",           "--daemonize",  "no",         "--dir",  self->directory};
     int argc = 0;
     while (argv[argc] != NULL) argc++;
     argv[add_arguments(argv, argc, words, port)] = NULL;
@@ -203,8 +211,8 @@ static bool launch(server *self)
 {
     pid_t parent = getpid();
     unlink(self->socket); /* what a killed server left */
-    /* A fork would make every page of a large test fault once more, in whatever it measures. The environment is not
-     * to be changed in shared memory, though. */
+    /* A fork would make every page of a large test fault once more, in whatever it measures. The
+     * environment is not to be changed in shared memory, though. */
     self->pid = self->clock == NULL ? vfork() : fork();
     if (self->pid < 0) give_up(self, "fork: %s", strerror(errno));
     if (self->pid == 0) become_server(self, parent);
@@ -245,7 +253,8 @@ void server_stop(server *self)
     free(self);
 }
 
-/* A failed test never reaches its server_stop. A forked child of the test is not to stop it either. */
+/* A failed test never reaches its server_stop. A forked child of the test is not to stop it
+ * either. */
 static void stop_all(void)
 {
     while (running != NULL && running->owner == getpid()) server_stop(running);
@@ -341,14 +350,16 @@ void server_restart(server *self)
 void server_freeze(server *self)
 {
     int status;
-    if (kill(self->pid, SIGSTOP) != 0 || waitpid(self->pid, &status, WUNTRACED) != self->pid || !WIFSTOPPED(status))
+    if (kill(self->pid, SIGSTOP) != 0 || waitpid(self->pid, &status, WUNTRACED) != self->pid ||
+        !WIFSTOPPED(status))
         give_up(self, "it did not stop");
 }
 
 void server_thaw(server *self)
 {
     int status;
-    if (kill(self->pid, SIGCONT) != 0 || waitpid(self->pid, &status, WCONTINUED) != self->pid || !WIFCONTINUED(status))
+    if (kill(self->pid, SIGCONT) != 0 || waitpid(self->pid, &status, WCONTINUED) != self->pid ||
+        !WIFCONTINUED(status))
         give_up(self, "it did not continue");
 }
 
@@ -374,7 +385,8 @@ static redisReply *exchange(server *self, const char *bytes, size_t length)
 {
     void *answer = NULL;
     if (self->connection == NULL && !connect_once(self)) give_up(self, "cannot connect");
-    if (send_bytes(self, bytes, length) && redisGetReply(self->connection, &answer) == REDIS_OK) return answer;
+    if (send_bytes(self, bytes, length) && redisGetReply(self->connection, &answer) == REDIS_OK)
+        return answer;
     disconnect(self);
     return NULL;
 }

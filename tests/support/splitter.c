@@ -116,7 +116,8 @@ static void listen_there(splitter *self, const server *at)
     self->address = address_of(path);
     snprintf(self->uri, sizeof self->uri, "unix://%s", path);
     self->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(self->listener, (struct sockaddr *)&self->address, sizeof self->address), 0);
+    assert_int_equal(bind(self->listener, (struct sockaddr *)&self->address, sizeof self->address),
+                     0);
     assert_int_equal(listen(self->listener, PAIRS), 0);
 }
 

@@ -20,7 +20,8 @@
 
 /* What is later than NOTICED_US counts: less is the price of falling asleep and being woken. */
 enum { STEP_US = 1000, STEP_INSTRUMENTED_US = 5000, NOTICED_US = 1000 };
-/* The test, the library and its thread, the server: each is kept waiting as the meter is, or longer if it is busier. */
+/* The test, the library and its thread, the server: each is kept waiting as the meter is, or longer
+ * if it is busier. */
 enum { HANDS = 6 };
 enum { LATE_US = 20 * 1000, LATE_INSTRUMENTED_US = 500 * 1000 };
 
@@ -30,7 +31,7 @@ static pid_t owner; /* the process that has it */
 static atomic_bool is_over;
 static sem_t is_running;
 static _Atomic int64_t stalled_us; /* of all sleeps that are over */
-static _Atomic int64_t due_us;     /* the end of the sleep that is under way; 0: there is no meter */
+static _Atomic int64_t due_us; /* the end of the sleep that is under way; 0: there is no meter */
 
 static int64_t now_us(void)
 {
@@ -114,11 +115,14 @@ int64_t stall_meter_busy_us(void)
     return (int64_t)busy.tv_sec * 1000000 + busy.tv_nsec / 1000;
 }
 
-void took_at(const stall *since, int64_t took_us, int64_t least_us, int64_t most_us, const char *file, int line)
+void took_at(const stall *since, int64_t took_us, int64_t least_us, int64_t most_us,
+             const char *file, int line)
 {
     if (took_us >= least_us && stall_allows(since, took_us, most_us)) return;
-    print_error("%s:%d: took %lld us and not %lld to %lld us, while the machine stalled for %lld us\n", file, line,
-                (long long)took_us, (long long)least_us, (long long)most_us, (long long)stall_us(since));
+    print_error(
+        "%s:%d: took %lld us and not %lld to %lld us, while the machine stalled for %lld us\n",
+        file, line, (long long)took_us, (long long)least_us, (long long)most_us,
+        (long long)stall_us(since));
     _fail(file, line);
 }
 

@@ -42,8 +42,10 @@ int64_t stall_meter_busy_us(void);
 
 /* Fails the test if something took so long since the mark, and was to take `least_us` to `most_us`.
  * Too early is never right. */
-void took_at(const stall *since, int64_t took_us, int64_t least_us, int64_t most_us, const char *file, int line);
-#define TOOK(since, took_us, least_us, most_us) took_at((since), (took_us), (least_us), (most_us), __FILE__, __LINE__)
+void took_at(const stall *since, int64_t took_us, int64_t least_us, int64_t most_us,
+             const char *file, int line);
+#define TOOK(since, took_us, least_us, most_us)                                                    \
+    took_at((since), (took_us), (least_us), (most_us), __FILE__, __LINE__)
 
 /* The same for what is over now. */
 void ended_at(const stall *since, int64_t least_us, int64_t most_us, const char *file, int line);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a live test sees of a lock without trusting its client: the server's clock, the server's holders, and when
- * on_lost was told. Time passes by waiting until a clock shows it. */
+ * What a live test sees of a lock without trusting its client: the server's clock, the server's
+ * holders, and when on_lost was told. Time passes by waiting until a clock shows it. */
 #ifndef REDLOCK_TESTS_WITNESS_H
 #define REDLOCK_TESTS_WITNESS_H
 
@@ -43,7 +43,8 @@ static inline int64_t server_clock_ms(server *self)
 /* With the default prefix; members of expired holders do not count. */
 static inline long long server_holders(server *self, const char *name)
 {
-    return server_number(self, "ZCOUNT redlock:{%s} (%lld 99999999999999", name, (long long)server_clock_ms(self));
+    return server_number(self, "ZCOUNT redlock:{%s} (%lld 99999999999999", name,
+                         (long long)server_clock_ms(self));
 }
 
 static inline long long server_waiters(server *self, const char *name)
@@ -88,7 +89,8 @@ typedef struct witness {
 /* Not those that a fault of the thread itself raises, and not those that nobody can block. */
 static inline bool comes_from_outside(int signal)
 {
-    static const int others[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    static const int others[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                                 SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] == signal) return false;
     return signal < 32;
@@ -110,13 +112,14 @@ static inline void witness_told(void *arg, redlock_lock *lock)
     redlock_lock *other;
     self->saw_it_held = redlock_is_held(lock);
     self->saw_a_signal_open = has_open_signal();
-    if (self->client != NULL) self->blocking_call = redlock_acquire(self->client, "other", NULL, &other);
+    if (self->client != NULL)
+        self->blocking_call = redlock_acquire(self->client, "other", NULL, &other);
     atomic_store(&self->told_ms, boot_ms());
     atomic_fetch_add(&self->told, 1);
 }
 
-/* Notes what the lock promises now, or that it promises nothing where it was looked at for the first time; a caller
- * polls it until the lock is lost. */
+/* Notes what the lock promises now, or that it promises nothing where it was looked at for the
+ * first time; a caller polls it until the lock is lost. */
 static inline bool witness_was_told(void *arg)
 {
     witness *self = arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One acquisition and the steps of its conversation with a server, in virtual time; the server's clock is ours plus an
- * offset. Included by the tests of engine/acquire alone. */
+ * One acquisition and the steps of its conversation with a server, in virtual time; the server's
+ * clock is ours plus an offset. Included by the tests of engine/acquire alone. */
 #ifndef REDLOCK_TESTS_ACQUIRE_FIXTURE_H
 #define REDLOCK_TESTS_ACQUIRE_FIXTURE_H
 
@@ -17,7 +17,8 @@
 #include "wire/mode.h"
 
 enum { TTL_MS = 10000, CLAIM_MS = 2000, FENCE = 4711 };
-static const int64_t t0 = 1000000000, second_us = 1000000, deadline_us = 1060000000, offset_us = 1800000000000000;
+static const int64_t t0 = 1000000000, second_us = 1000000, deadline_us = 1060000000,
+                     offset_us = 1800000000000000;
 static const int64_t arrival_us = 1799999999000001; /* as the server tells it */
 
 static const acquire_terms waiting = {.hold_id = "hold-1",
@@ -79,13 +80,17 @@ static inline void told(acquire *self, int64_t code, int64_t first, int64_t seco
 
 static inline void told_granted(acquire *self, int64_t lease_ms, int64_t now_us)
 {
-    answered(self, (answer){.kind = ANSWER_CODE, .code = ACQUIRE_GRANTED, .value = {FENCE, 1, lease_ms}}, now_us);
+    answered(self,
+             (answer){.kind = ANSWER_CODE, .code = ACQUIRE_GRANTED, .value = {FENCE, 1, lease_ms}},
+             now_us);
 }
 
 static inline void told_queued(acquire *self, int64_t lease_ms, int64_t position, int64_t now_us)
 {
     answered(self,
-             (answer){.kind = ANSWER_CODE, .code = ACQUIRE_QUEUED, .value = {lease_ms, position, CLAIM_MS, arrival_us}},
+             (answer){.kind = ANSWER_CODE,
+                      .code = ACQUIRE_QUEUED,
+                      .value = {lease_ms, position, CLAIM_MS, arrival_us}},
              now_us);
 }
 

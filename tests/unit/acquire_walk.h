@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What every state of engine/acquire must keep, for tests that walk all sequences of events: each walk is a copy of its
- * world. Included by those tests alone. */
+ * What every state of engine/acquire must keep, for tests that walk all sequences of events: each
+ * walk is a copy of its world. Included by those tests alone. */
 #ifndef REDLOCK_TESTS_ACQUIRE_WALK_H
 #define REDLOCK_TESTS_ACQUIRE_WALK_H
 
@@ -17,7 +17,8 @@
 #include "wire/mode.h"
 
 enum { TTL_MS = 10000, CLAIM_MS = 2000 };
-static const int64_t t0 = 1000000000, brief_us = 1000400000, deadline_us = 1009000000, offset_us = 1800000000000000;
+static const int64_t t0 = 1000000000, brief_us = 1000400000, deadline_us = 1009000000,
+                     offset_us = 1800000000000000;
 
 static inline acquire_terms terms_of(bool may_wait, bool waits_briefly)
 {
@@ -33,9 +34,15 @@ static inline acquire_terms terms_of(bool may_wait, bool waits_briefly)
                            .seed = 3};
 }
 
-static inline bool asks(const acquire *op) { return op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING; }
+static inline bool asks(const acquire *op)
+{
+    return op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
+}
 
-static inline bool is_in_flight(const acquire *op) { return asks(op) && op->asks.state == REQUEST_SENT; }
+static inline bool is_in_flight(const acquire *op)
+{
+    return asks(op) && op->asks.state == REQUEST_SENT;
+}
 
 /* What the driver does before it sends: see drive.c. */
 static inline void tick(acquire *op, int64_t now_us)
@@ -70,7 +77,8 @@ static inline void assert_goes_on(const acquire *op, int64_t now_us)
 
 static inline void assert_stays_done(const acquire *op)
 {
-    static const grant late = {.hold_id = "hold-1", .hold_id_length = 6, .fence = 1, .lease_ms = 5000, .server_us = 1};
+    static const grant late = {
+        .hold_id = "hold-1", .hold_id_length = 6, .fence = 1, .lease_ms = 5000, .server_us = 1};
     acquire after = *op;
 
     acquire_granted(&after, &late, t0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A connection and, in the same thread, the server that it talks to: a listening Unix socket in a
- * directory of its own, and the accepted end. Whatever one end writes is there for the other at once, so that nothing
- * waits. Included by the tests of lane/conn alone. */
+ * directory of its own, and the accepted end. Whatever one end writes is there for the other at
+ * once, so that nothing waits. Included by the tests of lane/conn alone. */
 #ifndef REDLOCK_TESTS_CONN_FIXTURE_H
 #define REDLOCK_TESTS_CONN_FIXTURE_H
 
@@ -40,7 +40,8 @@ typedef struct fixture {
 
 static fixture it;
 
-/* A call that remembers what it was told. Static in the tests, since the tear-down may still answer it. */
+/* A call that remembers what it was told. Static in the tests, since the tear-down may still answer
+ * it. */
 typedef struct probe {
     call call;
     int answers;
@@ -100,7 +101,9 @@ static int set_up(void **state)
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     snprintf(name.sun_path, sizeof name.sun_path, "%s/socket", it.directory);
     it.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (bind(it.listener, (struct sockaddr *)&name, sizeof name) != 0 || listen(it.listener, 8) != 0) return -1;
+    if (bind(it.listener, (struct sockaddr *)&name, sizeof name) != 0 ||
+        listen(it.listener, 8) != 0)
+        return -1;
 
     it.memory = (memory){.allocate = take_block, .release = give_block};
     it.log = (event_log){.write = keep_line, .level = REDLOCK_LOG_DEBUG};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * engine/acquire, single facts: the first try, and the ends of a wait. What every sequence of events must keep is
- * walked in test_acquire_paths.c and test_acquire_rumours.c. */
+ * engine/acquire, single facts: the first try, and the ends of a wait. What every sequence of
+ * events must keep is walked in test_acquire_paths.c and test_acquire_rumours.c. */
 #include "acquire_fixture.h"
 
 /* ---- Trying ---- */
@@ -146,7 +146,8 @@ static void a_deadlock_after_a_lost_reply_is_undone_all_the_same(void **state)
     assert_done(&self, REDLOCK_DEADLOCK, true);
 }
 
-/* The owner took the lock elsewhere while we were waiting for it: our place in the queue is still there. */
+/* The owner took the lock elsewhere while we were waiting for it: our place in the queue is still
+ * there. */
 static void a_waiter_that_learns_of_a_deadlock_leaves_the_queue(void **state)
 {
     acquire self = queued();
@@ -158,7 +159,8 @@ static void a_waiter_that_learns_of_a_deadlock_leaves_the_queue(void **state)
     assert_done(&self, REDLOCK_DEADLOCK, true);
 }
 
-static void assert_breaks_the_protocol(int64_t code, int64_t server_us, const int64_t value[ANSWER_VALUES])
+static void assert_breaks_the_protocol(int64_t code, int64_t server_us,
+                                       const int64_t value[ANSWER_VALUES])
 {
     acquire self = begun(true, true);
     answer from = {.kind = ANSWER_CODE, .code = code, .server_us = server_us};
@@ -230,7 +232,8 @@ static void the_ends_of_what_a_script_says_are_believed(void **state)
     }
 }
 
-/* Our hold id is buried once we have given it up: an answer to that is for nobody who still asks. */
+/* Our hold id is buried once we have given it up: an answer to that is for nobody who still
+ * asks. */
 static void a_buried_id_is_a_broken_protocol(void **state)
 {
     (void)state;
@@ -280,7 +283,9 @@ static void a_hold_has_the_kind_that_the_server_tells(void **state)
 
     (void)state;
     send(&self, t0);
-    answered(&self, (answer){.kind = ANSWER_CODE, .code = ACQUIRE_GRANTED, .value = {FENCE, 2, TTL_MS}}, t0 + 1000);
+    answered(&self,
+             (answer){.kind = ANSWER_CODE, .code = ACQUIRE_GRANTED, .value = {FENCE, 2, TTL_MS}},
+             t0 + 1000);
     assert_done(&self, REDLOCK_OK, false);
     assert_int_equal(self.held.kind, KIND_SHARED);
 }

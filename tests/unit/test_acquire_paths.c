@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * engine/acquire, walked through every sequence of events up to a depth, against a small true server that queues,
- * grants, hands over and forgets, over connections that lose and delay. Whoever is told that it holds the lock, does;
- * whoever is not, and may be on the server, knows that it must be undone. */
+ * engine/acquire, walked through every sequence of events up to a depth, against a small true
+ * server that queues, grants, hands over and forgets, over connections that lose and delay. Whoever
+ * is told that it holds the lock, does; whoever is not, and may be on the server, knows that it
+ * must be undone. */
 #include "acquire_walk.h"
 
 enum { MAILS = 2 };
@@ -15,14 +16,16 @@ typedef struct world {
     acquire op;
     int64_t now_us;
     bool was_sent, inbox_is_open;
-    bool is_deaf;             /* the open inbox leads to another server: nobody hears us on this one */
-    attempt sent, ghost;      /* on the way and awaited; on the way though its connection was cut */
+    bool is_deaf;        /* the open inbox leads to another server: nobody hears us on this one */
+    attempt sent, ghost; /* on the way and awaited; on the way though its connection was cut */
     bool is_taken, is_queued; /* by another; us */
-    bool is_taken_by_kin;     /* by another hold of our owner, in the other mode: waiting for it would never end */
-    int64_t held_until_us;    /* us: the server's view in our time */
+    bool is_taken_by_kin;  /* by another hold of our owner, in the other mode: waiting for it would
+                              never end */
+    int64_t held_until_us; /* us: the server's view in our time */
     uint64_t fence, held_fence;
     int64_t told_arrival_us; /* by the latest answer that told one; ... */
-    int64_t kept_arrival_us; /* ... before it, for a message may end or move what would have read that answer */
+    int64_t kept_arrival_us; /* ... before it, for a message may end or move what would have read
+                                that answer */
     grant mail[MAILS];       /* published and not yet read */
     int mails;
     int cuts, losses, waits, turns, errors, kin, detours; /* how many of these may still come */
@@ -35,11 +38,13 @@ static bool server_holds_us(const world *at) { return at->held_until_us > at->no
 static void hold_us(world *at, int64_t lease_ms)
 {
     at->is_queued = false;
-    at->held_until_us = (at->now_us / US_PER_MS + lease_ms) * US_PER_MS; /* the server counts whole ms */
+    at->held_until_us = (at->now_us / US_PER_MS + lease_ms) *
+                        US_PER_MS; /* the server counts whole ms */
     at->held_fence = ++at->fence;
 }
 
-/* What remains for a question that is not granted: in the queue, if it queues and somebody hears us there. */
+/* What remains for a question that is not granted: in the queue, if it queues and somebody hears us
+ * there. */
 static void refuse(world *at, attempt *which)
 {
     bool is_heard = at->inbox_is_open && !at->is_deaf;
@@ -67,7 +72,8 @@ static void run_script(world *at, attempt *which)
         which->value[2] = at->held_until_us / US_PER_MS - now_ms;
         return;
     }
-    if (at->is_taken_by_kin) which->code = ACQUIRE_DEADLOCK; /* who is in the queue already stays there */
+    if (at->is_taken_by_kin)
+        which->code = ACQUIRE_DEADLOCK; /* who is in the queue already stays there */
     else refuse(at, which);
 }
 
@@ -257,7 +263,8 @@ static void explore_send(world next, int depth)
     tick(&next.op, next.now_us);
     if (next.op.distrusts_inbox) obey_distrust(&next);
     if (asks(&next.op) && next.op.asks.state == REQUEST_READY) {
-        next.sent = (attempt){.exists = true, .queues = acquire_queues(&next.op), .sent_us = next.now_us};
+        next.sent =
+            (attempt){.exists = true, .queues = acquire_queues(&next.op), .sent_us = next.now_us};
         next.was_sent = true;
         request_sent(&next.op.asks, next.now_us);
         acquire_asked(&next.op, next.now_us);
@@ -325,7 +332,8 @@ static void explore(const world *at, int depth)
     explore_stop(*at, depth - 1);
 }
 
-static void walk(const acquire_terms *terms, bool inbox_is_open, bool is_taken, world budget, int depth)
+static void walk(const acquire_terms *terms, bool inbox_is_open, bool is_taken, world budget,
+                 int depth)
 {
     world at = budget;
 
@@ -344,7 +352,8 @@ static void walk_all(world budget, int depth)
 
         walk(&terms, (start & 2) != 0, (start & 4) != 0, budget, depth);
     }
-    print_message("%ld states, %ld locks, %ld deadlocks, %ld unheard\n", steps, locks, deadlocks, unheard);
+    print_message("%ld states, %ld locks, %ld deadlocks, %ld unheard\n", steps, locks, deadlocks,
+                  unheard);
     assert_true(locks > 1000);
     assert_int_equal(deadlocks > 0, budget.kin > 0);
     assert_int_equal(unheard > 0, budget.losses + budget.detours > 0);

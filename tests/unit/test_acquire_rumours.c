@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * engine/acquire, walked through every sequence of events up to a depth, against a server that says anything at all:
- * nothing that it sends may break an invariant of ours. */
+ * engine/acquire, walked through every sequence of events up to a depth, against a server that says
+ * anything at all: nothing that it sends may break an invariant of ours. */
 #include "acquire_walk.h"
 
 typedef struct rumour {
@@ -8,7 +8,7 @@ typedef struct rumour {
     int64_t now_us;
     bool inbox_is_open, was_heard_of; /* something was asked, or granted out of the blue */
     bool may_have_us;                 /* something was asked and never denied */
-    bool has_ghost;                   /* something was asked, and may still arrive: its connection was cut */
+    bool has_ghost; /* something was asked, and may still arrive: its connection was cut */
 } rumour;
 
 static long steps;
@@ -34,7 +34,8 @@ static void assert_rumour_is_sound(const rumour *at)
     }
 }
 
-/* A deadlock leaves a place in the queue as it was; so does what is told of an inbox: a message may have come first. */
+/* A deadlock leaves a place in the queue as it was; so does what is told of an inbox: a message may
+ * have come first. */
 static bool denies(const rumour *at, int64_t code)
 {
     return (code == ACQUIRE_BUSY && !acquire_queues(&at->op)) || code == ACQUIRE_FULL ||

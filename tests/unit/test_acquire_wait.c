@@ -135,7 +135,8 @@ static void a_grant_counts_from_the_first_question_that_may_have_queued(void **s
     (void)state;
     send(&self, t0);
     cut(&self, t0 + 1000);
-    /* Granted now; then this process sleeps for five seconds, and the message is read only afterwards. */
+    /* Granted now; then this process sleeps for five seconds, and the message is read only
+     * afterwards. */
     send(&self, t0 + 5 * second_us);
     granted(&self, t0 + 2000, t0 + 5 * second_us + 100);
     cut(&self, t0 + 5 * second_us + 200);
@@ -183,7 +184,8 @@ static int64_t asked_again_after_us(acquire *self, int64_t lease_left_ms)
 
 static void a_waiter_that_is_told_now_asks_at_once_three_times_and_then_slower(void **state)
 {
-    static const int64_t pauses_us[] = {0, 0, 0, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 64000};
+    static const int64_t pauses_us[] = {0,    0,     0,     1000,  2000, 4000,
+                                        8000, 16000, 32000, 64000, 64000};
     acquire self = queued();
 
     (void)state;
@@ -233,7 +235,8 @@ static void an_arrival_is_kept_as_it_was_told_last(void **state)
     int64_t again_us = self.recheck_us;
     acquire_tick(&self, again_us);
     send(&self, again_us);
-    answer later = {.kind = ANSWER_CODE, .code = ACQUIRE_QUEUED, .value = {50, 1, CLAIM_MS, arrival_us + 7}};
+    answer later = {
+        .kind = ANSWER_CODE, .code = ACQUIRE_QUEUED, .value = {50, 1, CLAIM_MS, arrival_us + 7}};
     answered(&self, later, again_us + 1000);
     assert_int_equal(self.arrival_us, arrival_us + 7);
 }

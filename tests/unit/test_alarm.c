@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * keeper/alarm: readable from its instant on, whoever set it how late, and set anew no more often than it has to be. */
+ * keeper/alarm: readable from its instant on, whoever set it how late, and set anew no more often
+ * than it has to be. */
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wire/answer: replies judged. The error texts are those of real servers: Redis 7.0.15, and what Redis 5 and 6 make
- * of an error inside a script. */
+ * wire/answer: replies judged. The error texts are those of real servers: Redis 7.0.15, and what
+ * Redis 5 and 6 make of an error inside a script. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -33,7 +33,8 @@ static answer judged(const reply *items, size_t count)
 
 static void a_script_answers_code_nonce_clock_and_values(void **state)
 {
-    reply items[] = {integer(2), integer(77), integer(5), integer(3), integer(4), integer(6), integer(INT64_MAX)};
+    reply items[] = {integer(2), integer(77), integer(5),        integer(3),
+                     integer(4), integer(6),  integer(INT64_MAX)};
     answer out = judged(items, 7);
 
     (void)state;
@@ -75,7 +76,8 @@ static void what_follows_the_values_is_ignored(void **state)
 {
     reply member = text_of(REPLY_STRING, "f1");
     reply list = {.kind = REPLY_ARRAY, .items = &member, .count = 1};
-    reply items[] = {integer(1), integer(77), integer(9), integer(5), integer(6), integer(7), list, integer(8)};
+    reply items[] = {integer(1), integer(77), integer(9), integer(5),
+                     integer(6), integer(7),  list,       integer(8)};
     answer out = judged(items, 8);
 
     (void)state;
@@ -110,7 +112,8 @@ static void without_code_nonce_and_clock_an_array_is_malformed(void **state)
     reply not_one[] = {{.kind = REPLY_NIL}, text_of(REPLY_STRING, "1")};
 
     (void)state;
-    for (size_t count = 0; count <= 2; count++) assert_int_equal(judged(short_of_one, count).kind, ANSWER_MALFORMED);
+    for (size_t count = 0; count <= 2; count++)
+        assert_int_equal(judged(short_of_one, count).kind, ANSWER_MALFORMED);
     for (size_t at = 0; at < 3; at++)
         for (size_t i = 0; i < 2; i++) {
             reply items[] = {integer(1), integer(77), integer(9), integer(5)};
@@ -126,7 +129,8 @@ static void without_code_nonce_and_clock_an_array_is_malformed(void **state)
 
 static void what_is_no_array_is_malformed(void **state)
 {
-    reply wrong[] = {{.kind = REPLY_NIL}, integer(1), text_of(REPLY_STRING, "x"), text_of(REPLY_STATUS, "OK")};
+    reply wrong[] = {
+        {.kind = REPLY_NIL}, integer(1), text_of(REPLY_STRING, "x"), text_of(REPLY_STATUS, "OK")};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -176,7 +180,8 @@ static void assert_kinds(const example *examples, size_t count)
     for (size_t i = 0; i < count; i++) {
         enum answer_kind kind = answer_error_kind(examples[i].text, strlen(examples[i].text));
 
-        if (kind != examples[i].kind) print_error("misjudged as %d: %s\n", (int)kind, examples[i].text);
+        if (kind != examples[i].kind)
+            print_error("misjudged as %d: %s\n", (int)kind, examples[i].text);
         assert_int_equal(kind, examples[i].kind);
     }
 }
@@ -188,13 +193,15 @@ static void errors_are_told_by_their_first_word(void **state)
     const example examples[] = {
         {ANSWER_UNKNOWN_SCRIPT, "NOSCRIPT No matching script. Please use EVAL."},
         {ANSWER_TRANSIENT, "LOADING Redis is loading the dataset in memory"},
-        {ANSWER_TRANSIENT, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."},
+        {ANSWER_TRANSIENT,
+         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."},
         {ANSWER_TRANSIENT, "READONLY You can't write against a read only replica."},
-        {ANSWER_TRANSIENT, "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."},
+        {ANSWER_TRANSIENT,
+         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."},
         {ANSWER_TRANSIENT, "CLUSTERDOWN Hash slot not served"},
         {ANSWER_TRANSIENT, "TRYAGAIN Multiple keys request during rehashing of slot"},
-        {ANSWER_TRANSIENT,
-         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist on disk."},
+        {ANSWER_TRANSIENT, "MISCONF Redis is configured to save RDB snapshots, but it's currently "
+                           "unable to persist on disk."},
         {ANSWER_TRANSIENT, "OOM command not allowed when used memory > 'maxmemory'."},
         {ANSWER_TRANSIENT, "NOREPLICAS Not enough good replicas to write."},
         {ANSWER_REDIRECT, "MOVED 3999 127.0.0.1:6381"},
@@ -202,7 +209,8 @@ static void errors_are_told_by_their_first_word(void **state)
         {ANSWER_DENIED, "NOAUTH Authentication required."},
         {ANSWER_DENIED, "WRONGPASS invalid username-password pair or user is disabled."},
         {ANSWER_DENIED, "NOPERM this user has no permissions to run the 'eval' command"},
-        {ANSWER_DENIED, "DENIED Redis is running in protected mode because protected mode is enabled"},
+        {ANSWER_DENIED,
+         "DENIED Redis is running in protected mode because protected mode is enabled"},
         {ANSWER_DENIED, "ERR invalid password"},
         {ANSWER_WRONG_TYPE, "WRONGTYPE Operation against a key holding the wrong kind of value"},
         {ANSWER_TRANSIENT, "LOADING"},
@@ -215,19 +223,23 @@ static void errors_are_told_by_their_first_word(void **state)
 static void redis_7_puts_the_code_of_a_scripts_error_first(void **state)
 {
     const example examples[] = {
-        {ANSWER_WRONG_TYPE, "WRONGTYPE Operation against a key holding the wrong kind of value script: "
-                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
+        {ANSWER_WRONG_TYPE,
+         "WRONGTYPE Operation against a key holding the wrong kind of value script: "
+         "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
         {ANSWER_TRANSIENT, "OOM command not allowed when used memory > 'maxmemory'. script: "
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
         {ANSWER_TRANSIENT, "NOREPLICAS Not enough good replicas to write. script: "
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
         {ANSWER_TRANSIENT, "READONLY You can't write against a read only replica. script: "
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
-        {ANSWER_DENIED, "ERR The user executing the script can't publish to the channel mentioned in the command "
-                        "script: 94f25712043ac9095f6de20828a4d713197bca4a, on @user_script:1."},
-        {ANSWER_DENIED, "ERR ACL failure in script: User u has no permissions to run the 'time' command script: ab"},
-        {ANSWER_DENIED, "ERR The user executing the script can't run this command or subcommand script: "
-                        "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
+        {ANSWER_DENIED,
+         "ERR The user executing the script can't publish to the channel mentioned in the command "
+         "script: 94f25712043ac9095f6de20828a4d713197bca4a, on @user_script:1."},
+        {ANSWER_DENIED, "ERR ACL failure in script: User u has no permissions to run the 'time' "
+                        "command script: ab"},
+        {ANSWER_DENIED,
+         "ERR The user executing the script can't run this command or subcommand script: "
+         "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
     };
 
     (void)state;
@@ -237,15 +249,20 @@ static void redis_7_puts_the_code_of_a_scripts_error_first(void **state)
 static void redis_6_hides_the_code_of_a_scripts_error_inside(void **state)
 {
     const example examples[] = {
-        {ANSWER_WRONG_TYPE, "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
-                            "@user_script:1: WRONGTYPE Operation against a key holding the wrong kind of value"},
-        {ANSWER_TRANSIENT, "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
-                           "@user_script:1: @user_script: 1: -OOM command not allowed when used memory > 'maxmemory'."},
-        {ANSWER_TRANSIENT, "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
-                           "@user_script:1: -READONLY You can't write against a read only replica."},
+        {ANSWER_WRONG_TYPE,
+         "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
+         "@user_script:1: WRONGTYPE Operation against a key holding the wrong kind of value"},
+        {ANSWER_TRANSIENT,
+         "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
+         "@user_script:1: @user_script: 1: -OOM command not allowed when used memory > "
+         "'maxmemory'."},
+        {ANSWER_TRANSIENT,
+         "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
+         "@user_script:1: -READONLY You can't write against a read only replica."},
         {ANSWER_TRANSIENT, "ERR something -OOM command not allowed"},
-        {ANSWER_DENIED, "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
-                        "@user_script:1: @user_script: 1: The user executing the script can't run this command"},
+        {ANSWER_DENIED,
+         "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
+         "@user_script:1: @user_script: 1: The user executing the script can't run this command"},
     };
 
     (void)state;
@@ -290,7 +307,8 @@ static void an_error_is_read_no_further_than_its_length(void **state)
 
 static void a_standing_is_fence_kind_and_lease(void **state)
 {
-    const int64_t exclusive[ANSWER_VALUES] = {1800000000000001, 1, 30000}, shared[ANSWER_VALUES] = {1, 2, 1, -5};
+    const int64_t exclusive[ANSWER_VALUES] = {1800000000000001, 1, 30000},
+                  shared[ANSWER_VALUES] = {1, 2, 1, -5};
     standing out;
 
     (void)state;
@@ -331,7 +349,8 @@ static void numbers_that_no_script_gives_are_no_standing(void **state)
         standing out = {.fence = 99, .kind = 'q', .lease_ms = 98};
 
         assert_false(standing_read(&out, wrong[i]));
-        assert_true(out.fence == 99 && out.kind == 'q' && out.lease_ms == 98); /* the caller's, untouched */
+        assert_true(out.fence == 99 && out.kind == 'q' &&
+                    out.lease_ms == 98); /* the caller's, untouched */
     }
 }
 
@@ -352,7 +371,8 @@ static bool is_grant(const char *payload, size_t length)
 
 static void a_grant_is_read_field_by_field(void **state)
 {
-    const char payload[] = "grant 1700000000000001 2000 1700000000000000 @t%20 AbC-_.1z h:1:n redlock:{a}";
+    const char payload[] =
+        "grant 1700000000000001 2000 1700000000000000 @t%20 AbC-_.1z h:1:n redlock:{a}";
     grant out;
 
     (void)state;
@@ -440,8 +460,8 @@ static void what_is_not_exactly_a_grant_is_refused(void **state)
 
 static void the_largest_numbers_of_a_grant_are_read(void **state)
 {
-    const char payload[] =
-        "grant 5000000000000000 2592000000 9007199254740991 - 0123456789abcdef.0123456789abcd who key";
+    const char payload[] = "grant 5000000000000000 2592000000 9007199254740991 - "
+                           "0123456789abcdef.0123456789abcd who key";
 
     (void)state;
     assert_true(is_grant(payload, sizeof payload - 1));
@@ -488,7 +508,8 @@ static void every_cut_grant_without_its_key_is_refused(void **state)
     const char whole[] = "grant 1 2 3 - id who k";
 
     (void)state;
-    for (size_t length = 0; length < sizeof whole - 1; length++) assert_false(is_grant(whole, length));
+    for (size_t length = 0; length < sizeof whole - 1; length++)
+        assert_false(is_grant(whole, length));
     assert_true(is_grant(whole, sizeof whole - 1));
 }
 

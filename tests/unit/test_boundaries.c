@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * engine and wire at the ends of their ranges: what is counted does not wrap, and the last byte that is fit to print is
- * the last one that is let through. */
+ * engine and wire at the ends of their ranges: what is counted does not wrap, and the last byte
+ * that is fit to print is the last one that is let through. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -23,7 +23,8 @@ static void a_renewal_that_fails_for_ever_is_retried_for_ever(void **state)
     hold self;
 
     (void)state;
-    hold_begin(&self, LEASE_MOST_MS, LEASE_MOST_MS, lease_valid_until(now_us, LEASE_MOST_MS), true, 0, now_us, 5);
+    hold_begin(&self, LEASE_MOST_MS, LEASE_MOST_MS, lease_valid_until(now_us, LEASE_MOST_MS), true,
+               0, now_us, 5);
     for (int failures = 0; failures < 2 * UINT16_MAX; failures++) {
         int64_t at_us = now_us + failures;
 
@@ -39,7 +40,8 @@ static void a_renewal_of_the_longest_lease_is_due_in_its_first_third(void **stat
     hold self;
 
     (void)state;
-    hold_begin(&self, LEASE_MOST_MS, LEASE_MOST_MS, lease_valid_until(now_us, LEASE_MOST_MS), true, 0, now_us, 5);
+    hold_begin(&self, LEASE_MOST_MS, LEASE_MOST_MS, lease_valid_until(now_us, LEASE_MOST_MS), true,
+               0, now_us, 5);
     assert_true(hold_wake_us(&self) <= now_us + LEASE_MOST_MS * US_PER_MS / 3);
     assert_true(hold_wake_us(&self) > now_us + LEASE_MOST_MS * US_PER_MS / 4);
 }
@@ -60,8 +62,8 @@ static void the_owner_and_the_hold_id_of_a_grant_are_of_printable_bytes(void **s
     }
 }
 
-/* The bands do not touch what the clock, a lease or a fence of our time can be, and every score is exact in a double.
- */
+/* The bands do not touch what the clock, a lease or a fence of our time can be, and every score is
+ * exact in a double. */
 static void the_bands_are_apart_and_exact(void **state)
 {
     static const int64_t exact_most = INT64_C(1) << 53, now_ms = INT64_C(1800000000000);

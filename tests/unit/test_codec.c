@@ -79,7 +79,7 @@ static void assert_refused(const char *text)
     assert_next(CODEC_REFUSED);
 }
 
-/* ---- Commands --------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static void a_command_is_written_as_counted_strings(void **state)
 {
@@ -115,7 +115,7 @@ static void a_command_that_finds_no_memory_changes_nothing(void **state)
     outbox_free(&out, &from);
 }
 
-/* ---- Replies ---------------------------------------------------------------------------------- */
+/* ---- Replies --------------------------------------------------------------------------------- */
 
 static void nothing_fed_is_more_to_come(void **state)
 {
@@ -129,7 +129,8 @@ static void nothing_fed_is_more_to_come(void **state)
 static void scalars_keep_their_kind_and_value(void **state)
 {
     (void)state;
-    feed("+OK\r\n-ERR no\r\n:-42\r\n:9223372036854775807\r\n$5\r\na\r\nbc\r\n$0\r\n\r\n$-1\r\n*-1\r\n");
+    feed("+OK\r\n-ERR "
+         "no\r\n:-42\r\n:9223372036854775807\r\n$5\r\na\r\nbc\r\n$0\r\n\r\n$-1\r\n*-1\r\n");
     const reply *out = next_reply();
     assert_int_equal(out->kind, REPLY_STATUS);
     assert_string_equal(out->text, "OK");
@@ -227,7 +228,7 @@ static void a_large_reply_gives_its_memory_back(void **state)
     assert_int_equal(blocks.live, before);
 }
 
-/* ---- What is refused -------------------------------------------------------------------------- */
+/* ---- What is refused ------------------------------------------------------------------------- */
 
 static void malformed_streams_are_refused(void **state)
 {
@@ -328,7 +329,7 @@ static void many_small_replies_are_never_too_much(void **state)
     }
 }
 
-/* ---- Memory ----------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static void a_reader_that_was_reset_begins_anew(void **state)
 {

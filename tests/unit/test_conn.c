@@ -8,7 +8,7 @@
 
 #define PING "*1\r\n$4\r\nPING\r\n"
 
-/* ---- Calls and replies ------------------------------------------------------------------------ */
+/* ---- Calls and replies ----------------------------------------------------------------------- */
 
 static void without_a_greeting_a_connection_is_open_at_once(void **state)
 {
@@ -107,7 +107,8 @@ static void what_the_socket_does_not_take_leaves_later(void **state)
     conn_flush(&it.conn, it.now_us);
     assert_int_equal(conn_poll_events(&it.conn), POLLIN | POLLOUT);
     size_t length = 0;
-    for (ssize_t n; (n = recv(it.peer, heard + length, sizeof heard - length, MSG_DONTWAIT)) > 0; pump()) {
+    for (ssize_t n; (n = recv(it.peer, heard + length, sizeof heard - length, MSG_DONTWAIT)) > 0;
+         pump()) {
         length += (size_t)n;
     }
     assert_int_equal(length, 13 + 9 + sizeof argument + 2);
@@ -115,7 +116,7 @@ static void what_the_socket_does_not_take_leaves_later(void **state)
     assert_null(it.conn.out.first);
 }
 
-/* ---- Ends ------------------------------------------------------------------------------------- */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 static void a_cut_within_a_reply_answers_once_that_nothing_is_known(void **state)
 {
@@ -272,7 +273,7 @@ static void a_command_without_memory_is_not_queued(void **state)
     assert_int_equal(conn_poll_events(&it.conn), POLLIN);
 }
 
-/* ---- What callbacks may do -------------------------------------------------------------------- */
+/* ---- What callbacks may do ------------------------------------------------------------------- */
 
 static probe follower;
 
@@ -374,7 +375,7 @@ static void a_call_that_was_cut_may_open_the_connection_again(void **state)
     assert_int_equal(follower.answers, 0);
 }
 
-/* ---- A great many calls ----------------------------------------------------------------------- */
+/* ---- A great many calls ---------------------------------------------------------------------- */
 
 enum { MANY = 3 * CONN_CUT_AT_ONCE + 1 };
 static probe many[MANY];
@@ -424,7 +425,7 @@ static void the_owner_that_closes_leaves_nobody_untold(void **state)
     assert_told_in_order(MANY);
 }
 
-/* ---- Hostile servers -------------------------------------------------------------------------- */
+/* ---- Hostile servers ------------------------------------------------------------------------- */
 
 static void a_reply_that_nobody_asked_for_closes(void **state)
 {
@@ -465,7 +466,7 @@ static void a_server_that_turns_clients_away_answers_no_call(void **state)
     assert_closed(REDLOCK_ERR_DENIED);
 }
 
-/* ---- Messages --------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static char messages[256];
 
@@ -485,8 +486,9 @@ static void messages_go_to_the_inbox_and_confirmations_to_calls(void **state)
     it.conn.on_message = keep_message;
     open_and_accept();
     submit(&subscribe, "SUBSCRIBE");
-    answer_with("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:1\r\n"
-                "*3\r\n$7\r\nmessage\r\n$1\r\nb\r\n$1\r\ny\r\n");
+    answer_with(
+        "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:1\r\n"
+        "*3\r\n$7\r\nmessage\r\n$1\r\nb\r\n$1\r\ny\r\n");
     assert_string_equal(messages, "a=x;b=y;");
     assert_int_equal(subscribe.answers, 1);
     assert_int_equal(subscribe.kind, REPLY_ARRAY);
@@ -495,9 +497,10 @@ static void messages_go_to_the_inbox_and_confirmations_to_calls(void **state)
 static void what_is_not_quite_a_message_is_none(void **state)
 {
     (void)state;
-    static const char *const streams[] = {
-        "*3\r\n$7\r\nmessage\r\n:1\r\n$1\r\nx\r\n", "*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n",
-        "*3\r\n+message\r\n$1\r\na\r\n$1\r\nx\r\n", "*0\r\n", "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n*-1\r\n"};
+    static const char *const streams[] = {"*3\r\n$7\r\nmessage\r\n:1\r\n$1\r\nx\r\n",
+                                          "*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n",
+                                          "*3\r\n+message\r\n$1\r\na\r\n$1\r\nx\r\n", "*0\r\n",
+                                          "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n*-1\r\n"};
     it.conn.on_message = keep_message;
     messages[0] = '\0';
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
@@ -508,7 +511,7 @@ static void what_is_not_quite_a_message_is_none(void **state)
     assert_string_equal(messages, "");
 }
 
-/* ---- The short cut ---------------------------------------------------------------------------- */
+/* ---- The short cut --------------------------------------------------------------------------- */
 
 static void the_short_cut_takes_a_reply_without_poll(void **state)
 {
@@ -564,7 +567,8 @@ static void polling_never_blocks_though_the_socket_may(void **state)
     assert_int_equal(fcntl(it.conn.fd, F_GETFL) & O_NONBLOCK, 0);
     /* If it did block, it would be for ever, and the alarm would end the test. */
     const struct timeval no_limit = {0};
-    assert_int_equal(setsockopt(it.conn.fd, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof no_limit), 0);
+    assert_int_equal(setsockopt(it.conn.fd, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof no_limit),
+                     0);
     alarm(10);
     submit(&ping, "PING");
     conn_ready(&it.conn, POLLIN, it.now_us);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * lane/conn: what becomes of bytes when their connection is closed. Over TCP, where a kernel holds them; its peer sees
- * an end of file where everything was delivered, and a reset where something was dropped. */
+ * lane/conn: what becomes of bytes when their connection is closed. Over TCP, where a kernel holds
+ * them; its peer sees an end of file where everything was delivered, and a reset where something
+ * was dropped. */
 #include "unit/conn_fixture.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ enum { MUCH = 16 << 20 }; /* more than the buffers of both ends */
 
 static char much[MUCH];
 
-/* ---- A server on TCP -------------------------------------------------------------------------- */
+/* ---- A server on TCP ------------------------------------------------------------------------- */
 
 static int set_up_tcp(void **state)
 {
@@ -25,7 +26,8 @@ static int set_up_tcp(void **state)
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof name;
     it.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (bind(it.listener, (struct sockaddr *)&name, length) != 0 || listen(it.listener, 8) != 0) return -1;
+    if (bind(it.listener, (struct sockaddr *)&name, length) != 0 || listen(it.listener, 8) != 0)
+        return -1;
     if (getsockname(it.listener, (struct sockaddr *)&name, &length) != 0) return -1;
     it.server.is_unix = false;
     snprintf(it.server.host, sizeof it.server.host, "127.0.0.1");
@@ -91,7 +93,7 @@ static void assert_told_once(const probe *self)
     assert_true(self->was_cut);
 }
 
-/* ---- Behind ----------------------------------------------------------------------------------- */
+/* ---- Behind ---------------------------------------------------------------------------------- */
 
 static void an_undo_leaves_behind_what_it_undoes(void **state)
 {
@@ -181,7 +183,7 @@ static void a_connection_that_is_not_made_yet_takes_no_undo(void **state)
     assert_closed(REDLOCK_OK);
 }
 
-/* ---- Dropped ---------------------------------------------------------------------------------- */
+/* ---- Dropped --------------------------------------------------------------------------------- */
 
 static void a_late_answer_is_a_reset(void **state)
 {

@@ -8,7 +8,7 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/* ---- TCP servers of this machine, on whatever port is free ------------------------------------ */
+/* ---- TCP servers of this machine, on whatever port is free ----------------------------------- */
 
 static address loopback(int fd)
 {
@@ -64,7 +64,7 @@ static int tear_down_tcp(void **state)
 
 #define TCP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_tcp)
 
-/* ---- The way to OPEN -------------------------------------------------------------------------- */
+/* ---- The way to OPEN ------------------------------------------------------------------------- */
 
 static void a_numeric_address_is_connected_without_a_lookup(void **state)
 {
@@ -239,7 +239,7 @@ static void a_unix_socket_whose_queue_is_full_is_tried_again_later(void **state)
     while (count > 0) close(crowd[--count]);
 }
 
-/* ---- When to try again ------------------------------------------------------------------------ */
+/* ---- When to try again ----------------------------------------------------------------------- */
 
 static int64_t longest_pause_after(unsigned failures)
 {

@@ -64,7 +64,8 @@ static void a_refused_password_is_a_denial(void **state)
     submit(&ping, "PING");
     answer_with("-WRONGPASS invalid username-password pair\r\n");
     assert_closed(REDLOCK_ERR_DENIED);
-    assert_string_equal(it.conn.failure_detail.text, "AUTH: WRONGPASS invalid username-password pair");
+    assert_string_equal(it.conn.failure_detail.text,
+                        "AUTH: WRONGPASS invalid username-password pair");
     assert_true(ping.was_cut);
     assert_int_equal(it.counters.connections, 0);
     assert_int_equal(it.counters.connections_lost, 0);
@@ -96,7 +97,8 @@ static void a_refused_database_is_told_in_the_servers_words_escaped(void **state
     greet_with_everything();
     answer_with("+OK\r\n+OK\r\n-ERR DB index \x1b[31m is out of range\r\n");
     assert_closed(REDLOCK_ERR_SERVER);
-    assert_string_equal(it.conn.failure_detail.text, "SELECT: ERR DB index \\x1b[31m is out of range");
+    assert_string_equal(it.conn.failure_detail.text,
+                        "SELECT: ERR DB index \\x1b[31m is out of range");
 }
 
 static void a_refused_name_does_not_matter(void **state)

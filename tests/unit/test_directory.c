@@ -54,7 +54,8 @@ static void fill(directory *self, const memory *from, int count)
 
 static void assert_has(const directory *self, int from, int to)
 {
-    for (int i = from; i < to; i++) assert_ptr_equal(directory_find(self, (uint64_t)(FIRST + i)), &entries[i]);
+    for (int i = from; i < to; i++)
+        assert_ptr_equal(directory_find(self, (uint64_t)(FIRST + i)), &entries[i]);
 }
 
 static void an_empty_one_has_nothing_and_no_memory(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * topology/endpoint: the three forms, everything that is refused, and that no complaint tells a secret. */
+ * topology/endpoint: the three forms, everything that is refused, and that no complaint tells a
+ * secret. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -163,10 +164,12 @@ static void no_uri_at_all_is_refused(void **state)
 
 static void an_empty_host_is_refused(void **state)
 {
-    const char *wrong[] = {"redis://", "redis://:6379", "redis:///0", "redis://u:p@", "redis://u:p@:1"};
+    const char *wrong[] = {"redis://", "redis://:6379", "redis:///0", "redis://u:p@",
+                           "redis://u:p@:1"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "host is empty");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_refused(wrong[i], "host is empty");
 }
 
 static void a_host_with_strange_bytes_is_refused(void **state)
@@ -176,15 +179,17 @@ static void a_host_with_strange_bytes_is_refused(void **state)
                            "redis://a,b:1", "redis://a\\b", "redis:// "};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "host contains a byte");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_refused(wrong[i], "host contains a byte");
 }
 
 static void a_bad_port_is_refused(void **state)
 {
-    const char *wrong[] = {"redis://h:",   "redis://h:0",   "redis://h:65536",     "redis://h:99999999999999999999",
-                           "redis://h:-1", "redis://h:+1",  "redis://h: 1",        "redis://h:1x",
-                           "redis://h:01", "redis://h:1:2", "redis://2001:db8::1", "redis://[::1]:",
-                           "redis://h:/0"};
+    const char *wrong[] = {
+        "redis://h:",   "redis://h:0",   "redis://h:65536",     "redis://h:99999999999999999999",
+        "redis://h:-1", "redis://h:+1",  "redis://h: 1",        "redis://h:1x",
+        "redis://h:01", "redis://h:1:2", "redis://2001:db8::1", "redis://[::1]:",
+        "redis://h:/0"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "port");
@@ -198,7 +203,8 @@ static void a_bad_address_is_refused(void **state)
     assert_refused("redis://[::1::]", "address is malformed");
     assert_refused("redis://[localhost]", "address is malformed");
     assert_refused("redis://[127.0.0.1]", "address is malformed");
-    assert_refused("redis://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]", "address is malformed");
+    assert_refused("redis://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]",
+                   "address is malformed");
     assert_refused("redis://[fe80::1%]", "zone is empty");
     assert_refused("redis://[fe80::1%a b]", "zone is malformed");
     assert_refused("redis://[::1]x", "only a port");
@@ -206,9 +212,10 @@ static void a_bad_address_is_refused(void **state)
 
 static void a_bad_database_is_refused(void **state)
 {
-    const char *wrong[] = {"redis://h/x",   "redis://h/-1",   "redis://h/2147483648", "redis://h/0/",
-                           "redis://h/0 ",  "redis://h/01",   "redis://h//0",         "redis://h/0?x",
-                           "unix:///s?db=", "unix:///s?db=x", "unix:///s?db=1&db=2",  "unix:///s?db=2147483648"};
+    const char *wrong[] = {
+        "redis://h/x",   "redis://h/-1",   "redis://h/2147483648", "redis://h/0/",
+        "redis://h/0 ",  "redis://h/01",   "redis://h//0",         "redis://h/0?x",
+        "unix:///s?db=", "unix:///s?db=x", "unix:///s?db=1&db=2",  "unix:///s?db=2147483648"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "database");
@@ -231,7 +238,8 @@ static void a_relative_path_is_refused(void **state)
                            "unix://u:p@s.sock", "unix://u:p@",   "unix://?db=1"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "does not begin with '/'");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_refused(wrong[i], "does not begin with '/'");
     assert_refused("unix:///a\nb", "control character");
 }
 
@@ -251,7 +259,8 @@ static void a_bad_percent_escape_is_refused(void **state)
                            "redis://u:%g4@h", "redis://%:p@h",  "redis://u:%%41@h"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "two hexadecimal digits");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_refused(wrong[i], "two hexadecimal digits");
     assert_refused("redis://u:a%00b@h", "NUL");
     assert_refused("redis://%00:p@h", "NUL");
 }
@@ -294,10 +303,11 @@ static void a_complaint_says_where(void **state)
 static void no_complaint_contains_the_credentials(void **state)
 {
     /* Also where they are not recognised as such. */
-    const char *wrong[] = {"redis://sesame:xyzzy@",   "redis://sesame:xyzzy@h:0", "redis://sesame:xyzzy%@h",
-                           "redis://sesame@h",        "sesame:xyzzy@h",           "redis://sesame:xyzzy/plugh@h",
-                           "redis://:xyzzy?@h",       "unix://sesame:xyzzy@s",    "redis://h?password=xyzzy",
-                           "redis://sesame:xyzzy@[h", "redis://h:1/0@xyzzy",      "unix:///s?password=xyzzy"};
+    const char *wrong[] = {
+        "redis://sesame:xyzzy@",   "redis://sesame:xyzzy@h:0", "redis://sesame:xyzzy%@h",
+        "redis://sesame@h",        "sesame:xyzzy@h",           "redis://sesame:xyzzy/plugh@h",
+        "redis://:xyzzy?@h",       "unix://sesame:xyzzy@s",    "redis://h?password=xyzzy",
+        "redis://sesame:xyzzy@[h", "redis://h:1/0@xyzzy",      "unix:///s?password=xyzzy"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -77,7 +77,8 @@ static void no_count_is_lost_between_threads(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, add_many, &self), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, add_many, &self), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(self.count, THREADS * TIMES);
     assert_int_equal(self.sum_us, 3 * THREADS * TIMES);
@@ -100,9 +101,12 @@ static void counters_are_copied_in_order(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_bucket_holds_one_power_of_two),    cmocka_unit_test(what_is_shorter_falls_into_the_first),
-        cmocka_unit_test(what_is_longer_falls_into_the_last), cmocka_unit_test(durations_are_counted_and_summed),
-        cmocka_unit_test(no_count_is_lost_between_threads),   cmocka_unit_test(counters_are_copied_in_order),
+        cmocka_unit_test(a_bucket_holds_one_power_of_two),
+        cmocka_unit_test(what_is_shorter_falls_into_the_first),
+        cmocka_unit_test(what_is_longer_falls_into_the_last),
+        cmocka_unit_test(durations_are_counted_and_summed),
+        cmocka_unit_test(no_count_is_lost_between_threads),
+        cmocka_unit_test(counters_are_copied_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

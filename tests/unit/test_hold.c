@@ -18,7 +18,8 @@ static hold begun(int64_t lease_ms, bool auto_renew, int64_t max_hold_ms)
 {
     hold self;
 
-    hold_begin(&self, TTL_MS, lease_ms, lease_valid_until(now_us, lease_ms), auto_renew, max_hold_ms, now_us, 5);
+    hold_begin(&self, TTL_MS, lease_ms, lease_valid_until(now_us, lease_ms), auto_renew,
+               max_hold_ms, now_us, 5);
     return self;
 }
 
@@ -317,7 +318,8 @@ static void an_extension_after_the_last_renewal_brings_none_back(void **state)
     assert_true(self.renew_at_us == NEVER);
 }
 
-/* Every ttl a caller may give: what is due next lies in the future, and a retry is no loop without time passing. */
+/* Every ttl a caller may give: what is due next lies in the future, and a retry is no loop without
+ * time passing. */
 static void time_passes_between_any_two_steps(void **state)
 {
     (void)state;
@@ -325,7 +327,8 @@ static void time_passes_between_any_two_steps(void **state)
         hold self;
         int64_t at_us = now_us;
 
-        hold_begin(&self, ttl_ms, ttl_ms, lease_valid_until(now_us, ttl_ms), true, 0, now_us, (uint32_t)ttl_ms);
+        hold_begin(&self, ttl_ms, ttl_ms, lease_valid_until(now_us, ttl_ms), true, 0, now_us,
+                   (uint32_t)ttl_ms);
         for (int i = 0; i < 30 && hold_due(&self, at_us) != HOLD_IS_OVER; i++) {
             if (hold_due(&self, at_us) == HOLD_RENEWS) {
                 hold_renew(&self, at_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * api/holds: who enters which hold again, who would wait for itself, and that the table loses nothing, whatever
- * its size and its memory. */
+ * api/holds: who enters which hold again, who would wait for itself, and that the table loses
+ * nothing, whatever its size and its memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -42,9 +42,10 @@ static redlock_lock *hold_bytes(const char *name, size_t name_length, const char
 {
     char holder[128];
     bool is_owned = owner != NULL && *owner != '\0';
-    size_t holder_length =
-        (size_t)snprintf(holder, sizeof holder, "%s%s id who", is_owned ? "@" : "-", is_owned ? owner : "");
-    redlock_lock *self = calloc(1, sizeof *self + 1 + name_length + 1 + holder_length + 1 + sizeof "x");
+    size_t holder_length = (size_t)snprintf(holder, sizeof holder, "%s%s id who",
+                                            is_owned ? "@" : "-", is_owned ? owner : "");
+    redlock_lock *self =
+        calloc(1, sizeof *self + 1 + name_length + 1 + holder_length + 1 + sizeof "x");
 
     assert_non_null(self);
     self->name_length = (uint32_t)name_length;
@@ -215,7 +216,8 @@ static void whoever_leaves_takes_nobody_along(void **state)
 
         for (int i = 0; i < 3; i++) held[i] = hold_named("a", owners[i]);
         drop(held[gone]);
-        for (int i = 0; i < 3; i++) assert_ptr_equal(enter("a", 1, owners[i]), i == gone ? NULL : held[i]);
+        for (int i = 0; i < 3; i++)
+            assert_ptr_equal(enter("a", 1, owners[i]), i == gone ? NULL : held[i]);
         for (int i = 0; i < 3; i++)
             if (i != gone) drop(held[i]);
         assert_int_equal(table.count, 0);
@@ -239,7 +241,8 @@ static void a_thread_would_wait_for_its_own_hold(void **state)
         redlock_lock *held = hold_bytes("a", 1, i < 4 ? NULL : "", has);
 
         holds_add(&table, held);
-        assert_int_equal(excludes(thread_number(), wants, 0), has == KIND_EXCLUSIVE || wants == KIND_EXCLUSIVE);
+        assert_int_equal(excludes(thread_number(), wants, 0),
+                         has == KIND_EXCLUSIVE || wants == KIND_EXCLUSIVE);
         assert_false(excludes(another_thread(), wants, 0));
         assert_false(holds_excludes(&table, "b", 1, thread_number(), &(mode){.kind = wants}, 0));
         drop(held);
@@ -274,7 +277,8 @@ static void one_hold_that_excludes_is_enough(void **state)
 
 static bool permits_exclude(uint32_t permits)
 {
-    return holds_excludes(&table, "a", 1, thread_number(), &(mode){.kind = KIND_SHARED, .permits = permits}, 0);
+    return holds_excludes(&table, "a", 1, thread_number(),
+                          &(mode){.kind = KIND_SHARED, .permits = permits}, 0);
 }
 
 static void a_thread_waits_for_itself_when_it_has_all_the_permits(void **state)
@@ -374,7 +378,8 @@ static void without_memory_the_table_stays_and_serves(void **state)
 
 static redlock_lock *of_all;
 
-/* A hold of the thread's own under a name that all use, one under a name of its own, and one that belongs to all. */
+/* A hold of the thread's own under a name that all use, one under a name of its own, and one that
+ * belongs to all. */
 static void *come_and_go(void *failures)
 {
     static const mode reader = {.kind = KIND_SHARED};
@@ -384,11 +389,12 @@ static void *come_and_go(void *failures)
     snprintf(own_name, sizeof own_name, "own:%llu", (unsigned long long)self);
     for (int i = 0; i < ROUNDS; i++) {
         redlock_lock *common = hold_named("common", ""), *own = hold_named(own_name, NULL);
-        bool is_sound = enter("common", self, "") == common && enter("all", self, "everybody") == of_all &&
+        bool is_sound = enter("common", self, "") == common &&
+                        enter("all", self, "everybody") == of_all &&
                         holds_excludes(&table, own_name, strlen(own_name), self, &reader, 0) &&
                         !holds_excludes(&table, own_name, strlen(own_name), self + 1, &reader, 0) &&
-                        !holds_leave(&table, of_all) && !holds_leave(&table, common) && holds_leave(&table, common) &&
-                        holds_leave(&table, own);
+                        !holds_leave(&table, of_all) && !holds_leave(&table, common) &&
+                        holds_leave(&table, common) && holds_leave(&table, own);
 
         if (i % 16 == 0) holds_adopt(&table, of_all);
         if (!is_sound) atomic_fetch_add((atomic_int *)failures, 1);
@@ -405,7 +411,8 @@ static void threads_that_come_and_go_do_not_disturb_each_other(void **state)
 
     (void)state;
     of_all = hold_named("all", "everybody");
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &failures), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &failures), 0);
     assert_keeps_many(); /* the table grows under them */
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(failures, 0);

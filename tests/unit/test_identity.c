@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wire/identity: what is written, that it can be read back, and that nothing else is taken for it. */
+ * wire/identity: what is written, that it can be read back, and that nothing else is taken for
+ * it. */
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,8 @@
 
 #include "wire/identity.h"
 
-static const uint8_t some_bytes[IDENTITY_RANDOM_BYTES] = {0, 16, 131, 16, 81, 135, 32, 146, 139, 255, 255, 255};
+static const uint8_t some_bytes[IDENTITY_RANDOM_BYTES] = {0,  16,  131, 16,  81,  135,
+                                                          32, 146, 139, 255, 255, 255};
 
 static identity made_of(const char *host, long pid, const char *name)
 {
@@ -107,7 +109,8 @@ static void a_channel_is_prefix_client_and_number(void **state)
     char out[CHANNEL_SIZE];
 
     (void)state;
-    assert_int_equal(identity_channel(out, "redlock:", &self, 3), strlen("redlock:inbox:ABCDEFGHIJKL____.3"));
+    assert_int_equal(identity_channel(out, "redlock:", &self, 3),
+                     strlen("redlock:inbox:ABCDEFGHIJKL____.3"));
     assert_string_equal(out, "redlock:inbox:ABCDEFGHIJKL____.3");
 }
 
@@ -188,7 +191,8 @@ static void what_is_too_long_is_cut_and_its_length_told(void **state)
 
     (void)state;
     memset(longest, 'l', sizeof longest - 1);
-    assert_int_equal(holder_write(holder, "-", longest, longest), 1 + 1 + HOLD_ID_SIZE - 1 + 1 + WHO_SIZE - 1);
+    assert_int_equal(holder_write(holder, "-", longest, longest),
+                     1 + 1 + HOLD_ID_SIZE - 1 + 1 + WHO_SIZE - 1);
     assert_int_equal(holder_write(holder, longest, longest, longest), HOLDER_SIZE - 1);
     assert_int_equal(strlen(holder), HOLDER_SIZE - 1);
     assert_int_equal(inbox_write(inbox, INT64_MIN, longest), INBOX_SIZE - 1);
@@ -256,7 +260,8 @@ static void a_waiter_s_member_ends_with_the_holder_that_it_becomes(void **state)
 }
 
 /* Each is copied to a block of its exact size, so that a sanitizer sees a read beyond it. */
-static bool is_read(_Bool (*read)(member_parts *, const char *, size_t), const char *text, size_t length)
+static bool is_read(_Bool (*read)(member_parts *, const char *, size_t), const char *text,
+                    size_t length)
 {
     member_parts parts;
     char *exact = malloc(length > 0 ? length : 1);
@@ -270,10 +275,11 @@ static bool is_read(_Bool (*read)(member_parts *, const char *, size_t), const c
 
 static void what_is_no_holder_is_refused(void **state)
 {
-    const char *wrong[] = {"",           "f1",          "-",         "- ",          "- id",
-                           "- id ",      "-  who",      " id who",   "x id who",    "s id who",
-                           "-- id who",  "-@ id who",   "@ id who",  "?id who now", "txn id who",
-                           "- id who x", "- id my job", "- id who ", "-x id who",   "2000 c x - id who"};
+    const char *wrong[] = {
+        "",           "f1",          "-",         "- ",          "- id",
+        "- id ",      "-  who",      " id who",   "x id who",    "s id who",
+        "-- id who",  "-@ id who",   "@ id who",  "?id who now", "txn id who",
+        "- id who x", "- id my job", "- id who ", "-x id who",   "2000 c x - id who"};
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * wire/key: the escaping example by example, then its laws over nasty names: small ones exhaustively, long ones
- * from a seeded generator. The slots were told by redis-server 7.0.15 (CLUSTER KEYSLOT). */
+ * wire/key: the escaping example by example, then its laws over nasty names: small ones
+ * exhaustively, long ones from a seeded generator. The slots were told by redis-server 7.0.15
+ * (CLUSTER KEYSLOT). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -29,11 +30,11 @@ static text key_of(const char *prefix, const void *name, size_t length)
     return key;
 }
 
-#define assert_key(name, expected)                                                                                     \
-    do {                                                                                                               \
-        text key_ = key_of("redlock:", (name), sizeof(name) - 1);                                                      \
-        assert_int_equal(key_.length, sizeof(expected) - 1);                                                           \
-        assert_memory_equal(key_.bytes, (expected), sizeof(expected) - 1);                                             \
+#define assert_key(name, expected)                                                                 \
+    do {                                                                                           \
+        text key_ = key_of("redlock:", (name), sizeof(name) - 1);                                  \
+        assert_int_equal(key_.length, sizeof(expected) - 1);                                       \
+        assert_memory_equal(key_.bytes, (expected), sizeof(expected) - 1);                         \
     } while (0)
 
 static void a_plain_name_is_wrapped_into_a_tag(void **state)
@@ -122,7 +123,8 @@ static void a_prefix_has_no_braces_and_no_controls(void **state)
     const char *wrong[] = {"{", "}", "a{", "a\n", "\x7f", "\x1f"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_false(key_prefix_is_valid(wrong[i]));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(key_prefix_is_valid(wrong[i]));
     assert_true(key_prefix_is_valid(""));
     assert_true(key_prefix_is_valid("redlock:"));
     assert_true(key_prefix_is_valid("a b%=\xc3\xa9~"));
@@ -160,7 +162,8 @@ static size_t nth_name(char *name, size_t n, const char *alphabet, size_t letter
     return length;
 }
 
-static void all_short_names_have_different_keys_over(const char *alphabet, size_t letters, size_t names)
+static void all_short_names_have_different_keys_over(const char *alphabet, size_t letters,
+                                                     size_t names)
 {
     text *keys = calloc(names, sizeof *keys);
 
@@ -230,7 +233,8 @@ static text name_of(const text *key)
         return name;
     }
     size_t open = (size_t)((const char *)memchr(key->bytes, '{', key->length) - key->bytes);
-    size_t close = (size_t)((const char *)memchr(key->bytes + open, '}', key->length - open) - key->bytes);
+    size_t close =
+        (size_t)((const char *)memchr(key->bytes + open, '}', key->length - open) - key->bytes);
 
     unescape(&name, key->bytes + 1, open - 1);
     memcpy(name.bytes + name.length, key->bytes + open, close - open + 1);

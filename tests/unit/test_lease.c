@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * engine/lease: validity ends before the server forgets, whatever the journey took. The server's side is reckoned
- * beside it: its clock reads local time plus an offset. */
+ * engine/lease: validity ends before the server forgets, whatever the journey took. The server's
+ * side is reckoned beside it: its clock reads local time plus an offset. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -55,7 +55,8 @@ static int64_t granted(int64_t after_us, int64_t delay_us, int64_t lease_ms)
 {
     server_instant known = {.sent_us = sent_us, .server_us = 1800000000000000};
 
-    return lease_valid_until_granted(known, known.server_us + after_us, sent_us + after_us + delay_us, lease_ms);
+    return lease_valid_until_granted(known, known.server_us + after_us,
+                                     sent_us + after_us + delay_us, lease_ms);
 }
 
 static void a_grant_counts_from_the_server_s_own_time_of_it(void **state)
@@ -89,19 +90,23 @@ static void validity_ends_before_the_server_forgets(void **state)
 {
     static const int64_t spans_us[] = {0, 1, 999, 1000, 50000, 1000000, 30000000};
     static const int64_t leases_ms[] = {1, 3, 100, 2000, 30000, INT64_C(2592000000)};
-    enum { SPANS = sizeof spans_us / sizeof *spans_us, LEASES = sizeof leases_ms / sizeof *leases_ms };
+    enum {
+        SPANS = sizeof spans_us / sizeof *spans_us,
+        LEASES = sizeof leases_ms / sizeof *leases_ms
+    };
 
     (void)state;
     for (int out = 0; out < SPANS; out++)
         for (int wait = 0; wait < SPANS; wait++)
             for (int delay = 0; delay < SPANS; delay++)
                 for (int lease = 0; lease < LEASES; lease++) {
-                    /* The question needs `out` to arrive; the grant comes `wait` later, on a clock 1 in 100 fast. */
+                    /* The question needs `out` to arrive; the grant comes `wait` later, on a clock
+                     * 1 in 100 fast. */
                     server_instant known = {.sent_us = sent_us, .server_us = 1800000000000000};
                     int64_t granted_us = sent_us + spans_us[out] + spans_us[wait];
                     int64_t read_us = known.server_us + spans_us[wait] + spans_us[wait] / 100;
-                    int64_t until_us =
-                        lease_valid_until_granted(known, read_us, granted_us + spans_us[delay], leases_ms[lease]);
+                    int64_t until_us = lease_valid_until_granted(
+                        known, read_us, granted_us + spans_us[delay], leases_ms[lease]);
 
                     assert_true(until_us < granted_us + leases_ms[lease] * US_PER_MS);
                 }

@@ -38,7 +38,8 @@ static void hear_answer(call *back, const reply *from, int64_t now_us)
     asker *self = (asker *)back;
     (void)now_us;
     self->answers++;
-    bool is_unknown = from != NULL && from->kind == REPLY_ERROR && strncmp(from->text, "NOSCRIPT", 8) == 0;
+    bool is_unknown = from != NULL && from->kind == REPLY_ERROR &&
+                      strncmp(from->text, "NOSCRIPT", 8) == 0;
     if (is_unknown) self->by_source = true;
     else if (from == NULL) self->cuts++;
     else self->successes += from->kind == REPLY_STATUS;
@@ -46,10 +47,12 @@ static void hear_answer(call *back, const reply *from, int64_t now_us)
 
 static bool try_to_ask(asker *self, enum script_id id)
 {
-    const question about = {.script = id, .key = "k", .key_length = 1, .holder = "h", .holder_length = 1};
+    const question about = {
+        .script = id, .key = "k", .key_length = 1, .holder = "h", .holder_length = 1};
     self->call.answered = hear_answer;
     self->call.deadline_us = it.now_us + TIMEOUT_US;
-    return loading_submit(&self->loading, &it.conn, &self->call, &about, &self->by_source, it.now_us);
+    return loading_submit(&self->loading, &it.conn, &self->call, &about, &self->by_source,
+                          it.now_us);
 }
 
 static void ask(asker *self, enum script_id id) { assert_true(try_to_ask(self, id)); }
@@ -78,7 +81,8 @@ static const char *heard(void)
     static char bytes[1 << 20], letters[2 * ASKERS];
     size_t length = 0, count = 0;
     conn_flush(&it.conn, it.now_us);
-    for (ssize_t got; (got = recv(it.peer, bytes + length, sizeof bytes - 1 - length, MSG_DONTWAIT)) > 0;) {
+    for (ssize_t got;
+         (got = recv(it.peer, bytes + length, sizeof bytes - 1 - length, MSG_DONTWAIT)) > 0;) {
         length += (size_t)got;
         conn_flush(&it.conn, it.now_us);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wire/mode: what is written, that every mode can be read back, and that nothing else is taken for one; and the field
- * of an owner. */
+ * wire/mode: what is written, that every mode can be read back, and that nothing else is taken for
+ * one; and the field of an owner. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -146,7 +146,8 @@ static void every_mode_can_be_read_back(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 2 * 3 * 6; i++) {
-        mode from = {.kind = kinds[i % 2], .policy = policies[i / 2 % 3], .permits = limits[i / 6]}, got;
+        mode from = {.kind = kinds[i % 2], .policy = policies[i / 2 % 3], .permits = limits[i / 6]},
+             got;
         char field[MODE_SIZE];
 
         assert_true(reads(&got, field, mode_write(field, &from)));
@@ -159,16 +160,19 @@ static void every_mode_can_be_read_back(void **state)
 static void what_is_no_mode_is_refused(void **state)
 {
     static const char *const wrong[] = {
-        "",     "X",    "S",    "f",    "q",    "xx",           "xs",   "sff",   "sfw",    "s3",  "s/",
-        "s/0",  "s/03", "s/-1", "s/+1", "s/1f", "s/4294967296", "s//3", "s/3/",  "s/@a",   "s@",  "sf@",
-        "s/3@", "@a",   "/3",   "s 3",  "s/3 ", "xf/",          "s/f",  "s/3x@", "s/3,@a", "x@a", "-"};
+        "",     "X",    "S",     "f",      "q",    "xx",   "xs",   "sff",          "sfw",
+        "s3",   "s/",   "s/0",   "s/03",   "s/-1", "s/+1", "s/1f", "s/4294967296", "s//3",
+        "s/3/", "s/@a", "s@",    "sf@",    "s/3@", "@a",   "/3",   "s 3",          "s/3 ",
+        "xf/",  "s/f",  "s/3x@", "s/3,@a", "x@a",  "-"};
     mode got;
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_false(reads(&got, wrong[i], strlen(wrong[i])));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(reads(&got, wrong[i], strlen(wrong[i])));
 }
 
-/* Every string of up to five of the bytes that mean something: what is read, is what would be written. */
+/* Every string of up to five of the bytes that mean something: what is read, is what would be
+ * written. */
 static void every_short_field_is_read_as_one_mode_or_none(void **state)
 {
     static const char bytes[] = "xsfw/@03";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * api/options: callers compiled with an older or a newer header, and callers that forgot the stamp. */
+ * api/options: callers compiled with an older or a newer header, and callers that forgot the
+ * stamp. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

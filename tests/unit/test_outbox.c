@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lane/outbox: what was added comes out, in order, whatever the sizes; and how much memory that takes. */
+ * lane/outbox: what was added comes out, in order, whatever the sizes; and how much memory that
+ * takes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -191,10 +192,14 @@ static void an_absurd_length_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(bytes_come_out_as_they_went_in),  TEST(what_is_added_lies_together),
-        TEST(a_small_batch_is_one_piece),      TEST(a_few_bytes_take_little_memory_and_a_flood_takes_no_large_block),
-        TEST(a_steady_stream_needs_one_chunk), TEST(an_empty_one_keeps_at_most_a_chunk),
-        TEST(without_memory_nothing_is_added), TEST(an_absurd_length_is_refused),
+        TEST(bytes_come_out_as_they_went_in),
+        TEST(what_is_added_lies_together),
+        TEST(a_small_batch_is_one_piece),
+        TEST(a_few_bytes_take_little_memory_and_a_flood_takes_no_large_block),
+        TEST(a_steady_stream_needs_one_chunk),
+        TEST(an_empty_one_keeps_at_most_a_chunk),
+        TEST(without_memory_nothing_is_added),
+        TEST(an_absurd_length_is_refused),
     };
     return cmocka_run_group_tests_name("unit outbox", tests, NULL, NULL);
 }

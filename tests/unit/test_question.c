@@ -38,7 +38,8 @@ static void assert_arguments(const command *cmd, int count, const char *const *e
     assert_memory_equal(cmd->argv[3], "key", 3);
     for (int i = 0; i < count; i++) {
         assert_int_equal(cmd->length[FIRST + i], strlen(expected[i]));
-        assert_non_null(cmd->argv[FIRST + i]); /* an empty argument, too, is one that a codec may copy from */
+        assert_non_null(
+            cmd->argv[FIRST + i]); /* an empty argument, too, is one that a codec may copy from */
         assert_memory_equal(cmd->argv[FIRST + i], expected[i], strlen(expected[i]));
     }
 }
@@ -53,7 +54,8 @@ static void assert_asks(const question *from, int count, const char *const *expe
 
 static void acquire_names_mode_inbox_and_arrival(void **state)
 {
-    const char *const expected[] = {"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox", "1800000000000000"};
+    const char *const expected[] = {"- hold who", "30000",           "5000", "77", "sf/3",
+                                    "2000 inbox", "1800000000000000"};
     question from = about(SCRIPT_ACQUIRE);
 
     (void)state;
@@ -85,7 +87,8 @@ static void a_plain_mode_is_named_all_the_same_when_something_follows(void **sta
     (void)state;
     from.mode = "x";
     from.mode_length = 1;
-    assert_asks(&from, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "x", "2000 inbox"});
+    assert_asks(&from, 6,
+                (const char *const[]){"- hold who", "30000", "5000", "77", "x", "2000 inbox"});
 }
 
 static void a_reader_is_never_left_out(void **state)
@@ -115,7 +118,8 @@ static void cancel_names_mode_and_inbox_always(void **state)
 
 static void a_burial_is_asked_for_last_and_only_above_zero(void **state)
 {
-    const char *const of_cancel[] = {"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox", "120000"};
+    const char *const of_cancel[] = {"- hold who", "30000",      "5000",  "77",
+                                     "sf/3",       "2000 inbox", "120000"};
     const char *const of_release[] = {"- hold who", "30000", "5000", "77", "120000"};
     question cancel = about(SCRIPT_CANCEL), release = about(SCRIPT_RELEASE);
 
@@ -163,20 +167,24 @@ static void renew_has_nothing_of_its_own(void **state)
 
 static void a_script_is_asked_nothing_of_another_s(void **state)
 {
-    question acquire = about(SCRIPT_ACQUIRE), cancel = about(SCRIPT_CANCEL), release = about(SCRIPT_RELEASE);
+    question acquire = about(SCRIPT_ACQUIRE), cancel = about(SCRIPT_CANCEL),
+             release = about(SCRIPT_RELEASE);
 
     (void)state;
     acquire.burial_ms = acquire.fence = 5;
     cancel.arrival_us = cancel.fence = release.arrival_us = release.fence = 5;
-    assert_asks(&acquire, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"});
-    assert_asks(&cancel, 6, (const char *const[]){"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"});
+    assert_asks(&acquire, 6,
+                (const char *const[]){"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"});
+    assert_asks(&cancel, 6,
+                (const char *const[]){"- hold who", "30000", "5000", "77", "sf/3", "2000 inbox"});
     assert_asks(&release, 4, (const char *const[]){"- hold who", "30000", "5000", "77"});
 }
 
 static void inspect_says_how_many_and_its_nonce(void **state)
 {
     const char *const expected[] = {"1000", "77"};
-    question from = {.script = SCRIPT_INSPECT, .key = "key", .key_length = 3, .first_ms = 1000, .nonce = 77};
+    question from = {
+        .script = SCRIPT_INSPECT, .key = "key", .key_length = 3, .first_ms = 1000, .nonce = 77};
     command cmd;
 
     (void)state;
@@ -204,7 +212,8 @@ static void a_script_goes_by_digest_or_by_source(void **state)
 
 static void the_largest_numbers_fit(void **state)
 {
-    const char *const expected[] = {"- hold who", "9223372036854775807", "-9223372036854775808", "77"};
+    const char *const expected[] = {"- hold who", "9223372036854775807", "-9223372036854775808",
+                                    "77"};
     question from = about(SCRIPT_RENEW);
     command cmd;
 

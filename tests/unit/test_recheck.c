@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * engine/recheck: asking again at the end of the lease, staggered, and no later than a jittered cap. */
+ * engine/recheck: asking again at the end of the lease, staggered, and no later than a jittered
+ * cap. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -51,7 +52,8 @@ static void the_first_in_the_queue_asks_when_the_lease_has_surely_ended(void **s
 static void no_lease_that_is_left_means_now_wherever_one_stands(void **state)
 {
     (void)state;
-    for (int64_t position = 0; position < 100000; position += 777) assert_int_equal(at_end(0, position), 0);
+    for (int64_t position = 0; position < 100000; position += 777)
+        assert_int_equal(at_end(0, position), 0);
 }
 
 static void a_position_out_of_range_counts_as_the_first(void **state)
@@ -97,7 +99,8 @@ static void a_server_that_always_says_now_is_not_asked_in_a_spin(void **state)
     static const int64_t pauses_ms[] = {0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 64};
 
     (void)state;
-    for (unsigned urged = 0; urged < 12; urged++) assert_int_equal(recheck_pause_us(urged), pauses_ms[urged] * 1000);
+    for (unsigned urged = 0; urged < 12; urged++)
+        assert_int_equal(recheck_pause_us(urged), pauses_ms[urged] * 1000);
     assert_int_equal(recheck_pause_us(UINT32_MAX), 64000);
 }
 

@@ -31,7 +31,8 @@ static request sent_at(int64_t now_us)
 
 static answer plain(enum answer_kind kind, int64_t code)
 {
-    return (answer){.kind = kind, .code = code, .server_us = 44, .value = {11, 22, 33, 55}, .text = "words"};
+    return (answer){
+        .kind = kind, .code = code, .server_us = 44, .value = {11, 22, 33, 55}, .text = "words"};
 }
 
 static void give(request *self, enum answer_kind kind, int64_t code, int64_t now_us)

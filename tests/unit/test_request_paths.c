@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * engine/request, walked through every sequence of events up to a depth; the invariants of its header are checked after
- * each. Time is virtual. */
+ * engine/request, walked through every sequence of events up to a depth; the invariants of its
+ * header are checked after each. Time is virtual. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -39,8 +39,9 @@ enum { DEPTH = 12, KINDS = ANSWER_CUT + 1 };
 typedef struct walk {
     request self;
     int64_t now_us;
-    bool was_cut, had_no_script, is_partial; /* what is_ambiguous, by_source and is_partial must say */
-    int64_t unanswered_us;                   /* what it must be */
+    bool was_cut, had_no_script,
+        is_partial;        /* what is_ambiguous, by_source and is_partial must say */
+    int64_t unanswered_us; /* what it must be */
     redlock_status last_failure;
 } walk;
 
@@ -48,8 +49,8 @@ static long steps;
 
 static bool is_hopeless_kind(enum answer_kind kind)
 {
-    return kind == ANSWER_DENIED || kind == ANSWER_WRONG_TYPE || kind == ANSWER_MALFORMED || kind == ANSWER_ERROR ||
-           kind == ANSWER_REDIRECT;
+    return kind == ANSWER_DENIED || kind == ANSWER_WRONG_TYPE || kind == ANSWER_MALFORMED ||
+           kind == ANSWER_ERROR || kind == ANSWER_REDIRECT;
 }
 
 static void assert_ticking_early_changes_nothing(const request *self, int64_t now_us)
@@ -116,7 +117,8 @@ static void explore_answer(const walk *at, enum answer_kind kind, int64_t code, 
         next.last_failure = REDLOCK_ERR_UNAVAILABLE;
     next.had_no_script |= kind == ANSWER_UNKNOWN_SCRIPT;
     if (is_told_more) assert_int_equal(next.self.state, REQUEST_READY);
-    else if (kind == ANSWER_CODE || is_hopeless_kind(kind)) assert_int_equal(next.self.state, REQUEST_DONE);
+    else if (kind == ANSWER_CODE || is_hopeless_kind(kind))
+        assert_int_equal(next.self.state, REQUEST_DONE);
     assert_int_equal(next.self.state == REQUEST_DONE && next.self.status == REDLOCK_OK,
                      kind == ANSWER_CODE && code == 0);
     explore(next, depth - 1);
@@ -185,7 +187,8 @@ static void every_sequence_of_events_keeps_the_invariants(void **state)
 {
     (void)state;
     steps = 0;
-    explore((walk){.self = begun(), .now_us = begin_us, .last_failure = REDLOCK_ERR_TIMEOUT}, DEPTH);
+    explore((walk){.self = begun(), .now_us = begin_us, .last_failure = REDLOCK_ERR_TIMEOUT},
+            DEPTH);
     print_message("%ld states\n", steps);
     assert_true(steps > 1000);
 }

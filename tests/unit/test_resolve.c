@@ -23,14 +23,15 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/* ---- A getaddrinfo that can be held up -------------------------------------------------------- */
+/* ---- A getaddrinfo that can be held up ------------------------------------------------------- */
 
 static sem_t gate, entered;
 static atomic_bool is_held_up;
 static sigset_t mask_at_first;
 static sigset_t mask_inside; /* of whoever called it last; read after `entered` */
 
-int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
@@ -59,7 +60,8 @@ static void let_go(void)
 
 static uint16_t port_of(const address *at)
 {
-    if (at->storage.ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)&at->storage)->sin6_port);
+    if (at->storage.ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)&at->storage)->sin6_port);
     return ntohs(((const struct sockaddr_in *)&at->storage)->sin_port);
 }
 
@@ -192,7 +194,8 @@ static void a_lookup_is_closed_on_exec(void **state)
 
 static bool is_blocked(int number)
 {
-    static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                                SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (never[i] == number) return false;
     return true;

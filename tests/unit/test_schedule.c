@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * keeper/schedule: the heap against a plain list, every order of a few timers and a long seeded run of many. */
+ * keeper/schedule: the heap against a plain list, every order of a few timers and a long seeded run
+ * of many. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -144,7 +145,8 @@ static const timer *least_of(const timer *timers)
     const timer *least = NULL;
 
     for (int i = 0; i < MANY; i++)
-        if (timers[i].place > 0 && (least == NULL || timers[i].at_us < least->at_us)) least = &timers[i];
+        if (timers[i].place > 0 && (least == NULL || timers[i].at_us < least->at_us))
+            least = &timers[i];
     return least;
 }
 

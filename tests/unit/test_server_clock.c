@@ -71,7 +71,8 @@ static void a_slow_answer_proves_no_step(void **state)
     (void)state;
     read_at(&self, 0, 0);
     assert_int_equal(server_clock_read(&self, ahead_us + SECOND_US, SECOND_US, 3 * SECOND_US), 0);
-    assert_int_equal(server_clock_read(&self, ahead_us + 6 * SECOND_US, 4 * SECOND_US, 6 * SECOND_US), 0);
+    assert_int_equal(
+        server_clock_read(&self, ahead_us + 6 * SECOND_US, 4 * SECOND_US, 6 * SECOND_US), 0);
 }
 
 /* What a slow one leaves open, the answers before it have settled. */

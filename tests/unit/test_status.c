@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * api/status: every status has one value, one name, one sentence, and a sign that tells its kind. */
+ * api/status: every status has one value, one name, one sentence, and a sign that tells its
+ * kind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -70,8 +71,8 @@ static void a_value_of_another_library_is_answered_too(void **state)
     for (int value = -1000; value <= 1000; value++) {
         bool is_known = strcmp(redlock_status_name((redlock_status)value), "REDLOCK_?") != 0;
 
-        assert_int_equal(is_known,
-                         strcmp(redlock_strerror((redlock_status)value), "not a status of this library") != 0);
+        assert_int_equal(is_known, strcmp(redlock_strerror((redlock_status)value),
+                                          "not a status of this library") != 0);
         assert_int_equal(is_known, value >= REDLOCK_ERR_LAYOUT && value <= REDLOCK_DEADLOCK);
     }
 }

@@ -126,10 +126,12 @@ static void small_maxima_hold_exactly(void **state)
 
 static void only_the_plain_spelling_is_a_number(void **state)
 {
-    const char *wrong[] = {"", " 1", "1 ", "+1", "-1", "01", "00", "1.0", "1e3", "0x1", "1a", "a", "/", ":", "\xb2"};
+    const char *wrong[] = {"",    " 1",  "1 ", "+1", "-1", "01", "00",  "1.0",
+                           "1e3", "0x1", "1a", "a",  "/",  ":",  "\xb2"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_true(is_refused(wrong[i], UINT64_MAX));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_true(is_refused(wrong[i], UINT64_MAX));
 }
 
 int main(void)

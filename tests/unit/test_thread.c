@@ -55,7 +55,8 @@ static void threads_that_begin_together_have_numbers_of_their_own(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, tell_number, &numbers[i]), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, tell_number, &numbers[i]), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     for (int i = 0; i < THREADS; i++) {
         assert_true(numbers[i] > 0);
@@ -81,8 +82,10 @@ static void signals_of_the_program_are_not_delivered_but_those_of_a_fault(void *
     assert_int_equal(thread_start(&thread, NULL, note_mask, &mask), 0);
     pthread_join(thread, NULL);
     pthread_sigmask(SIG_SETMASK, NULL, &after);
-    assert_true(sigismember(&mask, SIGTERM) && sigismember(&mask, SIGINT) && sigismember(&mask, SIGCHLD));
-    assert_false(sigismember(&mask, SIGSEGV) || sigismember(&mask, SIGBUS) || sigismember(&mask, SIGFPE));
+    assert_true(sigismember(&mask, SIGTERM) && sigismember(&mask, SIGINT) &&
+                sigismember(&mask, SIGCHLD));
+    assert_false(sigismember(&mask, SIGSEGV) || sigismember(&mask, SIGBUS) ||
+                 sigismember(&mask, SIGFPE));
     assert_false(sigismember(&mask, SIGILL) || sigismember(&mask, SIGABRT));
     assert_int_equal(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM));
 }

@@ -174,7 +174,8 @@ static void verification_can_be_skipped(void **state)
 {
     ends it = {.certificate = "expired",
                .name = "other.test",
-               .options = {.tls_skip_verification = true, .tls_ca_file = authority_path(stranger, "ca.pem")}};
+               .options = {.tls_skip_verification = true,
+                           .tls_ca_file = authority_path(stranger, "ca.pem")}};
     (void)state;
 
     assert_connects(&it);
@@ -205,7 +206,8 @@ static void an_end_of_file_in_the_handshake_is_a_failure(void **state)
     assert_int_equal(tls_handshake(it.client), TLS_WANT_READ);
     assert_int_equal(shutdown(it.fds[1], SHUT_WR), 0);
     assert_int_equal(tls_handshake(it.client), TLS_FAILED);
-    assert_string_equal(tls_session_error(it.client), "the connection ended during the TLS handshake: end of file");
+    assert_string_equal(tls_session_error(it.client),
+                        "the connection ended during the TLS handshake: end of file");
     close_ends(&it);
 }
 

@@ -21,7 +21,8 @@ static void errors_of_the_program_are_not_taken_for_ours(void **state)
     leave_an_error_in_the_queue();
     assert_int_equal(tls_handshake(it.client), TLS_WANT_READ);
     assert_int_equal(shake(&it), TLS_DONE);
-    for (int i = 0; i < 2; i++) { /* the first also takes the tickets, another way through OpenSSL */
+    for (int i = 0; i < 2;
+         i++) { /* the first also takes the tickets, another way through OpenSSL */
         leave_an_error_in_the_queue();
         assert_int_equal(tls_read(it.client, got, sizeof got, &count), TLS_WANT_READ);
         assert_int_equal(ERR_peek_error(), 0);
@@ -53,7 +54,8 @@ static void without_memory_there_is_no_context(void **state)
 
 /* ---- Files ------------------------------------------------------------------------------------*/
 
-static void assert_no_context(const redlock_client_options *options, redlock_status expected, const char *why)
+static void assert_no_context(const redlock_client_options *options, redlock_status expected,
+                              const char *why)
 {
     tls_context *context = (tls_context *)&heap;
     redlock_detail detail = {""};
@@ -67,18 +69,22 @@ static void assert_no_context(const redlock_client_options *options, redlock_sta
 
 static void a_missing_file_is_named(void **state)
 {
-    const char *good = authority_path(ours, "client.pem"), *key = authority_path(ours, "client.key");
+    const char *good = authority_path(ours, "client.pem"),
+               *key = authority_path(ours, "client.key");
     const redlock_client_options file = {.tls_ca_file = "/nonexistent\n/ca"};
     const redlock_client_options directory = {.tls_ca_directory = "/nonexistent"};
     const redlock_client_options no_directory = {.tls_ca_directory = good};
-    const redlock_client_options certificate = {.tls_certificate_file = "/nonexistent", .tls_key_file = key};
-    const redlock_client_options no_key = {.tls_certificate_file = good, .tls_key_file = "/nonexistent"};
+    const redlock_client_options certificate = {.tls_certificate_file = "/nonexistent",
+                                                .tls_key_file = key};
+    const redlock_client_options no_key = {.tls_certificate_file = good,
+                                           .tls_key_file = "/nonexistent"};
     (void)state;
 
     assert_no_context(&file, REDLOCK_ERR_TLS, "tls_ca_file /nonexistent\\x0a/ca: no such file");
     assert_no_context(&directory, REDLOCK_ERR_TLS, "tls_ca_directory /nonexistent: no such file");
     assert_no_context(&no_directory, REDLOCK_ERR_TLS, "client.pem: not a directory");
-    assert_no_context(&certificate, REDLOCK_ERR_TLS, "tls_certificate_file /nonexistent: no such file");
+    assert_no_context(&certificate, REDLOCK_ERR_TLS,
+                      "tls_certificate_file /nonexistent: no such file");
     assert_no_context(&no_key, REDLOCK_ERR_TLS, "tls_key_file /nonexistent: no such file");
 }
 
@@ -87,8 +93,8 @@ static void a_file_of_something_else_is_named(void **state)
     const char *words = authority_path(ours, "words"), *key = authority_path(ours, "client.key");
     const redlock_client_options file = {.tls_ca_file = words};
     const redlock_client_options certificate = {.tls_certificate_file = words, .tls_key_file = key};
-    const redlock_client_options no_key = {.tls_certificate_file = authority_path(ours, "client.pem"),
-                                           .tls_key_file = words};
+    const redlock_client_options no_key = {
+        .tls_certificate_file = authority_path(ours, "client.pem"), .tls_key_file = words};
     (void)state;
 
     assert_no_context(&file, REDLOCK_ERR_TLS, "tls_ca_file /");
@@ -98,17 +104,21 @@ static void a_file_of_something_else_is_named(void **state)
 
 static void a_key_of_another_certificate_is_named(void **state)
 {
-    const redlock_client_options options = {.tls_certificate_file = authority_path(ours, "client.pem"),
-                                            .tls_key_file = authority_path(ours, "server.key")};
+    const redlock_client_options options = {
+        .tls_certificate_file = authority_path(ours, "client.pem"),
+        .tls_key_file = authority_path(ours, "server.key")};
     (void)state;
 
-    assert_no_context(&options, REDLOCK_ERR_TLS, "server.key: the key does not belong to the certificate");
+    assert_no_context(&options, REDLOCK_ERR_TLS,
+                      "server.key: the key does not belong to the certificate");
 }
 
 static void certificate_and_key_go_together(void **state)
 {
-    const redlock_client_options no_key = {.tls_certificate_file = authority_path(ours, "client.pem")};
-    const redlock_client_options no_certificate = {.tls_key_file = authority_path(ours, "client.key")};
+    const redlock_client_options no_key = {
+        .tls_certificate_file = authority_path(ours, "client.pem")};
+    const redlock_client_options no_certificate = {
+        .tls_key_file = authority_path(ours, "client.key")};
     (void)state;
 
     assert_no_context(&no_key, REDLOCK_ERR_ARGUMENT, "go together");
@@ -117,8 +127,9 @@ static void certificate_and_key_go_together(void **state)
 
 static void a_protected_key_is_refused_and_nobody_is_asked(void **state)
 {
-    const redlock_client_options options = {.tls_certificate_file = authority_path(ours, "client.pem"),
-                                            .tls_key_file = authority_path(ours, "locked.key")};
+    const redlock_client_options options = {
+        .tls_certificate_file = authority_path(ours, "client.pem"),
+        .tls_key_file = authority_path(ours, "locked.key")};
     (void)state;
 
     assert_no_context(&options, REDLOCK_ERR_TLS, "locked.key: the key is protected by a password");
@@ -135,5 +146,6 @@ int main(void)
         cmocka_unit_test(certificate_and_key_go_together),
         cmocka_unit_test(a_protected_key_is_refused_and_nobody_is_asked),
     };
-    return cmocka_run_group_tests_name("tls context", tests, make_certificates, remove_certificates);
+    return cmocka_run_group_tests_name("tls context", tests, make_certificates,
+                                       remove_certificates);
 }

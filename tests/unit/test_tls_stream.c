@@ -14,7 +14,8 @@ static char *pattern(void)
 }
 
 /* Offers a copy that is gone afterwards, as that of a queue which moved its bytes. */
-static enum tls_result write_copy(tls_session *client, char *copy, const char *bytes, size_t size, size_t *count)
+static enum tls_result write_copy(tls_session *client, char *copy, const char *bytes, size_t size,
+                                  size_t *count)
 {
     memcpy(copy, bytes, size);
     enum tls_result result = tls_write(client, copy, size, count);
@@ -32,7 +33,8 @@ static void much_is_written_in_pieces_from_a_buffer_that_moves(void **state)
     assert_connects(&it);
     for (int i = 0; i < STEPS && in < LARGE; i++) {
         size_t count = 0;
-        if (out < LARGE && write_copy(it.client, copies[i % 2], sent + out, LARGE - out, &count) == TLS_WANT_WRITE)
+        if (out < LARGE &&
+            write_copy(it.client, copies[i % 2], sent + out, LARGE - out, &count) == TLS_WANT_WRITE)
             waits++;
         if (out == 0) assert_int_equal(count, RECORD); /* a piece is done when it is sent */
         out += count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * engine/version: single facts; every order of what is told and doubted; and a walk through every interleaving of
- * conversions with a small true server, which carries them out late, or never, and whose answers come in any order. */
+ * engine/version: single facts; every order of what is told and doubted; and a walk through every
+ * interleaving of conversions with a small true server, which carries them out late, or never, and
+ * whose answers come in any order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -88,7 +89,8 @@ static void the_newest_doubt_counts(void **state)
     version_doubted(&self, 7);
     version_told(&self, 9, KIND_EXCLUSIVE);
     version_doubted(&self, 9);
-    version_doubted(&self, 7); /* an attempt of the first that is sent once more: it is void already */
+    version_doubted(&self,
+                    7); /* an attempt of the first that is sent once more: it is void already */
     assert_true(self.doubt == 9);
     assert_false(version_is_settled(&self));
     version_told(&self, 10, KIND_EXCLUSIVE);
@@ -110,7 +112,8 @@ static void the_largest_fences_are_kept_apart(void **state)
 
 enum { EVENTS = 6 };
 
-/* Of one history: 5 exclusive; a downgrade for it, done: 6; an upgrade for that, refused: 7, and done: 8. */
+/* Of one history: 5 exclusive; a downgrade for it, done: 6; an upgrade for that, refused: 7, and
+ * done: 8. */
 static void take_event(version *self, int which)
 {
     switch (which) {
@@ -173,7 +176,8 @@ typedef struct world {
 
 static long states, beliefs, settled, voids;
 
-/* `is_refused`: of an upgrade, others hold it too; of a downgrade, its owner has another exclusive hold. */
+/* `is_refused`: of an upgrade, others hold it too; of a downgrade, its owner has another exclusive
+ * hold. */
 static void run(world *at, int which, bool is_refused)
 {
     message *it = &at->sent[which];
@@ -264,7 +268,8 @@ static void explore_conversion(world next, char to, uint64_t named)
     explore(&next);
 }
 
-/* A new conversion is for the fence that is known; one that went unanswered is sent again as it was. */
+/* A new conversion is for the fence that is known; one that went unanswered is sent again as it
+ * was. */
 static void explore_questions(const world *at)
 {
     if (at->count == MESSAGES) return;
@@ -291,7 +296,8 @@ static void explore_questions(const world *at)
     }
 }
 
-/* Somebody else's conversion beside us was refused, or done and undone: the last fence is a new one. */
+/* Somebody else's conversion beside us was refused, or done and undone: the last fence is a new
+ * one. */
 static void explore_bump(world next)
 {
     if (next.bumps == 0 || next.kind == KIND_EXCLUSIVE) return;
@@ -321,7 +327,8 @@ static void walk(world budget)
         at.believed = known(10, kinds[i]);
         explore(&at);
     }
-    print_message("%ld states, %ld believed exclusive, %ld settled, %ld void\n", states, beliefs, settled, voids);
+    print_message("%ld states, %ld believed exclusive, %ld settled, %ld void\n", states, beliefs,
+                  settled, voids);
     assert_true(beliefs > 100 && settled > 100 && voids > 100);
 }
 

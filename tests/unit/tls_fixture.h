@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Both ends of a TLS connection in one thread: ours, and a server of OpenSSL's, over a socket pair. The rule: nothing
- * waits; each end is stepped until both are done, and running out of steps fails the test. */
+ * Both ends of a TLS connection in one thread: ours, and a server of OpenSSL's, over a socket pair.
+ * The rule: nothing waits; each end is stepped until both are done, and running out of steps fails
+ * the test. */
 #ifndef REDLOCK_TESTS_UNIT_TLS_FIXTURE_H
 #define REDLOCK_TESTS_UNIT_TLS_FIXTURE_H
 
@@ -60,12 +61,18 @@ static inline void open_server(ends *it)
 
     it->server_context = SSL_CTX_new(TLS_server_method());
     (void)snprintf(file, sizeof file, "%s.pem", stem);
-    assert_int_equal(SSL_CTX_use_certificate_chain_file(it->server_context, authority_path(ours, file)), 1);
+    assert_int_equal(
+        SSL_CTX_use_certificate_chain_file(it->server_context, authority_path(ours, file)), 1);
     (void)snprintf(file, sizeof file, "%s.key", stem);
-    assert_int_equal(SSL_CTX_use_PrivateKey_file(it->server_context, authority_path(ours, file), SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(it->server_context, authority_path(ours, file),
+                                                 SSL_FILETYPE_PEM),
+                     1);
     if (it->wants_certificate) {
-        assert_int_equal(SSL_CTX_load_verify_locations(it->server_context, authority_path(ours, "ca.pem"), NULL), 1);
-        SSL_CTX_set_verify(it->server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        assert_int_equal(
+            SSL_CTX_load_verify_locations(it->server_context, authority_path(ours, "ca.pem"), NULL),
+            1);
+        SSL_CTX_set_verify(it->server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                           NULL);
     }
     /* Level 0, or OpenSSL 3 refuses to speak TLS 1.1 at all, even as the bad example. */
     assert_int_equal(SSL_CTX_set_cipher_list(it->server_context, "DEFAULT:@SECLEVEL=0"), 1);
@@ -84,13 +91,15 @@ static inline void open_ends(ends *it)
     if (it->options.tls_ca_file == NULL && it->options.tls_ca_directory == NULL) {
         it->options.tls_ca_file = authority_path(ours, "ca.pem");
     }
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, it->fds), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, it->fds),
+                     0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(setsockopt(it->fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     }
     open_server(it);
     assert_int_equal(tls_context_new(&it->context, &it->options, &heap, NULL), REDLOCK_OK);
-    it->client = tls_session_new(it->context, it->fds[0], it->name != NULL ? it->name : "redis.test");
+    it->client =
+        tls_session_new(it->context, it->fds[0], it->name != NULL ? it->name : "redis.test");
     assert_non_null(it->client);
 }
 
@@ -135,7 +144,8 @@ static inline void assert_refused(ends *it, const char *why)
 {
     open_ends(it);
     assert_int_equal(shake(it), TLS_FAILED);
-    if (strstr(tls_session_error(it->client), why) == NULL) fail_msg("'%s'", tls_session_error(it->client));
+    if (strstr(tls_session_error(it->client), why) == NULL)
+        fail_msg("'%s'", tls_session_error(it->client));
     assert_int_equal(tls_handshake(it->client), TLS_FAILED);
     close_ends(it);
 }
@@ -185,7 +195,8 @@ static inline int make_certificates(void **state)
     heap = memory_from(NULL);
     ours = authority_open();
     stranger = authority_open();
-    authority_issue(ours, "server", "DNS:redis.test,DNS:127.0.0.9,IP:127.0.0.1,IP:::1,IP:fe80::7", CERTIFICATE_VALID);
+    authority_issue(ours, "server", "DNS:redis.test,DNS:127.0.0.9,IP:127.0.0.1,IP:::1,IP:fe80::7",
+                    CERTIFICATE_VALID);
     authority_issue(ours, "expired", "DNS:redis.test", CERTIFICATE_EXPIRED);
     authority_issue(ours, "client", NULL, CERTIFICATE_VALID);
     authority_protect(ours, "client", "locked.key", "secret");
