@@ -47,8 +47,7 @@ static inline void list_row(struct CMUnitTest *tests, size_t *count, const char 
         (struct CMUnitTest){name, run, begin_row, stage_end, (void *)(uintptr_t)how};
 }
 
-/* ---- Questions that have left
- * ------------------------------------------------------------------ */
+/* ---- Questions that have left ---------------------------------------------------------------- */
 
 typedef struct questions_kept {
     proxy *proxy;
@@ -83,8 +82,7 @@ static inline written written_now(redlock_client *client)
     return (written){client, stats_of(client).writes};
 }
 
-/* ---- The server's clients
- * ---------------------------------------------------------------------- */
+/* ---- The server's clients -------------------------------------------------------------------- */
 
 typedef struct crowd {
     stage *stage;
@@ -150,8 +148,7 @@ static inline void await_undone(redlock_client *client, uint64_t count)
     eventually(has_undone, (&(undone){client, count}));
 }
 
-/* ---- Silence
- * ----------------------------------------------------------------------------------- */
+/* ---- Silence --------------------------------------------------------------------------------- */
 
 static redisContext *business;
 
@@ -167,7 +164,7 @@ static inline void keep_busy(stage *the)
 {
     int is_written = 0;
     business = redisConnectUnix(server_socket(the->server));
-    const char *rounds = patience_is_instrumented() ? "400000000" : "80000000";
+    const char *rounds = patience_is_instrumented() ? "800000000" : "240000000";
     redisAppendCommand(business, "EVAL %s 0 %s", "for i = 1, tonumber(ARGV[1]) do end return 1",
                        rounds);
     while (!is_written) assert_int_equal(redisBufferWrite(business, &is_written), REDIS_OK);
