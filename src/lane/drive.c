@@ -71,7 +71,7 @@ static void obey(acquire *op, const lane_stops *stops)
 static void end_patience(acquire *op, int64_t now_us)
 {
     bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
-    if (!asks_now || op->asks.state != REQUEST_SENT || now_us < op->terms.deadline_us) return;
+    if (!asks_now || op->asks.state != REQUEST_SENT || now_us < op->asks.deadline_us) return;
     request_cut(&op->asks, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
     acquire_asked(op, now_us);
 }
