@@ -59,7 +59,9 @@ static bool judge(exchange *asks, const answer *from)
     return !self->is_over && self->kind->judge(self, from);
 }
 
-/* Only what is asked needs an exchange: a nested entry costs none. */
+enum { FROM_NOW = 0 };
+
+/* Only what is asked needs an exchange, and a look at the clock: a nested entry costs neither. */
 bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
 {
     assert(self->asks == NULL);
@@ -69,6 +71,7 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
     redlock_client *client = self->client;
     about.nonce = atomic_fetch_add_explicit(&client->nonces, 1, memory_order_relaxed);
     about.grace_ms = client->grace_ms;
+    if (deadline_us == FROM_NOW) deadline_us = clock_now_us() + client->timeout_us;
     request_begin(state, deadline_us, client->timeout_us, (uint32_t)about.nonce);
     *asks = (exchange){0};
     exchange_begin(asks, state, NULL, &about);
@@ -144,7 +147,8 @@ static void drive(act *all, size_t count, lane *on, const limits *within)
     assert(on->command.first == NULL);
     int64_t until_us;
     int closing_fd = all[0].kind->outlasts_close ? -1 : all[0].client->closing_fd;
-    lane_stops stops = {.fd = {closing_fd, canceller_fd(within->canceller)}};
+    lane_stops stops = {
+        .fd = {closing_fd, canceller_fd(within == NULL ? NULL : within->canceller)}};
     for (size_t i = 0; i < count; i++)
         if (all[i].asks != NULL) all[i].asks->on = &on->command;
     on->command.may_spin = all[0].may_spin;
@@ -170,7 +174,7 @@ redlock_status act_wait(act *self, const limits *within)
 {
     exchange asks;
     request state;
-    if (act_begin(self, &asks, &state, within->deadline_us))
+    if (act_begin(self, &asks, &state, within == NULL ? FROM_NOW : within->deadline_us))
         wait_for_all(self->client, self, 1, within);
     else act_end(self, REDLOCK_OK);
     return self->status;

@@ -92,7 +92,8 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us);
  * why nobody is to hear of it. */
 void act_end(act *self, redlock_status why);
 
-/* Begins, waits on a lane of the pool, and ends. The status is returned. */
+/* Begins, waits on a lane of the pool, and ends. The status is returned. NULL: timeout_ms from now.
+ */
 redlock_status act_wait(act *self, const limits *within);
 
 /* The same on a lane that the caller has. */

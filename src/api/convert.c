@@ -100,8 +100,7 @@ static redlock_status convert(redlock_lock *lock, const act_kind *kind)
     redlock_status status = lock == NULL ? REDLOCK_ERR_ARGUMENT : client_enter(client_of(lock));
     if (status != REDLOCK_OK) return status;
     act self = act_about(kind, lock);
-    limits within = limits_of_one(self.client);
-    return act_wait(&self, &within);
+    return act_wait(&self, NULL);
 }
 
 redlock_status redlock_downgrade(redlock_lock *lock) { return convert(lock, &act_downgrade); }

@@ -46,9 +46,8 @@ static redlock_status force_release(redlock_client *client, const void *name, si
     redlock_status status = client_enter(client);
     if (status == REDLOCK_OK) status = act_about_name(&self, &act_force, client, name, name_length);
     if (status != REDLOCK_OK) return status;
-    limits within = limits_of_one(client);
     self.detail = detail;
-    status = act_wait(&self, &within);
+    status = act_wait(&self, NULL);
     act_forget_name(&self);
     if (removed != NULL && status == REDLOCK_OK) *removed = (size_t)self.removed;
     return status;

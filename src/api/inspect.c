@@ -153,9 +153,8 @@ static redlock_status inspect(redlock_client *client, const void *name, size_t n
     if (status == REDLOCK_OK)
         status = act_about_name(&self, &act_inspect, client, name, name_length);
     if (status != REDLOCK_OK) return status;
-    limits within = limits_of_one(client);
     self.detail = detail;
-    status = act_wait(&self, &within);
+    status = act_wait(&self, NULL);
     act_forget_name(&self);
     *inspection = act_inspection(&self);
     return status;
