@@ -6,11 +6,10 @@
 
 #include "api/canceller.h"
 #include "api/options.h"
+#include "engine/lease.h"
 #include "host/clock.h"
 #include "lane/drive.h"
 #include "wire/key.h"
-
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- What it is about ---- */
 
@@ -110,13 +109,6 @@ static redlock_status why_stop(const act *self, const lane_stops *stops, int64_t
     return now_us < needed_until_us(self) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
-/* Here ends that of the caller. Who shares the connection with it has another. */
-static void end_patience(request *asked, int64_t now_us)
-{
-    if (asked->state == REQUEST_SENT && now_us >= asked->deadline_us)
-        request_cut(asked, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
-}
-
 /* Moves all that are under way as far as that goes. True: some are still, and are waited for until
  * then. */
 static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *until_us)
@@ -128,7 +120,7 @@ static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *un
         act *self = &all[i];
         if (self->is_over) continue;
         exchange_advance(self->asks, now_us);
-        end_patience(self->state, now_us);
+        (void)request_end_patience(self->state, now_us);
         bool is_done = self->state->state == REQUEST_DONE;
         redlock_status why = is_done ? self->state->status : why_stop(self, stops, now_us);
         if (is_done || why != REDLOCK_OK) {

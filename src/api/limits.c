@@ -5,9 +5,6 @@
 #include "engine/lease.h"
 #include "host/clock.h"
 
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
-
 limits limits_of(const redlock_client *client, const redlock_options *o, int64_t began_us)
 {
     limits self = {.wait_until_us = NEVER, .deadline_us = NEVER, .canceller = o->canceller};

@@ -15,8 +15,6 @@
 
 enum { DEFAULT_TTL_MS = 30000, DEFAULT_CLAIM_MS = 2000, NEAR_US = 1000 };
 
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* ---- What the caller asked for ---- */
 
 redlock_status acquisition_check(redlock_options *o)

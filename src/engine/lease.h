@@ -26,6 +26,10 @@
  * the kernel of a closed socket. */
 #define LATE_MOST_US (INT64_C(120) * 1000 * US_PER_MS)
 
+/* Of two instants. */
+static inline int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
+
 /* What two clocks may differ by over a span: 1 % of it and 2 ms, of which one covers the server's
  * rounding to ms. */
 int64_t lease_drift_us(int64_t span_us);

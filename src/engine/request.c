@@ -185,6 +185,13 @@ void request_tick(request *self, int64_t now_us)
     else if (self->state == REQUEST_BACKOFF) move(self, REQUEST_READY, self->deadline_us);
 }
 
+bool request_end_patience(request *self, int64_t now_us)
+{
+    if (self->state != REQUEST_SENT || now_us < self->deadline_us) return false;
+    request_cut(self, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
+    return true;
+}
+
 bool request_is_unanswered(const request *self)
 {
     bool was_cut = self->is_ambiguous && self->status != REDLOCK_OK;

@@ -70,6 +70,10 @@ void request_refused(request *self, redlock_status why, const char *text, int64_
 
 void request_tick(request *self, int64_t now_us);
 
+/* Here ends the patience of whoever asks and waits alone: what is unanswered at the deadline is
+ * cut, whatever else the connection answers. True: it was. */
+bool request_end_patience(request *self, int64_t now_us);
+
 /* May an attempt of it have been carried out of which no answer tells? */
 bool request_is_unanswered(const request *self);
 

@@ -20,8 +20,6 @@ static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redloc
     return inbox_write(out, lock->claim_ms, channel);
 }
 
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static void answered(call *back, const reply *from, int64_t now_us);
 
 enum { USUAL_ANSWERS = 4 };

@@ -22,8 +22,6 @@ static const int64_t awake = INT64_MIN;
  * would end it. */
 static const int64_t undo_least_us = 60 * 1000000;
 
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* ---- List and schedule, with the mutex ---- */
 
 static void list(keeper *self, redlock_lock *lock)

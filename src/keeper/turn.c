@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's
  * event loop, or redlock_close. */
+#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
+#include "engine/lease.h"
 #include "host/clock.h"
-
-#include <assert.h>
 #include "host/histogram.h"
 #include "host/portion.h"
 #include "host/thread.h"
@@ -20,8 +20,6 @@ static redlock_lock *lock_of(timer *which)
 {
     return (redlock_lock *)((char *)which - offsetof(redlock_lock, timer));
 }
-
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Locks, with the mutex ---- */
 

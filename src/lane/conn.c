@@ -391,8 +391,6 @@ static int64_t patience_ends_us(const conn *self, const call *which)
     return has_come ? came_us + (which->deadline_us - which->sent_us) : which->deadline_us;
 }
 
-static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
-
 static bool has_been_silent(conn *self, int64_t now_us)
 {
     if (self->first == NULL || now_us < self->silent_us) return false;
@@ -410,7 +408,8 @@ void conn_tick(conn *self, int64_t now_us)
     if (has_been_silent(self, now_us)) {
         is_late = true;
         /* It would have taken longer, at the least. */
-        self->answer_us = greater(self->answer_us, now_us - self->first->sent_us);
+        int64_t waited_us = now_us - self->first->sent_us;
+        if (waited_us > self->answer_us) self->answer_us = waited_us;
     }
     if (is_late) close_for_lateness(self, now_us);
     else if (self->state == CONN_CONNECTING) conn_connect_tick(self, now_us);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The greeting: AUTH, CLIENT SETNAME and SELECT as far as they are configured, in one write; calls
  * follow when all of it was answered. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lane/conn_internal.h"
-
-#include <assert.h>
 #include "wire/answer.h"
 #include "wire/text.h"
 

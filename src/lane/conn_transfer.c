@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Bytes in and out of a connection's socket. Never raises SIGPIPE; EINTR and partial writes lose
  * nothing; only conn_receive_soon blocks. */
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "host/clock.h"
-
-#include <assert.h>
 #include "lane/conn_internal.h"
 
 enum {

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "engine/lease.h"
 #include "host/clock.h"
 
 static void opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
@@ -19,8 +20,6 @@ static void granted(void *op, const grant *message, int64_t now_us)
 }
 
 static const lane_listener to_acquire = {opened, lost, granted};
-
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
                    _Atomic int64_t *nonces, int64_t now_us)
@@ -66,14 +65,11 @@ static void obey(acquire *op, const lane_stops *stops)
     if (stops->is_set[1]) acquire_stop(op, REDLOCK_CANCELLED, 0);
 }
 
-/* Here ends the patience of the caller. That of the connection ends a round later, see
- * lane_pump. */
+/* That of the connection ends a round later, see lane_pump. */
 static void end_patience(acquire *op, int64_t now_us)
 {
     bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
-    if (!asks_now || op->asks.state != REQUEST_SENT || now_us < op->asks.deadline_us) return;
-    request_cut(&op->asks, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
-    acquire_asked(op, now_us);
+    if (asks_now && request_end_patience(&op->asks, now_us)) acquire_asked(op, now_us);
 }
 
 /* By source: a server that has not met the script would refuse it, and there is no second

@@ -154,8 +154,6 @@ static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
     return conn_receive_soon(&self->command);
 }
 
-static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t now_us)
 {
     int64_t left_us = until_us > now_us ? until_us - now_us : 0;

@@ -3,6 +3,7 @@
 #ifndef REDLOCK_TESTS_SIM_STANCE_H
 #define REDLOCK_TESTS_SIM_STANCE_H
 
+#include "engine/lease.h"
 #include "sim/machine.h"
 #include "sim/referee.h"
 #include "wire/identity.h"
@@ -52,8 +53,6 @@ extern const plan *refereed;
 /* Those who wait or hold, in any order. */
 int stances_active(void);
 stance *stance_active(int number);
-
-static inline int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* When the machine was last kept from running. */
 int64_t stance_held_up_us(const stance *self);
