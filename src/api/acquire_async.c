@@ -105,10 +105,8 @@ acquiring *acquiring_new(redlock_client *client, const redlock_options *o,
     return self;
 }
 
-redlock_status acquiring_check(redlock_client *client, const redlock_options *options,
-                               redlock_options *o)
+redlock_status acquiring_check(const redlock_client *client, const redlock_options *o)
 {
-    if (!options_copy(o, sizeof *o, options)) return REDLOCK_ERR_ARGUMENT;
     if (o->canceller != NULL || o->detail != NULL) return REDLOCK_ERR_ARGUMENT;
     return fork_guard_is_child(&client->fork) ? REDLOCK_ERR_FORKED : REDLOCK_OK;
 }
@@ -128,7 +126,8 @@ static redlock_status acquire_async(redlock_client *client, const void *name, si
                                     void *arg, redlock_operation *id)
 {
     redlock_options o = {0};
-    redlock_status status = acquiring_check(client, options, &o);
+    if (!options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
+    redlock_status status = acquiring_check(client, &o);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
     int64_t wanted_ttl_ms = o.ttl_ms;

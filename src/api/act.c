@@ -58,8 +58,6 @@ static bool judge(exchange *asks, const answer *from)
     return !self->is_over && self->kind->judge(self, from);
 }
 
-enum { FROM_NOW = 0 };
-
 /* Only what is asked needs an exchange, and a look at the clock: a nested entry costs neither. */
 bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
 {
@@ -170,6 +168,29 @@ redlock_status act_wait(act *self, const limits *within)
         wait_for_all(self->client, self, 1, within);
     else act_end(self, REDLOCK_OK);
     return self->status;
+}
+
+static redlock_status enter_and_wait(act *self, const act_kind *kind, redlock_client *client,
+                                     const void *name, size_t name_length, redlock_detail *detail)
+{
+    redlock_status status = client_enter(client);
+    if (status == REDLOCK_OK) status = act_about_name(self, kind, client, name, name_length);
+    if (status != REDLOCK_OK) return status;
+    self->detail = detail;
+    status = act_wait(self, NULL);
+    act_forget_name(self);
+    return status;
+}
+
+redlock_status act_wait_about_name(act *self, const act_kind *kind, redlock_client *client,
+                                   const void *name, size_t name_length, redlock_detail *detail)
+{
+    detail_write(detail, "");
+    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
+    client_begin_call(client);
+    redlock_status status = enter_and_wait(self, kind, client, name, name_length, detail);
+    client_end_call(client);
+    return status;
 }
 
 redlock_status act_wait_on(act *self, lane *on, const limits *within)

@@ -84,6 +84,8 @@ void act_forget_name(act *self);
 /* What act_inspect found; NULL when it failed. */
 redlock_inspection *act_inspection(const act *self);
 
+enum { FROM_NOW = 0 }; /* for a deadline: timeout_ms from now */
+
 /* Begins, by the deadline, with an exchange and a request that outlive the act. True: it is to be
  * driven on a connection. False: it was answered at once. */
 bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us);
@@ -95,6 +97,11 @@ void act_end(act *self, redlock_status why);
 /* Begins, waits on a lane of the pool, and ends. The status is returned. NULL: timeout_ms from now.
  */
 redlock_status act_wait(act *self, const limits *within);
+
+/* The public call about a name: enters, asks, waits, and leaves. What it came to is in `self` after
+ * REDLOCK_OK. `detail` may be NULL. */
+redlock_status act_wait_about_name(act *self, const act_kind *kind, redlock_client *client,
+                                   const void *name, size_t name_length, redlock_detail *detail);
 
 /* The same on a lane that the caller has. */
 redlock_status act_wait_on(act *self, lane *on, const limits *within);

@@ -3,7 +3,6 @@
  * end. */
 #include "api/async.h"
 #include "engine/lease.h"
-#include "host/clock.h"
 
 /* ---- The end ---- */
 
@@ -110,11 +109,6 @@ redlock_status acting_submit(acting *first, int64_t deadline_us)
     return status;
 }
 
-static redlock_status submit(acting *self)
-{
-    return acting_submit(self, limits_of_one(self->base.client).deadline_us);
-}
-
 redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl_ms,
                              redlock_acquired_fn *acquired, void *arg)
 {
@@ -125,7 +119,7 @@ redlock_status reenter_async(redlock_lock *held, const wanted *what, int64_t ttl
         return REDLOCK_ERR_MEMORY;
     }
     self->acquired = acquired;
-    return submit(self);
+    return acting_submit(self, FROM_NOW);
 }
 
 static redlock_status do_async(const act_kind *kind, redlock_lock *lock, int64_t ttl_ms,
@@ -136,7 +130,7 @@ static redlock_status do_async(const act_kind *kind, redlock_lock *lock, int64_t
     act what = act_about(kind, lock);
     what.ttl_ms = ttl_ms;
     acting *self = acting_new(&what, done, arg);
-    return self == NULL ? REDLOCK_ERR_MEMORY : submit(self);
+    return self == NULL ? REDLOCK_ERR_MEMORY : acting_submit(self, FROM_NOW);
 }
 
 redlock_status redlock_release_async(redlock_lock *lock, redlock_done_fn *done, void *arg)
@@ -186,7 +180,7 @@ redlock_status redlock_inspect_async(redlock_client *client, const void *name, s
         ask_about_name(&act_inspect, client, name, name_length, tell_inspected, arg, &self);
     if (status == REDLOCK_OK) {
         self->inspected = inspected;
-        status = submit(self);
+        status = acting_submit(self, FROM_NOW);
     }
     client_end_call(client);
     return status;
@@ -202,7 +196,7 @@ redlock_status redlock_force_release_async(redlock_client *client, const void *n
         ask_about_name(&act_force, client, name, name_length, tell_forced, arg, &self);
     if (status == REDLOCK_OK) {
         self->forced = forced;
-        status = submit(self);
+        status = acting_submit(self, FROM_NOW);
     }
     client_end_call(client);
     return status;

@@ -16,9 +16,9 @@ typedef struct acquiring {
     char inbox[]; /* where it may wait */
 } acquiring;
 
-/* Copies what the caller asks for; REDLOCK_OK, REDLOCK_ERR_ARGUMENT, REDLOCK_ERR_FORKED. */
-redlock_status acquiring_check(redlock_client *client, const redlock_options *options,
-                               redlock_options *o);
+/* May it be asked for here? REDLOCK_OK; REDLOCK_ERR_ARGUMENT: a canceller or a detail is not for
+ * asynchronous calls; REDLOCK_ERR_FORKED. */
+redlock_status acquiring_check(const redlock_client *client, const redlock_options *o);
 
 /* One that is not started; the options were checked. NULL when out of memory. */
 acquiring *acquiring_new(redlock_client *client, const redlock_options *o,

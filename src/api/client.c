@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Opening and closing a client. */
 #include "api/client.h"
-#include "api/delivery.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "api/delivery.h"
 #include "api/options.h"
 #include "engine/lease.h"
 #include "host/clock.h"

@@ -3,6 +3,7 @@
 #include "api/act.h"
 
 #include <assert.h>
+
 #include "engine/lease.h"
 #include "host/clock.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Taking a lock away from those who hold it: looks, and then names the fence that it saw. */
 #include "api/act.h"
-#include "api/options.h"
 
 static bool is_asked(act *self, question *about)
 {
@@ -39,28 +38,13 @@ static bool is_judged(act *self, const answer *from)
 
 const act_kind act_force = {.begin = is_asked, .judge = is_judged};
 
-static redlock_status force_release(redlock_client *client, const void *name, size_t name_length,
-                                    size_t *removed, redlock_detail *detail)
-{
-    act self;
-    redlock_status status = client_enter(client);
-    if (status == REDLOCK_OK) status = act_about_name(&self, &act_force, client, name, name_length);
-    if (status != REDLOCK_OK) return status;
-    self.detail = detail;
-    status = act_wait(&self, NULL);
-    act_forget_name(&self);
-    if (removed != NULL && status == REDLOCK_OK) *removed = (size_t)self.removed;
-    return status;
-}
-
 redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
                                      size_t *removed, redlock_detail *detail)
 {
+    act self;
     if (removed != NULL) *removed = 0;
-    detail_write(detail, "");
-    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
-    redlock_status status = force_release(client, name, name_length, removed, detail);
-    client_end_call(client);
+    redlock_status status =
+        act_wait_about_name(&self, &act_force, client, name, name_length, detail);
+    if (removed != NULL && status == REDLOCK_OK) *removed = (size_t)self.removed;
     return status;
 }

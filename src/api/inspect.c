@@ -3,7 +3,6 @@
 #include <stddef.h>
 
 #include "api/act.h"
-#include "api/options.h"
 
 enum { LISTED_PARTIES = 1000 };
 /* Where an answer has what: { code, nonce, now us, fence, holders, waiters, [member, score, ...]
@@ -145,31 +144,15 @@ redlock_inspection *act_inspection(const act *self)
     return self->made == NULL ? NULL : &self->made->shown;
 }
 
-static redlock_status inspect(redlock_client *client, const void *name, size_t name_length,
-                              redlock_inspection **inspection, redlock_detail *detail)
-{
-    act self;
-    redlock_status status = client_enter(client);
-    if (status == REDLOCK_OK)
-        status = act_about_name(&self, &act_inspect, client, name, name_length);
-    if (status != REDLOCK_OK) return status;
-    self.detail = detail;
-    status = act_wait(&self, NULL);
-    act_forget_name(&self);
-    *inspection = act_inspection(&self);
-    return status;
-}
-
 redlock_status redlock_inspect(redlock_client *client, const void *name, size_t name_length,
                                redlock_inspection **inspection, redlock_detail *detail)
 {
+    act self;
     if (inspection == NULL) return REDLOCK_ERR_ARGUMENT;
     *inspection = NULL;
-    detail_write(detail, "");
-    if (client == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
-    redlock_status status = inspect(client, name, name_length, inspection, detail);
-    client_end_call(client);
+    redlock_status status =
+        act_wait_about_name(&self, &act_inspect, client, name, name_length, detail);
+    if (status == REDLOCK_OK) *inspection = act_inspection(&self);
     return status;
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Sets, asynchronously: the parts of what is told as a whole run on the keeper's thread. */
+#include <assert.h>
 #include <string.h>
 
 #include "api/async.h"
-
-#include <assert.h>
 #include "api/set.h"
 #include "host/clock.h"
 #include "wire/key.h"
@@ -68,14 +67,13 @@ static void conclude(gathering *self, redlock_status status)
     completion_conclude_alone(&self->base);
 }
 
-static void part_is_over(gathering *self, redlock_status status)
+static void part_is_over(void *arg, redlock_status status)
 {
+    gathering *self = arg;
     assert(self->parts > 0);
     if (self->base.op.status == REDLOCK_OK) self->base.op.status = status;
     if (--self->parts == 0) conclude(self, self->base.op.status);
 }
-
-static void extended(void *arg, redlock_status status) { part_is_over(arg, status); }
 
 /* All are taken. */
 static void extend_all(gathering *self)
@@ -84,7 +82,7 @@ static void extend_all(gathering *self)
     size_t count = self->options.auto_renew ? 0 : set_prepare_extensions(self->set);
     self->parts = count + 1;
     for (size_t i = 0; i < count; i++) {
-        acting *part = acting_new(&self->set->acts[i], extended, self);
+        acting *part = acting_new(&self->set->acts[i], part_is_over, self);
         redlock_status status = REDLOCK_ERR_MEMORY;
         if (part != NULL) {
             part->base.is_a_part = true;
@@ -186,9 +184,8 @@ static redlock_status acquire_set_async(redlock_client *client, const redlock_na
                                         redlock_operation *id)
 {
     redlock_set *set;
-    if (o->canceller != NULL || o->detail != NULL) return REDLOCK_ERR_ARGUMENT;
-    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
-    redlock_status status = acquisition_check(o);
+    redlock_status status = acquiring_check(client, o);
+    if (status == REDLOCK_OK) status = acquisition_check(o);
     if (status == REDLOCK_OK) status = set_new(client, names, count, &set);
     if (status != REDLOCK_OK) return status;
     status = gather(client, set, o, acquired, arg, id);
@@ -291,7 +288,7 @@ redlock_status redlock_release_set_async(redlock_set *set, redlock_done_fn *done
     atomic_store(&self->parts, count);
     memory from = client->memory; /* on success all of it may be gone */
     set_free(set);
-    redlock_status status = acting_submit(first, limits_of_one(client).deadline_us);
+    redlock_status status = acting_submit(first, FROM_NOW);
     if (status != REDLOCK_OK) memory_free(&from, self);
     return status;
 }
