@@ -219,6 +219,12 @@ static void a_set_is_taken_and_given_back(void **state)
     expect_all_free(the);
 }
 
+static void until_nobody_has(async_stage *the, const char *name)
+{
+    loop_until(&the->loop, has_holders, (&(expected){the->stage, name, 0}));
+    loop_until(&the->loop, has_waiters, (&(expected){the->stage, name, 0}));
+}
+
 static void a_set_of_which_one_is_taken_holds_nothing(void **state)
 {
     async_stage *the = *state;
@@ -228,29 +234,32 @@ static void a_set_of_which_one_is_taken_holds_nothing(void **state)
     EXPECT(gather(&failed, NULL), REDLOCK_OK);
     COMPLETES(&failed.deed, REDLOCK_BUSY);
     assert_null(failed.set);
-    loop_for(on, 5);
     EXPECT(redlock_release(beside), REDLOCK_OK);
-    for (patience left = patience_begin(); stage_holders(the->stage, "a") > 0; loop_turn(on, 5))
-        assert_false(patience_is_over(&left));
+    until_nobody_has(the, "a");
     expect_all_free(the);
+}
+
+/* It has its first name, and is in the line of its second, which is held beside it. */
+static redlock_lock *gather_in_vain(async_stage *the, gathered *waits)
+{
+    redlock_lock *beside = take(the->stage->other, "b", NULL);
+    EXPECT(gather(waits, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER)), REDLOCK_OK);
+    loop_until(&the->loop, has_waiters, (&(expected){the->stage, "b", 1}));
+    return beside;
 }
 
 static void a_set_that_waits_is_cancelled(void **state)
 {
     async_stage *the = *state;
     loop *on = async_open_plain(the);
-    redlock_lock *beside = take(the->stage->other, "b", NULL);
     gathered waits = {.deed = {.on = on}};
-    EXPECT(gather(&waits, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER)), REDLOCK_OK);
-    for (patience left = patience_begin(); stage_waiters(the->stage, "b") == 0; loop_turn(on, 5))
-        assert_false(patience_is_over(&left));
+    redlock_lock *beside = gather_in_vain(the, &waits);
     redlock_cancel_async(on->client, waits.deed.id);
     COMPLETES(&waits.deed, REDLOCK_CANCELLED);
     redlock_cancel_async(on->client, waits.deed.id); /* too late: no harm */
     EXPECT(redlock_release(beside), REDLOCK_OK);
-    for (patience left = patience_begin();
-         stage_holders(the->stage, "a") + stage_waiters(the->stage, "b") > 0; loop_turn(on, 5))
-        assert_false(patience_is_over(&left));
+    until_nobody_has(the, "a");
+    until_nobody_has(the, "b");
     expect_all_free(the);
 }
 
@@ -258,11 +267,8 @@ static void a_set_that_waits_meets_the_close(void **state)
 {
     async_stage *the = *state;
     loop *on = async_open_plain(the);
-    redlock_lock *beside = take(the->stage->other, "b", NULL);
     gathered waits = {.deed = {.on = on}};
-    EXPECT(gather(&waits, REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER)), REDLOCK_OK);
-    for (patience left = patience_begin(); stage_waiters(the->stage, "b") == 0; loop_turn(on, 5))
-        assert_false(patience_is_over(&left));
+    redlock_lock *beside = gather_in_vain(the, &waits);
     async_close(the);
     assert_int_equal(waits.deed.completions, 1);
     EXPECT(waits.deed.status, REDLOCK_ERR_CLOSED);
