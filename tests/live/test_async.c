@@ -394,6 +394,7 @@ static void waiters_of_one_name_are_served_in_the_order_of_submission(void **sta
         deeds_expect(&waiters, REDLOCK_OK);
         for (size_t i = 1; i < WAITERS; i++)
             assert_true(waiters.first[i - 1].order < waiters.first[i].order);
+        loop_until(on, has_holders, (&(expected){the->stage, "r", 0})); /* the last one sends, too */
     }
 }
 
