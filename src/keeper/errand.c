@@ -37,7 +37,23 @@ static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t
     return earliest(timeout_us, usual_us > half_us ? usual_us : half_us);
 }
 
-static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t now_us)
+/* A hold that was granted, by a question of which no attempt is on its way, has left the line:
+ * giving it back undoes all of it, and costs the server less. */
+static void ask_undo(question *ask, char inbox[INBOX_SIZE], const keeper *self,
+                     const redlock_lock *lock, int64_t now_us)
+{
+    int64_t burial_ms = lock_burial_ms(lock, now_us);
+    ask->first_ms = self->terms.linger_ms;
+    ask->script = lock->tenure.own_fence != 0 && burial_ms == 0 ? SCRIPT_RELEASE : SCRIPT_CANCEL;
+    if (ask->script == SCRIPT_RELEASE) return;
+    ask->mode = lock_mode(lock);
+    ask->mode_length = lock->mode_length;
+    ask->inbox = inbox;
+    ask->inbox_length = write_inbox(inbox, self, lock);
+    ask->burial_ms = burial_ms;
+}
+
+static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     assert(lock->errand.state == ERRAND_NONE);
@@ -45,21 +61,15 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t first_ms, int64_t n
     char inbox[INBOX_SIZE];
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     question ask = {
-        .script = undoes ? SCRIPT_CANCEL : SCRIPT_RENEW,
+        .script = SCRIPT_RENEW,
         .key = lock_key(lock),
         .key_length = lock->key_length,
         .holder = lock_holder(lock),
         .holder_length = lock->holder_length,
-        .first_ms = first_ms,
+        .first_ms = ttl_ms,
         .grace_ms = self->terms.grace_ms,
         .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
-    if (undoes) {
-        ask.mode = lock_mode(lock);
-        ask.mode_length = lock->mode_length;
-        ask.inbox = inbox;
-        ask.inbox_length = write_inbox(inbox, self, lock);
-        ask.burial_ms = lock_burial_ms(lock, now_us);
-    }
+    if (undoes) ask_undo(&ask, inbox, self, lock, now_us);
     out->nonce = ask.nonce;
     out->call.answered = answered;
     out->call.deadline_us = now_us + patience_us(self, lock, now_us);
@@ -74,12 +84,12 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     bool renews = tenure_is_held(&lock->tenure);
-    int64_t first_ms = renews ? hold_renew(&lock->hold, now_us) : self->terms.linger_ms;
+    int64_t ttl_ms = renews ? hold_renew(&lock->hold, now_us) : 0;
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum
      * hold. */
-    if (lock->errand.state == ERRAND_NONE && !(renews && first_ms <= 0)) {
+    if (lock->errand.state == ERRAND_NONE && !(renews && ttl_ms <= 0)) {
         bool was_sent = self->lane.command.state != CONN_CLOSED &&
-                        submit(self, lock, first_ms, now_us);
+                        submit(self, lock, ttl_ms, now_us);
         if (!was_sent) hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
