@@ -4,7 +4,7 @@
  * printed. */
 #include "live/async_stage.h"
 
-enum { TIMEOUT_MS = 200, SHORT_MS = 60, WAIT_MS = 350, LONG_WAIT_MS = 1000, PARTING_MS = 5 };
+enum { TIMEOUT_MS = 100, SHORT_MS = 30, WAIT_MS = 175, LONG_WAIT_MS = 500, PARTING_MS = 5 };
 enum { MANY = 12 }; /* names of a set */
 
 typedef struct scene scene;
