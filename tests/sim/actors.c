@@ -212,7 +212,10 @@ static redlock_status open_client(actor *self)
     if (status != REDLOCK_OK) return status;
     self->loop = (loop){.client = self->client,
                         .machine = self->number,
-                        .asks_for_timeout = self->plan->asks_for_timeout};
+                        .asks_for_timeout = self->plan->asks_for_timeout,
+                        .late_permille = self->plan->late_permille,
+                        .late_most_us = self->plan->late_most_us,
+                        .lateness = dice_for(self->whole->seed, 200 + (uint64_t)self->number)};
     if (self->plan->host != REDLOCK_HOST_KEEPER) loop_start(&self->loop, has_closed, self);
     return redlock_canceller_open(&self->canceller);
 }

@@ -88,7 +88,8 @@ static void judge_length(const stance *self)
 {
     int64_t held_us = now_us() - self->acquired_us, began_us = self->began_us;
     int64_t least_us = self->what->ttl_ms * 970 - (self->acquired_us - began_us) / 100 -
-                       DRIFT_LEAST_US - 4 * network_delay_most_us() - OVERSHOOT_US;
+                       DRIFT_LEAST_US - stance_lateness_us(self, LOOP_TELLS) -
+                       4 * network_delay_most_us() - OVERSHOOT_US;
     bool was_undisturbed = network_broke_us(self->client) == 0 &&
                            stance_held_up_us(self) < began_us &&
                            node_troubled_until_us() < began_us &&
@@ -104,7 +105,9 @@ void belief_judge_denial(const stance *self)
     if (self->lock == NULL || self->denied_us == 0 || self->what->midway > MIDWAY_ENTER) return;
     bool is_sound = network_broke_us(self->client) < self->denied_us &&
                     stance_held_up_us(self) < self->denied_us;
-    bool is_late = now_us() - self->denied_us > 2 * network_delay_most_us() + OVERSHOOT_US;
+    int64_t late_us = stance_lateness_us(self, LOOP_KEEPS);
+    bool is_late = now_us() - self->denied_us >
+                   2 * network_delay_most_us() + OVERSHOOT_US + late_us;
     if (is_sound && is_late && stance_believes(self))
         referee_accuse(self->user, "was told that it has lost %d, and goes on", self->what->name);
 }
@@ -112,7 +115,9 @@ void belief_judge_denial(const stance *self)
 /* on_lost is called when the belief ends, or when the machine runs again. */
 static bool is_told_late(const stance *self, int64_t lost_us)
 {
-    return !self->is_excused && now_us() - latest(lost_us, stance_held_up_us(self)) > OVERSHOOT_US;
+    int64_t since_us = latest(lost_us, stance_held_up_us(self));
+    int64_t late_us = stance_lateness_us(self, LOOP_KEEPS) / ROUNDS_TO_KEEP; /* of one round */
+    return !self->is_excused && now_us() - since_us > OVERSHOOT_US + late_us;
 }
 
 void belief_judge_telling(const stance *self)
@@ -128,6 +133,15 @@ void belief_judge_told(const stance *self)
     int64_t lost_us = self->did_believe ? self->believes_until_us : self->lost_us;
     if (lost_us != 0 && is_told_late(self, lost_us))
         referee_accuse(self->user, "was told late that it has lost %d", self->what->name);
+}
+
+/* A lease for which the rounds of its loop that it may need are too long; a claim is one, too. */
+static bool is_kept_too_late(const stance *self)
+{
+    const job *what = self->what;
+    int64_t lease_ms = what->claim_ms > 0 && what->claim_ms < what->ttl_ms ? what->claim_ms
+                                                                           : what->ttl_ms;
+    return stance_lateness_us(self, LOOP_KEEPS) > lease_ms * 1000 / 2;
 }
 
 /* A lock that is renewed is not lost while the connection is sound and the node serves. */
@@ -147,6 +161,7 @@ void belief_judge_loss(stance *self)
     const job *what = self->what;
     int64_t ttl_us = what->ttl_ms * 1000, now = now_us();
     if (what->max_hold_ms > 0 || what->midway > MIDWAY_ENTER || self->is_excused) return;
+    if (is_kept_too_late(self)) return;
     if (!what->auto_renew) {
         if (!stance_is_short(what)) judge_length(self);
         return;

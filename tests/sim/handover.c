@@ -675,8 +675,8 @@ void handover_judge_more(int name)
     const machine *on = machine_at(self->client);
     int64_t disturbed_us = latest(latest(network_broke_us(self->client), node_troubled_until_us()),
                                   latest(on->stopped_until_us, on->stalled_until_us));
-    if (disturbed_us < self->since_us &&
-        now_us() - self->since_us > 4 * network_delay_most_us() + OVERSHOOT_US)
+    int64_t most_us = 4 * network_delay_most_us() + OVERSHOOT_US + client_lateness_us(self->client);
+    if (disturbed_us < self->since_us && now_us() - self->since_us > most_us)
         referee_break("client %d was told that more wait for lock %d, and did not ask again",
                       self->client, name);
 }

@@ -18,6 +18,15 @@ static int timeout_of(const loop *self)
     return left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
 }
 
+/* The thread has other things to do; those beside it run on. */
+static void be_busy(loop *self)
+{
+    if (!dice_chance(&self->lateness, self->late_permille)) return;
+    int64_t span_us = dice_spread(&self->lateness, 1000, self->late_most_us);
+    trace("client %d: the loop is busy for %lld us", self->machine, (long long)span_us);
+    fiber_wait(now_us() + span_us, NULL);
+}
+
 /* False when the client is gone. */
 static bool turn(loop *self)
 {
@@ -36,7 +45,9 @@ static bool go_round(loop *self)
     for (;;) {
         int ready = poll(fds, 2, timeout_of(self));
         if (fds[1].revents != 0) return true;
+        be_busy(self);
         if ((ready == 0 || fds[0].revents != 0) && !turn(self)) return false;
+        be_busy(self);
     }
 }
 

@@ -8,10 +8,15 @@
 
 #include <redlock/redlock.h>
 
+#include "sim/dice.h"
+
 typedef struct loop {
     redlock_client *client;
     int machine;
     bool asks_for_timeout; /* of the client, besides its descriptor */
+    int late_permille;     /* how often it is busy elsewhere ... */
+    int64_t late_most_us;  /* ... and for how long */
+    dice lateness;
     void (*closed)(void *arg);
     void *arg;
     int stop_fd;

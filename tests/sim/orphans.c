@@ -87,9 +87,11 @@ static int64_t patience_us(int client, const orphan *self, int64_t disturbed_us)
 {
     const client_plan *of = &refereed->clients[client];
     int64_t again_us = BACKOFF_MOST_US + RETRY_MOST_US +
-                       (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
+                       (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000 +
+                       client_lateness_us(client);
     bool is_sudden = self->since_us - disturbed_us > again_us && disturbed_us < self->since_us;
-    return is_sudden ? of->timeout_ms * 1000 + ROUND_TRIPS * network_delay_most_us() + OVERSHOOT_US
+    return is_sudden ? of->timeout_ms * 1000 + ROUND_TRIPS * network_delay_most_us() +
+                           OVERSHOOT_US + client_lateness_us(client)
                      : again_us;
 }
 

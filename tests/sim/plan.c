@@ -295,6 +295,21 @@ static void make_company(plan *self)
             self->clients[i].jobs[j].is_in_company = dice_below(&chance, 3) == 0;
 }
 
+/* Loops that have other things to do. From a stream of its own, likewise. */
+static void make_late_loops(plan *self)
+{
+    dice chance = dice_for(self->seed, 5);
+    for (int i = 0; i < self->client_count; i++) {
+        client_plan *of = &self->clients[i];
+        bool is_late = dice_below(&chance, 3) == 0;
+        int permille = (int)dice_spread(&chance, 20, 500);
+        int64_t most_us = dice_spread(&chance, 1000, 300000);
+        if (!is_late || of->host == REDLOCK_HOST_KEEPER) continue;
+        of->late_permille = permille;
+        of->late_most_us = most_us;
+    }
+}
+
 void plan_make(plan *self, uint64_t seed)
 {
     dice chance = dice_for(seed, 1);
@@ -315,6 +330,7 @@ void plan_make(plan *self, uint64_t seed)
         stall_more(&self->clients[i], &own);
     }
     make_company(self);
+    make_late_loops(self);
     if (!self->is_calm) make_faults(self, &chance);
 }
 
@@ -372,12 +388,13 @@ static void print_client(const plan *whole, int number)
     printf("  client %d: host %s%s%s, jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, "
            "linger %lld ms, "
            "stalls %d of 1000 "
-           "up to %lld us\n",
+           "up to %lld us, loop late %d of 1000 up to %lld us\n",
            number, hosts[self->host], self->asks_for_timeout ? " with its timeout" : "",
            self->closes_inside ? ", closed by a callback" : "",
            self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm,
            (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
-           (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us);
+           (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us,
+           self->late_permille, (long long)self->late_most_us);
     for (int i = 0; i < self->job_count; i++)
         if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i], i);
 }

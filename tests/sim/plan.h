@@ -48,6 +48,9 @@ typedef struct client_plan {
     int64_t timeout_ms, connect_timeout_ms, linger_ms;
     redlock_host host;
     bool asks_for_timeout; /* MANUAL: redlock_timeout_ms, besides the descriptor */
+    int late_permille;     /* how often the thread of the loop is busy elsewhere before it turns
+                              the client, or goes round again, ... */
+    int64_t late_most_us;  /* ... and for how long */
     bool closes_inside;    /* where the fault CLOSE strikes, the next callback closes the client */
     bool is_parallel;      /* all jobs at once, each by a thread of its own; otherwise one after the
                               other */

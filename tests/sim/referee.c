@@ -95,6 +95,33 @@ int64_t stance_held_up_us(const stance *self)
     return latest(on->stopped_until_us, on->stalled_until_us);
 }
 
+static int64_t rounds_us(int client, int rounds)
+{
+    const client_plan *of = &refereed->clients[client];
+    return of->late_permille == 0 ? 0 : 2 * rounds * of->late_most_us;
+}
+
+int64_t client_lateness_us(int client)
+{
+    bool is_kept = refereed->clients[client].host == REDLOCK_HOST_MANUAL;
+    return is_kept ? rounds_us(client, ROUNDS_TO_KEEP) : 0;
+}
+
+int64_t stance_lateness_us(const stance *self, enum loop_duty what)
+{
+    redlock_host host = refereed->clients[self->client].host;
+    bool is_async = self->what->is_async;
+    switch (what) {
+    case LOOP_TELLS:
+        return is_async && host != REDLOCK_HOST_KEEPER ? rounds_us(self->client, ROUNDS_TO_TELL)
+                                                       : 0;
+    case LOOP_ASKS:
+        return is_async && host == REDLOCK_HOST_MANUAL ? rounds_us(self->client, ROUNDS_TO_ASK) : 0;
+    case LOOP_KEEPS: return client_lateness_us(self->client);
+    }
+    return 0;
+}
+
 bool stance_is_void(const stance *self) { return self->is_robbed || self->entered_us <= broken_us; }
 bool stance_may_leave(int client) { return may_leave_holds[client]; }
 
@@ -306,16 +333,28 @@ static bool is_beside_the_impatient(const stance *self)
     return false;
 }
 
+/* A loop that is late for the answer itself. */
+static bool is_late_for_answers(const stance *self)
+{
+    return stance_lateness_us(self, LOOP_ASKS) >= refereed->clients[self->client].timeout_ms * 1000;
+}
+
+static bool is_served_calmly(const stance *self)
+{
+    return refereed->is_calm && !is_beside_the_impatient(self) && !is_late_for_answers(self);
+}
+
 static bool is_explained(const stance *self, redlock_status status)
 {
     int64_t wait_ms = self->what->wait_ms;
-    bool is_calm = refereed->is_calm && !is_beside_the_impatient(self);
+    bool is_calm = is_served_calmly(self);
+    bool may_be_late = !is_calm || stance_lateness_us(self, LOOP_TELLS) > 0;
     switch (status) {
     case REDLOCK_OK: return true;
     case REDLOCK_BUSY: return wait_ms == 0;
     case REDLOCK_ERR_QUEUE_FULL: return limits.queue < MEMBERS_MOST && wait_ms != 0;
     case REDLOCK_DEADLOCK: return self->what->owner > 0;
-    case REDLOCK_LOST: return !is_calm && self->what->is_async; /* before anybody was told */
+    case REDLOCK_LOST: return may_be_late && self->what->is_async; /* before anybody was told */
     case REDLOCK_TIMED_OUT: return wait_ms > 0;
     case REDLOCK_CANCELLED:
     case REDLOCK_ERR_CLOSED: return self->is_excused;
@@ -346,7 +385,8 @@ static void judge_acquisition(const stance *self, redlock_status status)
     bool is_manual = refereed->clients[self->client].host == REDLOCK_HOST_MANUAL;
     bool is_over = status == REDLOCK_TIMED_OUT || status == REDLOCK_CANCELLED;
     bool may_leave = !self->what->is_async && (is_over || is_manual);
-    int64_t late_us = delivery_us(self) + (may_leave ? LEAVING_US : 0);
+    int64_t late_us = delivery_us(self) + stance_lateness_us(self, LOOP_TELLS) +
+                      (may_leave ? LEAVING_US : 0);
     if (wait_ms > 0) judge_duration(self, "acquire", wait_ms * 1000 + late_us);
 }
 
@@ -420,10 +460,12 @@ void referee_released(int user, redlock_status status)
     bool is_known = status == REDLOCK_OK || status == REDLOCK_LOST ||
                     status == REDLOCK_ERR_CONNECT || status == REDLOCK_ERR_TIMEOUT ||
                     status == REDLOCK_ERR_UNAVAILABLE;
-    bool may_fail = !refereed->is_calm || is_beside_the_impatient(self);
+    bool may_fail = !is_served_calmly(self);
     if (!is_known || (status < 0 && !may_fail))
         referee_accuse(user, "release answered %s", redlock_status_name(status));
-    judge_duration(self, "release", refereed->clients[self->client].timeout_ms * 1000);
+    judge_duration(self, "release",
+                   refereed->clients[self->client].timeout_ms * 1000 +
+                       stance_lateness_us(self, LOOP_TELLS));
 }
 
 /* ---- Every instant --------------------------------------------------------------------------- */

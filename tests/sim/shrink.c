@@ -42,7 +42,8 @@ static bool leave_out_a_job(plan *failing)
     return has_shrunk;
 }
 
-/* A simpler world: no spikes, no pieces, no repetitions, no stalls. */
+/* A simpler world: no spikes, no pieces, no repetitions, no stalls, no
+ * late loops. */
 static bool calm(plan *failing, int *value)
 {
     int before = *value;
@@ -59,7 +60,8 @@ static bool leave_out_lateness(plan *failing)
     has_shrunk |= calm(failing, &failing->network.pieces_permille);
     has_shrunk |= calm(failing, &failing->network.repeat_permille);
     for (int i = 0; i < failing->client_count; i++)
-        has_shrunk |= calm(failing, &failing->clients[i].stall_permille);
+        has_shrunk |= calm(failing, &failing->clients[i].stall_permille) |
+                      calm(failing, &failing->clients[i].late_permille);
     return has_shrunk;
 }
 

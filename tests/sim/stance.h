@@ -17,6 +17,12 @@ enum { LEAVING_US = 5000 };
 /* The longest pause between two attempts to connect, and what follows from it. */
 enum { BACKOFF_MOST_US = 2600000, RETRY_MOST_US = 1500000 };
 
+/* What the loop of a client may do for a user: to tell what is complete, to ask while it waits, to
+ * keep its hold and to give back what nobody has. It is late twice in a round, and what it does
+ * takes it some rounds. */
+enum loop_duty { LOOP_TELLS, LOOP_ASKS, LOOP_KEEPS };
+enum { ROUNDS_TO_TELL = 1, ROUNDS_TO_ASK = 4, ROUNDS_TO_KEEP = 8 };
+
 /* A user that holds something does not wait, and the other way round. */
 typedef struct stance {
     int user, client;
@@ -56,6 +62,10 @@ stance *stance_active(int number);
 
 /* When the machine was last kept from running. */
 int64_t stance_held_up_us(const stance *self);
+/* How late that may be for it: only by its own loop, and 0 where that has no part in it. */
+int64_t stance_lateness_us(const stance *self, enum loop_duty what);
+/* The same of what a client's loop keeps, whoever it is for. */
+int64_t client_lateness_us(int client);
 /* Is its lease, or was its place in the queue, from before the node broke leases? */
 bool stance_is_void(const stance *self);
 /* May the client's holds stay on the node? */

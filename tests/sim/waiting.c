@@ -50,7 +50,8 @@ static int64_t patience_us(const stance *self)
     const job *what = self->what;
     const client_plan *of = &refereed->clients[self->client];
     int64_t most_us = latest(claim_us(what), CAP_LEAST_US) + 8 * network_delay_most_us() +
-                      OVERSHOOT_US;
+                      OVERSHOOT_US + stance_lateness_us(self, LOOP_ASKS) +
+                      stance_lateness_us(self, LOOP_TELLS);
     if (was_broken(self))
         most_us += what->ttl_ms * 1000 + BACKOFF_MOST_US +
                    (of->timeout_ms + 2 * of->connect_timeout_ms) * 1000;
@@ -80,7 +81,8 @@ void waiting_judge_knowing(const stance *self)
     bool may_stretch = !self->what->is_async &&
                        refereed->clients[self->client].host == REDLOCK_HOST_MANUAL;
     int64_t most_us = (may_stretch ? 10 : 4) * network_delay_most_us() + OVERSHOOT_US +
-                      (may_stretch ? LEAVING_US : 0);
+                      (may_stretch ? LEAVING_US : 0) + stance_lateness_us(self, LOOP_TELLS) +
+                      stance_lateness_us(self, LOOP_ASKS);
     if (now_us() - since_us > most_us)
         referee_accuse(self->user, "has %d since %lld, and does not know it", self->what->name,
                        (long long)self->granted_us);
@@ -116,7 +118,8 @@ static int64_t asking_patience_us(const stance *self)
 {
     bool may_be_late = latest(stance_held_up_us(self), network_late_us(self->client)) >=
                        self->asked_us;
-    return 6 * network_delay_most_us() + OVERSHOOT_US + (may_be_late ? claim_us(self->what) : 0);
+    return 6 * network_delay_most_us() + OVERSHOOT_US + stance_lateness_us(self, LOOP_ASKS) +
+           (may_be_late ? claim_us(self->what) : 0);
 }
 
 /* A client that subscribed while it waits has to ask soon, for what was published before is
@@ -140,7 +143,8 @@ void waiting_judge_dropped(const stance *self)
     int64_t round_trip_us = 4 * network_delay_most_us() + OVERSHOOT_US;
     if (was_broken(self) || claim_us(self->what) < 2 * round_trip_us) return;
     int64_t since_us = latest(self->asked_us, undisturbed_since_us(self));
-    if (now_us() - since_us > claim_us(self->what) + round_trip_us)
+    int64_t late_us = stance_lateness_us(self, LOOP_ASKS);
+    if (now_us() - since_us > claim_us(self->what) + round_trip_us + late_us)
         referee_accuse(self->user, "was taken for frozen before %d, and did not ask since %lld",
                        self->what->name, (long long)self->asked_us);
 }
