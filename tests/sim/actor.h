@@ -16,6 +16,8 @@ typedef struct worker {
     int user;
     redlock_operation operation; /* of an acquisition that is waited for, or 0 */
     awaited *returned;           /* the release that the completion submitted, or NULL */
+    redlock_lock *held;          /* in its hold */
+    bool was_given_back;         /* by a callback, in the background */
     bool is_over;
 } worker;
 

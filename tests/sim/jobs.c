@@ -80,11 +80,93 @@ static void convert(worker *self, redlock_lock *lock, redlock_mode to)
     }
 }
 
+/* ---- Doors: how a callback gives a lock back ---- */
+
+static void released(void *of, redlock_status status)
+{
+    awaited *self = of;
+    complete(self, status, NULL);
+    actor_close_inside(self->of->of);
+}
+
+/* What a completion submits completes later, too; what is refused does not. True: the handle is
+ * gone. */
+static bool leave_by_async(worker *self, redlock_lock *lock)
+{
+    self->returned = new_awaited(self);
+    redlock_status status = redlock_release_async(lock, released, self->returned);
+    if (status != REDLOCK_OK) complete(self->returned, status, NULL);
+    return true;
+}
+
+static void expect_refusal(const worker *self, const char *what, redlock_status status)
+{
+    if (status != REDLOCK_ERR_IN_CALLBACK)
+        referee_accuse(self->user, "%s inside a callback answered %s", what,
+                       redlock_status_name(status));
+}
+
+static bool leave_by_release(worker *self, redlock_lock *lock)
+{
+    expect_refusal(self, "release", redlock_release(lock));
+    return false;
+}
+
+static bool leave_by_clear(worker *self, redlock_lock *lock)
+{
+    redlock_lock *variable = lock;
+    expect_refusal(self, "release_and_clear", redlock_release_and_clear(&variable));
+    if (variable != lock) referee_accuse(self->user, "a refused release took the variable");
+    return false;
+}
+
+static bool leave_by_auto(worker *self, redlock_lock *lock)
+{
+    redlock_auto_release(&lock);
+    if (lock != NULL) referee_accuse(self->user, "an automatic release left the variable");
+    return true;
+}
+
+static bool leave_by_scope(worker *self, redlock_lock *lock)
+{
+    redlock_status status = REDLOCK_OK;
+    redlock_scope scope = {.lock = lock, .status = &status};
+    redlock_scope_end(&scope);
+    if (scope.lock != NULL || status != REDLOCK_OK)
+        referee_accuse(self->user, "a scope inside a callback ended with %s",
+                       redlock_status_name(status));
+    return true;
+}
+
+static bool (*const leave_by[DOORS])(worker *self,
+                                     redlock_lock *lock) = {[DOOR_ASYNC] = leave_by_async,
+                                                            [DOOR_RELEASE] = leave_by_release,
+                                                            [DOOR_CLEAR] = leave_by_clear,
+                                                            [DOOR_AUTO] = leave_by_auto,
+                                                            [DOOR_SCOPE] = leave_by_scope};
+
+/* A refused one changes nothing: the user holds it, and gives it back outside. */
+static bool takes_handle(enum door by)
+{
+    return by == DOOR_ASYNC || by == DOOR_AUTO || by == DOOR_SCOPE;
+}
+
+static void leave_inside(worker *self, redlock_lock *lock, enum door by)
+{
+    if (by == DOOR_NONE) return;
+    trace("client %d: leaves inside, by door %d", self->of->number, (int)by);
+    if (takes_handle(by)) referee_releases(self->user);
+    self->was_given_back = leave_by[by](self, lock);
+}
+
 static void lost(void *of, redlock_lock *lock)
 {
     worker *self = of;
-    (void)lock;
     referee_lost(self->user);
+    /* It may come before the thread that acquires knows, or behind its release: then not. */
+    if (self->held == lock) leave_inside(self, lock, job_of(self)->inside_loss);
+    if (self->was_given_back) self->held = NULL;
+    fibers_wake(self);
     actor_close_inside(self->of);
 }
 
@@ -212,27 +294,12 @@ static void act_midway(worker *self, redlock_lock *lock, const job *what)
     }
 }
 
-static void released(void *of, redlock_status status)
-{
-    awaited *self = of;
-    complete(self, status, NULL);
-    actor_close_inside(self->of->of);
-}
-
-/* What a completion submits completes later, too; what is refused does not. */
-static void return_inside(worker *self, redlock_lock *lock)
-{
-    referee_acquired(self->user, REDLOCK_OK, lock);
-    referee_releases(self->user);
-    self->returned = new_awaited(self);
-    redlock_status status = redlock_release_async(lock, released, self->returned);
-    if (status != REDLOCK_OK) complete(self->returned, status, NULL);
-}
-
 static void acquired(void *of, redlock_status status, redlock_lock *lock)
 {
     awaited *self = of;
-    if (status == REDLOCK_OK && job_of(self->of)->is_returned_inside) return_inside(self->of, lock);
+    enum door by = status == REDLOCK_OK ? job_of(self->of)->inside : DOOR_NONE;
+    if (takes_handle(by)) referee_acquired(self->of->user, REDLOCK_OK, lock);
+    leave_inside(self->of, lock, by);
     complete(self, status, lock);
     actor_close_inside(self->of->of);
 }
@@ -260,22 +327,37 @@ static redlock_status release_lock(worker *self, const job *what, redlock_lock *
                                 : status; /* closed just now: it took the handle all the same */
 }
 
+/* What was given back in the background tells nobody of its end. */
+static void await_return(worker *self)
+{
+    redlock_status status = self->returned == NULL ? REDLOCK_OK : wait_for(self->returned);
+    if (self->returned == NULL) referee_left(self->user);
+    else if (!self->of->is_closing) referee_released(self->user, status);
+}
+
+/* Or until a callback has given it back. */
+static void hold_for(worker *self, int64_t span_us)
+{
+    int64_t until_us = now_us() + span_us;
+    while (!self->was_given_back && now_us() < until_us) fiber_wait(until_us, self);
+}
+
 static void hold(worker *self, redlock_lock *lock, const job *what)
 {
     const actor *of = self->of;
-    pause_for(what->hold_us / 2);
-    if (!of->is_closing) act_midway(self, lock, what);
-    pause_for(what->hold_us - what->hold_us / 2);
+    self->held = lock;
+    hold_for(self, what->hold_us / 2);
+    if (!of->is_closing && !self->was_given_back) act_midway(self, lock, what);
+    hold_for(self, what->hold_us - what->hold_us / 2);
+    self->held = NULL;
+    if (self->was_given_back) {
+        await_return(self);
+        return;
+    }
     referee_releases(self->user);
     bool was_closing = of->is_closing;
     redlock_status status = release_lock(self, what, lock);
     if (!was_closing && !of->is_closing) referee_released(self->user, status);
-}
-
-static void await_return(worker *self)
-{
-    redlock_status status = wait_for(self->returned);
-    if (!self->of->is_closing) referee_released(self->user, status);
 }
 
 void worker_work(worker *self)
@@ -292,7 +374,7 @@ void worker_work(worker *self)
     redlock_status status =
         what->is_async ? acquire_async(self, what, &options, &lock)
                        : redlock_acquire(of->client, grants_name(what->name), &options, &lock);
-    if (self->returned != NULL) {
+    if (self->was_given_back) {
         await_return(self);
         return;
     }

@@ -147,7 +147,7 @@ static void make_host(client_plan *self, dice *chance)
     self->asks_for_timeout = self->host == REDLOCK_HOST_MANUAL && dice_below(chance, 2) == 0;
     self->closes_inside = dice_below(chance, 2) == 0;
     for (int i = 0; i < self->job_count; i++)
-        self->jobs[i].is_returned_inside = dice_below(chance, 6) == 0 && self->jobs[i].is_async;
+        if (dice_below(chance, 6) == 0 && self->jobs[i].is_async) self->jobs[i].inside = DOOR_ASYNC;
 }
 
 /* A thread that is preempted just before it falls asleep shows only where that is frequent. */
@@ -310,6 +310,23 @@ static void make_late_loops(plan *self)
     }
 }
 
+/* From a stream of its own, likewise. What is released inside on_lost is nobody's midway. */
+static void make_doors(plan *self)
+{
+    dice chance = dice_for(self->seed, 6);
+    for (int i = 0; i < self->client_count; i++) {
+        for (int j = 0; j < self->clients[i].job_count; j++) {
+            job *one = &self->clients[i].jobs[j];
+            enum door inside = (enum door)dice_between(&chance, DOOR_ASYNC, DOORS - 1);
+            enum door inside_loss = (enum door)dice_between(&chance, DOOR_ASYNC, DOORS - 1);
+            bool is_inside = dice_below(&chance, 6) == 0 && one->is_async;
+            bool is_lost_inside = dice_below(&chance, 3) == 0 && one->is_told;
+            if (one->inside != DOOR_NONE || is_inside) one->inside = inside;
+            if (is_lost_inside && one->midway == MIDWAY_NOTHING) one->inside_loss = inside_loss;
+        }
+    }
+}
+
 void plan_make(plan *self, uint64_t seed)
 {
     dice chance = dice_for(seed, 1);
@@ -331,6 +348,7 @@ void plan_make(plan *self, uint64_t seed)
     }
     make_company(self);
     make_late_loops(self);
+    make_doors(self);
     if (!self->is_calm) make_faults(self, &chance);
 }
 
@@ -368,17 +386,20 @@ static void print_job(const plan *whole, const job *self, int number)
 {
     static const char *const between[] = {"", ", extend", ", enter again", ", downgrade",
                                           ", upgrade"};
-    printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim "
-           "%lld ms, "
-           "max hold %lld ms%s%s%s, hold %lld us%s%s%s, owner %d\n",
-           number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive",
-           self->name, (int)whole->policy[self->name], whole->permits[self->name],
-           (long long)self->ttl_ms, (long long)self->wait_ms, (long long)self->claim_ms,
-           (long long)self->max_hold_ms, self->auto_renew ? ", renewed" : "",
-           self->is_async ? ", async" : "", self->is_reentrant ? ", reentrant" : "",
-           (long long)self->hold_us, between[self->midway],
-           self->is_in_company ? " in company" : "",
-           self->is_returned_inside ? ", released by the completion" : "", self->owner);
+    static const char *const doors[DOORS] = {
+        "", "release_async", "release", "release_and_clear", "auto_release", "scope_end"};
+    printf(
+        "    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim "
+        "%lld ms, "
+        "max hold %lld ms%s%s%s, hold %lld us%s%s%s%s%s%s, owner %d\n",
+        number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive",
+        self->name, (int)whole->policy[self->name], whole->permits[self->name],
+        (long long)self->ttl_ms, (long long)self->wait_ms, (long long)self->claim_ms,
+        (long long)self->max_hold_ms, self->auto_renew ? ", renewed" : "",
+        self->is_async ? ", async" : "", self->is_reentrant ? ", reentrant" : "",
+        (long long)self->hold_us, between[self->midway], self->is_in_company ? " in company" : "",
+        self->inside == DOOR_NONE ? "" : ", completed by ", doors[self->inside],
+        self->inside_loss == DOOR_NONE ? "" : ", lost by ", doors[self->inside_loss], self->owner);
 }
 
 static void print_client(const plan *whole, int number)

@@ -24,6 +24,9 @@ enum {
 /* What is done in the middle of a hold. */
 enum midway { MIDWAY_NOTHING, MIDWAY_EXTEND, MIDWAY_ENTER, MIDWAY_DOWNGRADE, MIDWAY_UPGRADE };
 
+/* By what a callback gives its lock back. RELEASE and CLEAR block, and are refused inside. */
+enum door { DOOR_NONE, DOOR_ASYNC, DOOR_RELEASE, DOOR_CLEAR, DOOR_AUTO, DOOR_SCOPE, DOORS };
+
 typedef struct job {
     bool is_left_out;
     int name;
@@ -33,11 +36,12 @@ typedef struct job {
     bool auto_renew, is_async, is_reentrant, is_told; /* of the loss: on_lost */
     int64_t hold_us;
     enum midway midway;
-    int conversions;    /* of DOWNGRADE and UPGRADE: so many in a row, to and fro */
-    bool is_in_company; /* another thread converts the same hold at the same time, the other way
-                           about */
-    int owner;          /* from 1 on: of several processes; 0: the thread */
-    bool is_returned_inside; /* the completion itself submits the release */
+    int conversions;       /* of DOWNGRADE and UPGRADE: so many in a row, to and fro */
+    bool is_in_company;    /* another thread converts the same hold at the same time, the other way
+                              about */
+    int owner;             /* from 1 on: of several processes; 0: the thread */
+    enum door inside;      /* through which the completion itself gives the lock back ... */
+    enum door inside_loss; /* ... and on_lost */
 } job;
 
 typedef struct client_plan {

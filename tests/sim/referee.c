@@ -447,6 +447,8 @@ void referee_releases(int user)
     deactivate(user);
 }
 
+void referee_left(int user) { users[user].is_over = true; }
+
 void referee_released(int user, redlock_status status)
 {
     stance *self = &users[user];

@@ -41,6 +41,8 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock);
 /* The hold ends. */
 void referee_releases(int user);
 void referee_released(int user, redlock_status status);
+/* ... without anybody being told: a callback gave it back in the background. */
+void referee_left(int user);
 /* It was disturbed on purpose: its next status proves nothing. */
 void referee_excuses(int user);
 /* So were all users of the client: it is being closed under them. */
