@@ -89,14 +89,12 @@ static void released(void *of, redlock_status status)
     actor_close_inside(self->of->of);
 }
 
-/* What a completion submits completes later, too; what is refused does not. True: the handle is
- * gone. */
-static bool leave_by_async(worker *self, redlock_lock *lock)
+/* What a completion submits completes later, too; what is refused does not. */
+static void leave_by_async(worker *self, redlock_lock *lock)
 {
     self->returned = new_awaited(self);
     redlock_status status = redlock_release_async(lock, released, self->returned);
     if (status != REDLOCK_OK) complete(self->returned, status, NULL);
-    return true;
 }
 
 static void expect_refusal(const worker *self, const char *what, redlock_status status)
@@ -106,28 +104,25 @@ static void expect_refusal(const worker *self, const char *what, redlock_status 
                        redlock_status_name(status));
 }
 
-static bool leave_by_release(worker *self, redlock_lock *lock)
+static void leave_by_release(worker *self, redlock_lock *lock)
 {
     expect_refusal(self, "release", redlock_release(lock));
-    return false;
 }
 
-static bool leave_by_clear(worker *self, redlock_lock *lock)
+static void leave_by_clear(worker *self, redlock_lock *lock)
 {
     redlock_lock *variable = lock;
     expect_refusal(self, "release_and_clear", redlock_release_and_clear(&variable));
     if (variable != lock) referee_accuse(self->user, "a refused release took the variable");
-    return false;
 }
 
-static bool leave_by_auto(worker *self, redlock_lock *lock)
+static void leave_by_auto(worker *self, redlock_lock *lock)
 {
     redlock_auto_release(&lock);
     if (lock != NULL) referee_accuse(self->user, "an automatic release left the variable");
-    return true;
 }
 
-static bool leave_by_scope(worker *self, redlock_lock *lock)
+static void leave_by_scope(worker *self, redlock_lock *lock)
 {
     redlock_status status = REDLOCK_OK;
     redlock_scope scope = {.lock = lock, .status = &status};
@@ -135,10 +130,9 @@ static bool leave_by_scope(worker *self, redlock_lock *lock)
     if (scope.lock != NULL || status != REDLOCK_OK)
         referee_accuse(self->user, "a scope inside a callback ended with %s",
                        redlock_status_name(status));
-    return true;
 }
 
-static bool (*const leave_by[DOORS])(worker *self,
+static void (*const leave_by[DOORS])(worker *self,
                                      redlock_lock *lock) = {[DOOR_ASYNC] = leave_by_async,
                                                             [DOOR_RELEASE] = leave_by_release,
                                                             [DOOR_CLEAR] = leave_by_clear,
@@ -151,12 +145,14 @@ static bool takes_handle(enum door by)
     return by == DOOR_ASYNC || by == DOOR_AUTO || by == DOOR_SCOPE;
 }
 
+/* The thread that holds it sees at once that it is not to give it back: a door takes its time. */
 static void leave_inside(worker *self, redlock_lock *lock, enum door by)
 {
     if (by == DOOR_NONE) return;
     trace("client %d: leaves inside, by door %d", self->of->number, (int)by);
-    if (takes_handle(by)) referee_releases(self->user);
-    self->was_given_back = leave_by[by](self, lock);
+    self->was_given_back = takes_handle(by);
+    if (self->was_given_back) referee_releases(self->user);
+    leave_by[by](self, lock);
 }
 
 static void lost(void *of, redlock_lock *lock)
