@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A client and its threads. Private to actors.c, which opens, cancels and closes, and to jobs.c,
- * which has the work. */
+ * A client and its threads. Private to actors.c, which opens, cancels and closes, and to jobs.c and
+ * sets.c, which have the work. */
 #ifndef REDLOCK_TESTS_SIM_ACTOR_H
 #define REDLOCK_TESTS_SIM_ACTOR_H
 
@@ -38,6 +38,10 @@ struct actor {
 
 /* Does the job, unless the client is being closed. */
 void worker_work(worker *self);
+/* The same for one that takes both names. */
+void worker_work_set(worker *self);
+const job *worker_job(const worker *self);
+void worker_options(redlock_options *out, worker *self);
 /* In a callback: closes the client, if it is to be closed there. */
 void actor_close_inside(actor *self);
 

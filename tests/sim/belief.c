@@ -163,7 +163,8 @@ void belief_judge_loss(stance *self)
     if (what->max_hold_ms > 0 || what->midway > MIDWAY_ENTER || self->is_excused) return;
     if (is_kept_too_late(self)) return;
     if (!what->auto_renew) {
-        if (!stance_is_short(what)) judge_length(self);
+        /* What a set took first may have a third of its lease behind it. */
+        if (!stance_is_short(what) && what->part == PART_NONE) judge_length(self);
         return;
     }
     int64_t broke_us = network_broke_us(self->client);

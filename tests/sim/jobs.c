@@ -10,7 +10,7 @@
 #include "sim/system.h"
 #include "sim/trace.h"
 
-static const job *job_of(const worker *self)
+const job *worker_job(const worker *self)
 {
     return &self->of->plan->jobs[number_of_user(self->user)];
 }
@@ -72,7 +72,7 @@ static redlock_status convert_and_wait(redlock_lock *lock, redlock_mode to)
 
 static void convert(worker *self, redlock_lock *lock, redlock_mode to)
 {
-    bool is_async = job_of(self)->is_async;
+    bool is_async = worker_job(self)->is_async;
     redlock_status status = is_async ? convert_async(self, lock, to) : convert_and_wait(lock, to);
     trace("client %d: convert -> %s", self->of->number, redlock_status_name(status));
     if (status == REDLOCK_OK && to == REDLOCK_EXCLUSIVE) {
@@ -160,7 +160,7 @@ static void lost(void *of, redlock_lock *lock)
     worker *self = of;
     referee_lost(self->user);
     /* It may come before the thread that acquires knows, or behind its release: then not. */
-    if (self->held == lock) leave_inside(self, lock, job_of(self)->inside_loss);
+    if (self->held == lock) leave_inside(self, lock, worker_job(self)->inside_loss);
     if (self->was_given_back) self->held = NULL;
     fibers_wake(self);
     actor_close_inside(self->of);
@@ -215,8 +215,9 @@ static void convert_in_a_row(worker *self, redlock_lock *lock, const job *what)
     while (!beside->is_over) fiber_wait(SIM_NEVER, beside);
 }
 
-static void set_options(redlock_options *out, worker *self, const job *what)
+void worker_options(redlock_options *out, worker *self)
 {
+    const job *what = worker_job(self);
     static const char *const owners[OWNERS_MOST + 1] = {NULL, "one", "two", "three"};
     *out = (redlock_options){
         .struct_size = sizeof *out,
@@ -258,7 +259,7 @@ static void enter_again(worker *self, redlock_lock *lock, const job *what)
 {
     redlock_lock *inner;
     redlock_options options;
-    set_options(&options, self, what);
+    worker_options(&options, self);
     redlock_status status =
         what->is_async
             ? enter_async(self, what, &options, &inner)
@@ -293,7 +294,7 @@ static void act_midway(worker *self, redlock_lock *lock, const job *what)
 static void acquired(void *of, redlock_status status, redlock_lock *lock)
 {
     awaited *self = of;
-    enum door by = status == REDLOCK_OK ? job_of(self->of)->inside : DOOR_NONE;
+    enum door by = status == REDLOCK_OK ? worker_job(self->of)->inside : DOOR_NONE;
     if (takes_handle(by)) referee_acquired(self->of->user, REDLOCK_OK, lock);
     leave_inside(self->of, lock, by);
     complete(self, status, lock);
@@ -359,13 +360,17 @@ static void hold(worker *self, redlock_lock *lock, const job *what)
 void worker_work(worker *self)
 {
     actor *of = self->of;
-    const job *what = job_of(self);
+    const job *what = worker_job(self);
     if (what->is_left_out || of->is_closing) return;
     pause_for(what->think_us);
     if (of->is_closing || system_is_exiled(of->number)) return;
+    if (what->part == PART_FIRST) {
+        worker_work_set(self);
+        return;
+    }
     redlock_lock *lock;
     redlock_options options;
-    set_options(&options, self, what);
+    worker_options(&options, self);
     referee_waits(self->user, what->is_async ? &self->operation : NULL);
     redlock_status status =
         what->is_async ? acquire_async(self, what, &options, &lock)

@@ -327,6 +327,33 @@ static void make_doors(plan *self)
     }
 }
 
+static void make_set(job *first, job *second)
+{
+    first->is_reentrant = false;
+    first->owner = 0;
+    first->max_hold_ms = 0; /* it counts from the first lock on, and all may be lost by it */
+    first->midway = MIDWAY_NOTHING;
+    first->inside = first->inside_loss = DOOR_NONE;
+    *second = *first;
+    first->part = PART_FIRST;
+    second->part = PART_SECOND;
+    second->name = 1 - first->name;
+}
+
+/* From a stream of its own, likewise. The last job of a client may take both names, where the same
+ * options are right for both. */
+static void make_sets(plan *self)
+{
+    dice chance = dice_for(self->seed, 7);
+    bool are_alike = self->policy[0] == self->policy[1] && self->permits[0] == self->permits[1];
+    for (int i = 0; i < self->client_count; i++) {
+        client_plan *of = &self->clients[i];
+        bool is_set = dice_below(&chance, 3) == 0;
+        if (is_set && are_alike && of->job_count < JOBS_MOST)
+            make_set(&of->jobs[of->job_count - 1], &of->jobs[of->job_count]);
+    }
+}
+
 void plan_make(plan *self, uint64_t seed)
 {
     dice chance = dice_for(seed, 1);
@@ -349,6 +376,7 @@ void plan_make(plan *self, uint64_t seed)
     make_company(self);
     make_late_loops(self);
     make_doors(self);
+    make_sets(self);
     if (!self->is_calm) make_faults(self, &chance);
 }
 
@@ -388,18 +416,19 @@ static void print_job(const plan *whole, const job *self, int number)
                                           ", upgrade"};
     static const char *const doors[DOORS] = {
         "", "release_async", "release", "release_and_clear", "auto_release", "scope_end"};
-    printf(
-        "    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim "
-        "%lld ms, "
-        "max hold %lld ms%s%s%s, hold %lld us%s%s%s%s%s%s, owner %d\n",
-        number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive",
-        self->name, (int)whole->policy[self->name], whole->permits[self->name],
-        (long long)self->ttl_ms, (long long)self->wait_ms, (long long)self->claim_ms,
-        (long long)self->max_hold_ms, self->auto_renew ? ", renewed" : "",
-        self->is_async ? ", async" : "", self->is_reentrant ? ", reentrant" : "",
-        (long long)self->hold_us, between[self->midway], self->is_in_company ? " in company" : "",
-        self->inside == DOOR_NONE ? "" : ", completed by ", doors[self->inside],
-        self->inside_loss == DOOR_NONE ? "" : ", lost by ", doors[self->inside_loss], self->owner);
+    printf("    %d after %lld us: %s %d (policy %d, permits %u), ttl %lld ms, wait %lld ms, claim "
+           "%lld ms, "
+           "max hold %lld ms%s%s%s%s, hold %lld us%s%s%s%s%s%s, owner %d\n",
+           number, (long long)self->think_us, self->mode == REDLOCK_SHARED ? "shared" : "exclusive",
+           self->name, (int)whole->policy[self->name], whole->permits[self->name],
+           (long long)self->ttl_ms, (long long)self->wait_ms, (long long)self->claim_ms,
+           (long long)self->max_hold_ms, self->auto_renew ? ", renewed" : "",
+           self->part == PART_FIRST ? ", a set" : "", self->is_async ? ", async" : "",
+           self->is_reentrant ? ", reentrant" : "", (long long)self->hold_us, between[self->midway],
+           self->is_in_company ? " in company" : "",
+           self->inside == DOOR_NONE ? "" : ", completed by ", doors[self->inside],
+           self->inside_loss == DOOR_NONE ? "" : ", lost by ", doors[self->inside_loss],
+           self->owner);
 }
 
 static void print_client(const plan *whole, int number)

@@ -27,8 +27,13 @@ enum midway { MIDWAY_NOTHING, MIDWAY_EXTEND, MIDWAY_ENTER, MIDWAY_DOWNGRADE, MID
 /* By what a callback gives its lock back. RELEASE and CLEAR block, and are refused inside. */
 enum door { DOOR_NONE, DOOR_ASYNC, DOOR_RELEASE, DOOR_CLEAR, DOOR_AUTO, DOOR_SCOPE, DOORS };
 
+/* Of a set of both names, each lock has a user of its own: the second has the slot behind the
+ * first, and no worker. */
+enum part { PART_NONE, PART_FIRST, PART_SECOND };
+
 typedef struct job {
     bool is_left_out;
+    enum part part;
     int name;
     int64_t think_us; /* before it */
     redlock_mode mode;

@@ -141,7 +141,11 @@ void referee_gone(int client)
     }
 }
 
-void referee_excuses(int user) { users[user].is_excused = true; }
+void referee_excuses(int user)
+{
+    users[user].is_excused = true;
+    if (users[user].what->part == PART_FIRST) users[user + 1].is_excused = true;
+}
 
 void referee_closes(int client)
 {
@@ -173,7 +177,7 @@ static stance *asker(int client, words holder)
     uint64_t number = number_of(grants_field(holder, 1));
     for (int i = 0; i < active_count; i++) {
         stance *self = &users[active[i]];
-        if (self->client != client || !self->is_waiting) continue;
+        if (self->client != client || !self->is_waiting || self->is_gathering) continue;
         bool is_alone = self->operation == NULL && !refereed->clients[client].is_parallel;
         if (is_alone || (self->operation != NULL && *self->operation == number)) return self;
     }
@@ -228,7 +232,8 @@ static void note_grants(int name, words stray)
 {
     for (int i = 0; i < active_count; i++) {
         stance *self = &users[active[i]];
-        if (self->is_waiting && self->what->name == name) note_grant(self, stray);
+        bool asks = self->is_waiting && !self->is_gathering;
+        if (asks && self->what->name == name) note_grant(self, stray);
     }
 }
 
@@ -322,14 +327,23 @@ void referee_waits(int user, const redlock_operation *operation)
     if (!self->is_gone) activate(user);
 }
 
+void referee_gathers(int user)
+{
+    referee_waits(user, NULL);
+    users[user].is_gathering = true;
+}
+
+/* A set is renewed while it is gathered. */
+static bool is_renewed(const job *what) { return what->auto_renew || what->part != PART_NONE; }
+
 /* Do renewals of short leases go over the connection of this user's requests? They are impatient,
  * and close it. */
 static bool is_beside_the_impatient(const stance *self)
 {
     const client_plan *of = &refereed->clients[self->client];
-    if (!self->what->is_async) return self->what->auto_renew && stance_is_short(self->what);
+    if (!self->what->is_async) return is_renewed(self->what) && stance_is_short(self->what);
     for (int i = 0; i < of->job_count; i++)
-        if (of->jobs[i].auto_renew && stance_is_short(&of->jobs[i])) return true;
+        if (is_renewed(&of->jobs[i]) && stance_is_short(&of->jobs[i])) return true;
     return false;
 }
 
@@ -354,7 +368,8 @@ static bool is_explained(const stance *self, redlock_status status)
     case REDLOCK_BUSY: return wait_ms == 0;
     case REDLOCK_ERR_QUEUE_FULL: return limits.queue < MEMBERS_MOST && wait_ms != 0;
     case REDLOCK_DEADLOCK: return self->what->owner > 0;
-    case REDLOCK_LOST: return may_be_late && self->what->is_async; /* before anybody was told */
+    case REDLOCK_LOST: /* before anybody was told */
+        return may_be_late && (self->what->is_async || self->what->part != PART_NONE);
     case REDLOCK_TIMED_OUT: return wait_ms > 0;
     case REDLOCK_CANCELLED:
     case REDLOCK_ERR_CLOSED: return self->is_excused;
@@ -395,7 +410,7 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock)
     stance *self = &users[user];
     trace("client %d, job %d: acquire %d -> %s", self->client, number_of_user(user),
           self->what->name, redlock_status_name(status));
-    self->is_waiting = false;
+    self->is_waiting = self->is_gathering = false;
     if (self->is_gone) return;
     judge_acquisition(self, status);
     if (status != REDLOCK_OK) {
@@ -468,6 +483,19 @@ void referee_released(int user, redlock_status status)
     judge_duration(self, "release",
                    refereed->clients[self->client].timeout_ms * 1000 +
                        stance_lateness_us(self, LOOP_TELLS));
+}
+
+/* LOST is the status of two if one of them was over. */
+void referee_parted(int user, redlock_status status)
+{
+    stance *of[] = {&users[user], &users[user + 1]};
+    bool was_over = false;
+    for (int i = 0; i < 2; i++)
+        was_over |= now_us() >= of[i]->valid_until_us || stance_is_void(of[i]);
+    for (int i = 0; i < 2; i++) {
+        if (was_over) of[i]->valid_until_us = 0;
+        referee_released(user + i, status);
+    }
 }
 
 /* ---- Every instant --------------------------------------------------------------------------- */

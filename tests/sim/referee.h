@@ -37,10 +37,14 @@ void referee_accuse(int user, const char *format, ...) __attribute__((format(pri
 /* What the library calls tell. The operation is where an asynchronous call leaves its number; NULL
  * for a blocking one. */
 void referee_waits(int user, const redlock_operation *operation);
+/* The same for a lock of a set: when it is asked for is not known outside. */
+void referee_gathers(int user);
 void referee_acquired(int user, redlock_status status, redlock_lock *lock);
 /* The hold ends. */
 void referee_releases(int user);
 void referee_released(int user, redlock_status status);
+/* Both locks of a set, the first of which the user has; there is one status for the two. */
+void referee_parted(int user, redlock_status status);
 /* ... without anybody being told: a callback gave it back in the background. */
 void referee_left(int user);
 /* It was disturbed on purpose: its next status proves nothing. */

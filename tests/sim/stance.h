@@ -29,6 +29,7 @@ typedef struct stance {
     const job *what;
     const redlock_operation *operation; /* of an asynchronous call */
     bool is_waiting;                    /* within redlock_acquire */
+    bool is_gathering;                  /* a set, within redlock_acquire_set */
     bool is_excused, is_closed, is_gone;
     bool is_robbed; /* somebody took the lock from it by force: it hears of that at its next renewal
                      */

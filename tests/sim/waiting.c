@@ -16,7 +16,7 @@ static int64_t wait_ends_us(const stance *self)
 
 static bool is_live_waiter(const stance *self, int name)
 {
-    return self->is_waiting && !self->is_gone && self->what->name == name &&
+    return self->is_waiting && !self->is_gathering && !self->is_gone && self->what->name == name &&
            now_us() < wait_ends_us(self) && stance_held_up_us(self) <= now_us();
 }
 
