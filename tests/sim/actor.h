@@ -8,10 +8,27 @@
 #include "sim/plan.h"
 
 typedef struct actor actor;
-typedef struct awaited awaited;
+
+typedef struct worker worker;
+
+/* An asynchronous call of a worker. It is in the arena, and outlives the call: a second completion
+ * would be noticed. */
+typedef struct awaited {
+    worker *of;
+    int completions;
+    redlock_status status;
+    redlock_lock *lock; /* what was acquired, if anything: a lock, ... */
+    redlock_set *set;   /* ... or a set */
+} awaited;
+
+awaited *awaited_new(worker *of);
+void awaited_complete(awaited *self, redlock_status status);
+redlock_status awaited_wait(awaited *self);
+/* A redlock_done_fn; its argument is an awaited. */
+void awaited_done(void *self, redlock_status status);
 
 /* A thread that does jobs: one after the other, or a single one. */
-typedef struct worker {
+struct worker {
     actor *of;
     int user;
     redlock_operation operation; /* of an acquisition that is waited for, or 0 */
@@ -19,7 +36,7 @@ typedef struct worker {
     redlock_lock *held;          /* in its hold */
     bool was_given_back;         /* by a callback, in the background */
     bool is_over;
-} worker;
+};
 
 struct actor {
     int number;

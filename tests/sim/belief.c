@@ -135,13 +135,10 @@ void belief_judge_told(const stance *self)
         referee_accuse(self->user, "was told late that it has lost %d", self->what->name);
 }
 
-/* A lease for which the rounds of its loop that it may need are too long; a claim is one, too. */
+/* A lease for which the rounds of its loop that it may need are too long. */
 static bool is_kept_too_late(const stance *self)
 {
-    const job *what = self->what;
-    int64_t lease_ms = what->claim_ms > 0 && what->claim_ms < what->ttl_ms ? what->claim_ms
-                                                                           : what->ttl_ms;
-    return stance_lateness_us(self, LOOP_KEEPS) > lease_ms * 1000 / 2;
+    return stance_lateness_us(self, LOOP_KEEPS) > stance_lease_us(self->what) / 2;
 }
 
 /* A lock that is renewed is not lost while the connection is sound and the node serves. */

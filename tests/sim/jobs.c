@@ -19,39 +19,30 @@ static void pause_for(int64_t span_us) { fiber_wait(now_us() + span_us, NULL); }
 
 /* ---- Asynchronous calls, waited for ---- */
 
-struct awaited {
-    worker *of;
-    int completions;
-    redlock_status status;
-    redlock_lock *lock;
-};
-
-/* What outlives the call is in the arena: a second completion would be noticed. */
-static awaited *new_awaited(worker *of)
+awaited *awaited_new(worker *of)
 {
     awaited *made = arena_take(sizeof *made);
     *made = (awaited){.of = of};
     return made;
 }
 
-static void complete(awaited *self, redlock_status status, redlock_lock *lock)
+void awaited_complete(awaited *self, redlock_status status)
 {
     if (self->completions++ > 0) referee_accuse(self->of->user, "an operation completed twice");
     self->status = status;
-    self->lock = lock;
     fibers_wake(self);
 }
 
-static redlock_status wait_for(awaited *self)
+redlock_status awaited_wait(awaited *self)
 {
     while (self->completions == 0) fiber_wait(SIM_NEVER, self);
     return self->status;
 }
 
-static void done(void *of, redlock_status status)
+void awaited_done(void *of, redlock_status status)
 {
     awaited *self = of;
-    complete(self, status, NULL);
+    awaited_complete(self, status);
     actor_close_inside(self->of->of);
 }
 
@@ -59,10 +50,11 @@ static void done(void *of, redlock_status status)
 
 static redlock_status convert_async(worker *self, redlock_lock *lock, redlock_mode to)
 {
-    awaited *completion = new_awaited(self);
-    redlock_status status = to == REDLOCK_SHARED ? redlock_downgrade_async(lock, done, completion)
-                                                 : redlock_upgrade_async(lock, done, completion);
-    return status == REDLOCK_OK ? wait_for(completion) : status;
+    awaited *completion = awaited_new(self);
+    redlock_status status = to == REDLOCK_SHARED
+                                ? redlock_downgrade_async(lock, awaited_done, completion)
+                                : redlock_upgrade_async(lock, awaited_done, completion);
+    return status == REDLOCK_OK ? awaited_wait(completion) : status;
 }
 
 static redlock_status convert_and_wait(redlock_lock *lock, redlock_mode to)
@@ -82,19 +74,12 @@ static void convert(worker *self, redlock_lock *lock, redlock_mode to)
 
 /* ---- Doors: how a callback gives a lock back ---- */
 
-static void released(void *of, redlock_status status)
-{
-    awaited *self = of;
-    complete(self, status, NULL);
-    actor_close_inside(self->of->of);
-}
-
 /* What a completion submits completes later, too; what is refused does not. */
 static void leave_by_async(worker *self, redlock_lock *lock)
 {
-    self->returned = new_awaited(self);
-    redlock_status status = redlock_release_async(lock, released, self->returned);
-    if (status != REDLOCK_OK) complete(self->returned, status, NULL);
+    self->returned = awaited_new(self);
+    redlock_status status = redlock_release_async(lock, awaited_done, self->returned);
+    if (status != REDLOCK_OK) awaited_complete(self->returned, status);
 }
 
 static void expect_refusal(const worker *self, const char *what, redlock_status status)
@@ -132,12 +117,12 @@ static void leave_by_scope(worker *self, redlock_lock *lock)
                        redlock_status_name(status));
 }
 
-static void (*const leave_by[DOORS])(worker *self,
-                                     redlock_lock *lock) = {[DOOR_ASYNC] = leave_by_async,
-                                                            [DOOR_RELEASE] = leave_by_release,
-                                                            [DOOR_CLEAR] = leave_by_clear,
-                                                            [DOOR_AUTO] = leave_by_auto,
-                                                            [DOOR_SCOPE] = leave_by_scope};
+typedef void door_fn(worker *self, redlock_lock *lock);
+
+static door_fn *const leave_by[DOORS] = {
+    [DOOR_ASYNC] = leave_by_async, [DOOR_RELEASE] = leave_by_release, [DOOR_CLEAR] = leave_by_clear,
+    [DOOR_AUTO] = leave_by_auto,   [DOOR_SCOPE] = leave_by_scope,
+};
 
 /* A refused one changes nothing: the user holds it, and gives it back outside. */
 static bool takes_handle(enum door by)
@@ -239,18 +224,18 @@ void worker_options(redlock_options *out, worker *self)
 static void entered(void *of, redlock_status status, redlock_lock *lock)
 {
     awaited *self = of;
-    complete(self, status, lock);
-    actor_close_inside(self->of->of);
+    self->lock = lock;
+    awaited_done(self, status);
 }
 
 static redlock_status enter_async(worker *self, const job *what, const redlock_options *options,
                                   redlock_lock **inner)
 {
-    awaited *completion = new_awaited(self);
+    awaited *completion = awaited_new(self);
     const char *name = grants_name(what->name);
     redlock_status status = redlock_acquire_async(self->of->client, name, strlen(name), options,
                                                   entered, completion, NULL);
-    if (status == REDLOCK_OK) status = wait_for(completion);
+    if (status == REDLOCK_OK) status = awaited_wait(completion);
     *inner = completion->lock;
     return status;
 }
@@ -274,10 +259,10 @@ static void enter_again(worker *self, redlock_lock *lock, const job *what)
 
 static void extend(worker *self, redlock_lock *lock, const job *what)
 {
-    awaited *completion = new_awaited(self);
+    awaited *completion = awaited_new(self);
     if (!what->is_async) (void)redlock_extend(lock, what->ttl_ms);
-    else if (redlock_extend_async(lock, what->ttl_ms, done, completion) == REDLOCK_OK)
-        (void)wait_for(completion);
+    else if (redlock_extend_async(lock, what->ttl_ms, awaited_done, completion) == REDLOCK_OK)
+        (void)awaited_wait(completion);
 }
 
 static void act_midway(worker *self, redlock_lock *lock, const job *what)
@@ -297,19 +282,19 @@ static void acquired(void *of, redlock_status status, redlock_lock *lock)
     enum door by = status == REDLOCK_OK ? worker_job(self->of)->inside : DOOR_NONE;
     if (takes_handle(by)) referee_acquired(self->of->user, REDLOCK_OK, lock);
     leave_inside(self->of, lock, by);
-    complete(self, status, lock);
-    actor_close_inside(self->of->of);
+    self->lock = lock;
+    awaited_done(self, status);
 }
 
 static redlock_status acquire_async(worker *self, const job *what, redlock_options *options,
                                     redlock_lock **lock)
 {
-    awaited *completion = new_awaited(self);
+    awaited *completion = awaited_new(self);
     const char *name = grants_name(what->name);
     *lock = NULL;
     redlock_status status = redlock_acquire_async(self->of->client, name, strlen(name), options,
                                                   acquired, completion, &self->operation);
-    if (status == REDLOCK_OK) status = wait_for(completion);
+    if (status == REDLOCK_OK) status = awaited_wait(completion);
     self->operation = 0;
     *lock = completion->lock;
     return status;
@@ -318,16 +303,16 @@ static redlock_status acquire_async(worker *self, const job *what, redlock_optio
 static redlock_status release_lock(worker *self, const job *what, redlock_lock *lock)
 {
     if (!what->is_async || self->of->is_closing) return redlock_release(lock);
-    awaited *completion = new_awaited(self);
-    redlock_status status = redlock_release_async(lock, released, completion);
-    return status == REDLOCK_OK ? wait_for(completion)
+    awaited *completion = awaited_new(self);
+    redlock_status status = redlock_release_async(lock, awaited_done, completion);
+    return status == REDLOCK_OK ? awaited_wait(completion)
                                 : status; /* closed just now: it took the handle all the same */
 }
 
 /* What was given back in the background tells nobody of its end. */
 static void await_return(worker *self)
 {
-    redlock_status status = self->returned == NULL ? REDLOCK_OK : wait_for(self->returned);
+    redlock_status status = self->returned == NULL ? REDLOCK_OK : awaited_wait(self->returned);
     if (self->returned == NULL) referee_left(self->user);
     else if (!self->of->is_closing) referee_released(self->user, status);
 }

@@ -125,11 +125,15 @@ int64_t stance_lateness_us(const stance *self, enum loop_duty what)
 bool stance_is_void(const stance *self) { return self->is_robbed || self->entered_us <= broken_us; }
 bool stance_may_leave(int client) { return may_leave_holds[client]; }
 
+int64_t stance_lease_us(const job *what)
+{
+    bool is_claim = what->claim_ms > 0 && what->claim_ms < what->ttl_ms;
+    return (is_claim ? what->claim_ms : what->ttl_ms) * 1000;
+}
+
 bool stance_is_short(const job *what)
 {
-    int64_t lease_ms = what->claim_ms > 0 && what->claim_ms < what->ttl_ms ? what->claim_ms
-                                                                           : what->ttl_ms;
-    return lease_ms * 1000 < 30 * network_delay_most_us() + 20000;
+    return stance_lease_us(what) < 30 * network_delay_most_us() + 20000;
 }
 
 void referee_gone(int client)

@@ -43,10 +43,10 @@ void referee_acquired(int user, redlock_status status, redlock_lock *lock);
 /* The hold ends. */
 void referee_releases(int user);
 void referee_released(int user, redlock_status status);
-/* Both locks of a set, the first of which the user has; there is one status for the two. */
-void referee_parted(int user, redlock_status status);
 /* ... without anybody being told: a callback gave it back in the background. */
 void referee_left(int user);
+/* Both locks of a set, the first of which the user has; there is one status for the two. */
+void referee_parted(int user, redlock_status status);
 /* It was disturbed on purpose: its next status proves nothing. */
 void referee_excuses(int user);
 /* So were all users of the client: it is being closed under them. */

@@ -9,37 +9,10 @@
 #include "sim/machine.h"
 #include "sim/referee.h"
 
-typedef struct gathering {
-    worker *of;
-    int completions;
-    redlock_status status;
-    redlock_set *set;
-} gathering;
-
-/* What outlives the call is in the arena: a second completion would be noticed. */
-static gathering *new_gathering(worker *of)
-{
-    gathering *made = arena_take(sizeof *made);
-    *made = (gathering){.of = of};
-    return made;
-}
-
 static void gathered(void *of, redlock_status status, redlock_set *set)
 {
-    gathering *self = of;
-    if (self->completions++ > 0) referee_accuse(self->of->user, "a set completed twice");
-    self->status = status;
-    self->set = set;
-    fibers_wake(self);
-    actor_close_inside(self->of->of);
-}
-
-static void parted(void *of, redlock_status status) { gathered(of, status, NULL); }
-
-static redlock_status wait_for(gathering *self)
-{
-    while (self->completions == 0) fiber_wait(SIM_NEVER, self);
-    return self->status;
+    ((awaited *)of)->set = set;
+    awaited_done(of, status);
 }
 
 /* It may be told before the call that acquires the set has returned. */
@@ -56,10 +29,10 @@ static void lost(void *of, redlock_lock *lock)
 static redlock_status gather_async(worker *self, const redlock_name_bytes names[2],
                                    const redlock_options *options, redlock_set **set)
 {
-    gathering *completion = new_gathering(self);
+    awaited *completion = awaited_new(self);
     redlock_status status = redlock_acquire_set_async(self->of->client, names, 2, options, gathered,
                                                       completion, &self->operation);
-    if (status == REDLOCK_OK) status = wait_for(completion);
+    if (status == REDLOCK_OK) status = awaited_wait(completion);
     self->operation = 0;
     *set = completion->set;
     return status;
@@ -80,9 +53,9 @@ static redlock_status gather(worker *self, redlock_set **set)
 static redlock_status part(worker *self, redlock_set *set)
 {
     if (!worker_job(self)->is_async || self->of->is_closing) return redlock_release_set(set);
-    gathering *completion = new_gathering(self);
-    redlock_status status = redlock_release_set_async(set, parted, completion);
-    return status == REDLOCK_OK ? wait_for(completion)
+    awaited *completion = awaited_new(self);
+    redlock_status status = redlock_release_set_async(set, awaited_done, completion);
+    return status == REDLOCK_OK ? awaited_wait(completion)
                                 : status; /* closed just now: it took the set all the same */
 }
 

@@ -42,8 +42,7 @@ static bool leave_out_a_job(plan *failing)
     return has_shrunk;
 }
 
-/* A simpler world: no spikes, no pieces, no repetitions, no stalls, no
- * late loops. */
+/* A simpler world: no spikes, no pieces, no repetitions, no stalls, no late loops. */
 static bool calm(plan *failing, int *value)
 {
     int before = *value;

@@ -76,7 +76,9 @@ bool stance_believes(const stance *self);
 int64_t stance_valid_until_us(const stance *self);
 /* Is this the member of what it holds? */
 bool stance_is_holder(const stance *self, words holder);
-/* Is the first lease one of a few round trips only? */
+/* The first lease: the claim, where that is shorter. */
+int64_t stance_lease_us(const job *what);
+/* Is it one of a few round trips only? */
 bool stance_is_short(const job *what);
 
 /* The checks after every instant, for one name and for one user. */
