@@ -169,6 +169,16 @@ static inline void loop_until_at(loop *self, bool (*is_so)(void *arg), void *arg
 }
 #define loop_until(self, is_so, arg) loop_until_at((self), (is_so), (arg), #is_so, __LINE__)
 
+static inline bool loop_is_closed(void *arg) { return ((loop *)arg)->client == NULL; }
+
+/* A callback closed the client: the round that it ran in ends with that. On the KEEPER nobody tells
+ * when. */
+static inline void loop_await_close(loop *self)
+{
+    if (self->host == REDLOCK_HOST_KEEPER) self->client = NULL;
+    loop_until(self, loop_is_closed, self);
+}
+
 static inline void loop_for(loop *self, int64_t span_ms)
 {
     for (int64_t until_us = now_us() + span_ms * 1000; now_us() < until_us;) loop_turn(self, 2);

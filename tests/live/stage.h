@@ -382,6 +382,15 @@ static inline pid_t actor_start(stage *self, const char *name, int ttl_ms, int c
     return pid;
 }
 
+/* Of a child of the test's own fork. */
+static inline void expect_exit(pid_t child, int code)
+{
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), code);
+}
+
 static inline void actor_kill(stage *self, pid_t pid)
 {
     for (int i = 0; i < STAGE_ACTORS; i++)

@@ -11,7 +11,6 @@ static void close_it(deed *self)
 }
 
 static bool has_so_many_descriptors(void *arg) { return open_descriptors() == *(int *)arg; }
-static bool is_closed(void *arg) { return ((loop *)arg)->client == NULL; }
 
 /* At once: nothing else is to happen that would wake anybody. */
 static void a_completion_closes_the_client(void **state)
@@ -29,8 +28,7 @@ static void a_completion_closes_the_client(void **state)
     closer->then = close_it;
     deed_acquire(closer, "r", NULL);
     loop_until(on, deed_is_done, closer);
-    if (on->host == REDLOCK_HOST_KEEPER) on->client = NULL;
-    loop_until(on, is_closed, on);
+    loop_await_close(on);
     loop_until(on, deeds_are_done, &waiters);
     eventually(has_holders, (&(expected){the->stage, "r", 0}));
     ENDED(&from, 0, 5000 * 1000);
@@ -204,8 +202,7 @@ static void a_close_inside_waits_asleep_for_a_frozen_server(void **state)
     deed_acquire(closer, "r", NULL);
     int64_t from_us = process_busy_us();
     loop_until(on, deed_is_done, closer);
-    if (on->host == REDLOCK_HOST_KEEPER) on->client = NULL;
-    loop_until(on, is_closed, on);
+    loop_await_close(on);
     if (on->host == REDLOCK_HOST_KEEPER) loop_for(on, TIMEOUT_MS);
     assert_in_range(process_busy_us() - from_us, 0, TIMEOUT_MS * 1000 / 2);
     server_thaw(the->stage->server);

@@ -240,7 +240,10 @@ static redlock_status is_robbed(scene *self)
 }
 
 /* clang-format off */
-enum { ACQUIRED, REFUSED, EXTENDED, UPGRADED, DOWNGRADED, RELEASED, SET_ACQUIRED, SET_RELEASED, INSPECTED, FORCED, LOST };
+enum {
+    ACQUIRED, REFUSED, EXTENDED, UPGRADED, DOWNGRADED, RELEASED, SET_ACQUIRED, SET_RELEASED,
+    INSPECTED, FORCED, LOST
+};
 static const point points[] = {
     [ACQUIRED] = {"acquire_async", NULL, acquires, true, false},
     [REFUSED] = {"acquire_async, busy", somebody_has_it, acquires, false, false},
@@ -290,8 +293,7 @@ static void give_back(const scene *self, const held *left)
 
 static void end_by_close(scene *self)
 {
-    if (self->the->loop.host == REDLOCK_HOST_KEEPER) self->the->loop.client = NULL;
-    while (self->the->loop.client != NULL) loop_turn(&self->the->loop, 5);
+    loop_await_close(&self->the->loop);
     expect_nothing_left(self);
     give_back(self, &self->other);
     give_back(self, &self->own);
@@ -305,14 +307,6 @@ static void end_by_giving_back(scene *self)
     async_close(self->the);
 }
 
-static void expect_child_ended(scene *self)
-{
-    int outcome = -1;
-    if (self->child == 0) return;
-    assert_int_equal(waitpid(self->child, &outcome, 0), self->child);
-    assert_int_equal(outcome, 0);
-}
-
 static void play(scene *self)
 {
     async_open_plain(self->the);
@@ -323,7 +317,7 @@ static void play(scene *self)
     EXPECT(redlock_release(self->busy), REDLOCK_OK);
     if (self->act->closes) end_by_close(self);
     else end_by_giving_back(self);
-    expect_child_ended(self);
+    if (self->child != 0) expect_exit(self->child, 0);
     assert_string_equal(redlock_status_name(self->answer),
                         redlock_status_name(self->act->expected));
     assert_int_equal(self->runs, 1);

@@ -6,14 +6,6 @@
 
 #include "live/async_stage.h"
 
-static void expect_exit(pid_t child, int code)
-{
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), code);
-}
-
 /* ---- What a child is told ---------------------------------------------------------------------*/
 
 /* The number of the first answer that is another one. */

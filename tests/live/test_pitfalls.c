@@ -147,12 +147,10 @@ static int child_asks(stage *the)
 static void a_child_with_a_client_of_its_own_is_another_owner(void **state)
 {
     stage *the = *state;
-    int status = 0;
     redlock_lock *lock = take(the->client, name, OWN());
     pid_t child = fork();
     if (child == 0) _exit(child_asks(the));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    expect_exit(child, 0);
     assert_true(redlock_is_held(lock));
     EXPECT(redlock_release(lock), REDLOCK_OK);
 }

@@ -33,15 +33,12 @@ static int live_in_the_child(stage *the, redlock_lock *lock)
 static void a_child_is_told_and_touches_nothing_of_its_parent(void **state)
 {
     stage *the = *state;
-    int status = 0;
     redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.auto_renew = true));
     long long calls = server_calls(the->server, "evalsha");
     redlock_stats before = stats_of(the->client);
     pid_t child = fork();
     if (child == 0) _exit(live_in_the_child(the, lock));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    expect_exit(child, 0);
     assert_int_equal(server_calls(the->server, "evalsha") - calls, 1); /* of its own client */
     assert_true(redlock_is_held(lock));
     expect_taken(the->other, "r");

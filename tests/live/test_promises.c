@@ -283,15 +283,12 @@ static void in_a_child_every_call_that_has_a_status_is_refused(void **state)
     async_stage *the = *state;
     heirloom from = {.on = async_open_plain(the)};
     const redlock_name_bytes names[] = {{"a", 1}, {"b", 1}};
-    int status = 0;
     from.lock = take(from.on->client, "r", REDLOCK_OPTIONS(SOUND));
     EXPECT(redlock_acquire_set(from.on->client, names, 2, NULL, &from.set), REDLOCK_OK);
     long long calls = server_calls(the->stage->server, "evalsha");
     pid_t child = fork();
     if (child == 0) _exit(call_whatever_has_a_status(&from));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    expect_exit(child, 0);
     assert_int_equal(server_calls(the->stage->server, "evalsha"), calls);
     EXPECT(redlock_release_set(from.set), REDLOCK_OK);
     EXPECT(redlock_release(from.lock), REDLOCK_OK);
