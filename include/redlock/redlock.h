@@ -538,12 +538,12 @@ typedef struct redlock_set redlock_set;
 /* Acquires all of the names or none, within one wait_ms (of one timeout_ms are the first answers of
  * all). They are taken in an order of their own (by their bytes), the same everywhere, so that two
  * sets never wait for each other. While some wait, those that are held already are renewed.
- * `options` are those of each lock. The call is back within the longer of wait_ms and timeout_ms,
- * however many there are. On REDLOCK_OK, *set is to be given back with redlock_release_set;
- * otherwise it is NULL and nothing is held: what was taken is being given back in the background
- * (REDLOCK_HOST_MANUAL: before the call returns, in what is left of its time, and in
- * redlock_process what that did not suffice for). The same name twice, and the option reentrant,
- * are REDLOCK_ERR_ARGUMENT. */
+ * `options` are those of each lock; max_hold_ms counts from when all are held. The call is back
+ * within the longer of wait_ms and timeout_ms, however many there are. On REDLOCK_OK, *set is to be
+ * given back with redlock_release_set; otherwise it is NULL and nothing is held: what was taken is
+ * being given back in the background (REDLOCK_HOST_MANUAL: before the call returns, in what is left
+ * of its time, and in redlock_process what that did not suffice for). The same name twice, and the
+ * option reentrant, are REDLOCK_ERR_ARGUMENT. */
 REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set(redlock_client *client,
                                                                   const redlock_name_bytes *names,
                                                                   size_t count,

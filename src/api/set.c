@@ -72,6 +72,7 @@ redlock_options set_terms(const redlock_options *o)
 {
     redlock_options terms = *o;
     terms.auto_renew = true;
+    terms.max_hold_ms = 0;
     terms.on_lost = NULL;
     return terms;
 }
@@ -106,10 +107,11 @@ redlock_status set_first_failure(const redlock_set *self, size_t count)
 
 redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
 {
+    int64_t now_us = clock_now_us();
     assert(self->count > 0);
     for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        if (!o->auto_renew) keeper_end_renewal(lock->keeper, lock);
+        keeper_bound(lock->keeper, lock, o->auto_renew, o->max_hold_ms, now_us);
         redlock_status status = handle_status(lock);
         if (status != REDLOCK_OK) return status;
     }

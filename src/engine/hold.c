@@ -115,6 +115,12 @@ void hold_hasten(hold *self, int64_t now_us)
     self->renew_at_us = least(self->renew_at_us, at_us);
 }
 
+void hold_bound(hold *self, int64_t max_hold_ms, int64_t now_us)
+{
+    assert(max_hold_ms >= self->ttl_ms);
+    self->end_us = now_us + max_hold_ms * US_PER_MS;
+}
+
 void hold_end_renewal(hold *self)
 {
     self->auto_renew = false;

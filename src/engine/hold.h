@@ -59,6 +59,9 @@ void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms);
  * the ttl, which is one second at the most. */
 void hold_hasten(hold *self, int64_t now_us);
 
+/* The maximum hold, of at least the ttl, counts from now on. */
+void hold_bound(hold *self, int64_t max_hold_ms, int64_t now_us);
+
 /* From now on it is not renewed beyond the lease that it has. */
 void hold_end_renewal(hold *self);
 

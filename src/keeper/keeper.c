@@ -418,10 +418,12 @@ int64_t lock_burial_ms(const redlock_lock *lock, int64_t now_us)
     return lock->unanswered_us > 0 && left_us > 0 ? left_us / US_PER_MS + 1 : 0;
 }
 
-void keeper_end_renewal(keeper *self, redlock_lock *lock)
+void keeper_bound(keeper *self, redlock_lock *lock, bool auto_renew, int64_t max_hold_ms,
+                  int64_t now_us)
 {
     mutex_lock(&self->mutex);
-    hold_end_renewal(&lock->hold);
+    if (!auto_renew) hold_end_renewal(&lock->hold);
+    else if (max_hold_ms > 0) hold_bound(&lock->hold, max_hold_ms, now_us);
     keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
 }

@@ -226,8 +226,10 @@ void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence);
 tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held,
                               const conversion *asked, int64_t sent_us);
 
-/* From now on the lock is no longer renewed: it lasts for the lease that it has. */
-void keeper_end_renewal(keeper *self, redlock_lock *lock);
+/* The lock was renewed without a bound so far. From now on the maximum hold counts (0: there is
+ * none); or it is no longer renewed, and lasts for the lease that it has. */
+void keeper_bound(keeper *self, redlock_lock *lock, bool auto_renew, int64_t max_hold_ms,
+                  int64_t now_us);
 
 /* The server no longer knows the lock. */
 void keeper_lost(keeper *self, redlock_lock *lock);

@@ -178,6 +178,24 @@ static void what_is_held_is_renewed_while_the_rest_is_waited_for(void **state)
     EXPECT(redlock_release_set(waits.set), REDLOCK_OK);
 }
 
+/* What it took first is older than that when the last name is free. */
+static void the_maximum_hold_of_a_set_counts_from_when_all_is_held(void **state)
+{
+    stage *the = *state;
+    set_taker waits;
+    int64_t ttl_ms = patience_outlasting_ms(400);
+    redlock_lock *last = take(the->other, "c", NULL);
+    set_taker_start(&waits, the->client,
+                    REDLOCK_OPTIONS(.ttl_ms = ttl_ms, .wait_ms = LONG_MS, .auto_renew = true,
+                                    .max_hold_ms = ttl_ms));
+    await_waiters(the, "c", 1);
+    eventually(has_been_renewed, the->client);
+    EXPECT(redlock_release(last), REDLOCK_OK);
+    EXPECT(set_taker_join(&waits), REDLOCK_OK);
+    for (size_t i = 0; i < 3; i++) eventually(is_unheld, redlock_set_lock(waits.set, i));
+    EXPECT(redlock_release_set(waits.set), REDLOCK_LOST);
+}
+
 static void a_set_without_renewal_ends_with_its_leases(void **state)
 {
     stage *the = *state;
@@ -334,6 +352,7 @@ int main(int argc, char **argv)
         ON_STAGE(names_of_any_bytes_are_told_apart),
         ON_STAGE(one_deadline_is_over_all_the_names),
         ON_STAGE(what_is_held_is_renewed_while_the_rest_is_waited_for),
+        ON_STAGE(the_maximum_hold_of_a_set_counts_from_when_all_is_held),
         ON_STAGE(a_set_without_renewal_ends_with_its_leases),
         ON_STAGE(a_set_with_renewal_outlives_its_leases),
         ON_STAGE(one_lost_lock_of_a_set_keeps_none_of_the_others),

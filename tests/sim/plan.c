@@ -331,7 +331,6 @@ static void make_set(job *first, job *second)
 {
     first->is_reentrant = false;
     first->owner = 0;
-    first->max_hold_ms = 0; /* it counts from the first lock on, and all may be lost by it */
     first->midway = MIDWAY_NOTHING;
     first->inside = first->inside_loss = DOOR_NONE;
     *second = *first;

@@ -237,6 +237,19 @@ static void nothing_is_renewed_past_the_maximum_hold(void **state)
     assert_true(at_us <= end_us);
 }
 
+static void a_maximum_hold_may_count_from_a_later_instant(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+    int64_t bound_us = now_us + 5 * second_us;
+
+    (void)state;
+    hold_bound(&self, 40000, bound_us);
+    assert_int_equal(valid_until(&self), lease_valid_until(now_us, TTL_MS));
+    assert_int_equal(hold_due(&self, hold_wake_us(&self)), HOLD_RENEWS);
+    assert_int_equal(hold_renew(&self, bound_us + 39 * second_us), 1000);
+    assert_true(hold_renew(&self, bound_us + 40 * second_us) <= 0);
+}
+
 static void past_the_maximum_hold_there_is_nothing_to_ask(void **state)
 {
     hold self = begun(TTL_MS, true, 40000);
@@ -387,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_claim_that_was_read_late_is_renewed_before_it_ends),
         cmocka_unit_test(a_short_extension_does_not_cancel_the_stretching_of_a_claim),
         cmocka_unit_test(nothing_is_renewed_past_the_maximum_hold),
+        cmocka_unit_test(a_maximum_hold_may_count_from_a_later_instant),
         cmocka_unit_test(past_the_maximum_hold_there_is_nothing_to_ask),
         cmocka_unit_test(past_the_maximum_hold_only_the_end_is_waited_for),
         cmocka_unit_test(an_extension_moves_the_maximum_hold),
