@@ -46,7 +46,7 @@ copy_tree() {
 
 build_first() {
     (cd "$work" && build build sim -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO="-O1" \
-        -DREDLOCK_BUILD_EXAMPLES=OFF) || exit 2
+        -DREDLOCK_ASSERTIONS=ON -DREDLOCK_BUILD_EXAMPLES=OFF) || exit 2
 }
 
 give_up() {
