@@ -92,6 +92,41 @@ static void an_extension_that_is_under_way_survives_the_release(void **state)
     }
 }
 
+typedef struct called {
+    server *server;
+    long long before;
+} called;
+
+static bool has_been_called(void *arg)
+{
+    const called *self = arg;
+    return server_calls(self->server, "evalsha") > self->before;
+}
+
+/* The loop turns again when the lease is over, and finds the answer. */
+static void an_extension_that_is_answered_late_brings_no_belief_back(void **state)
+{
+    async_stage *the = *state;
+    const char *by_proxy = proxy_uri(the->stage->proxy);
+    loop *on = async_open(the, by_proxy, REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
+    redlock_client *beside = stage_open(the->stage, by_proxy, NULL);
+    deed *taken = deed_new(on), *longer = deed_new(on);
+    deed_acquire(taken, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300)));
+    COMPLETES(taken, REDLOCK_OK);
+    proxy_hold(the->stage->proxy, true);
+    long long calls = server_calls(the->stage->server, "evalsha");
+    deed_extend(longer, taken->lock, LONG_MS);
+    loop_until(on, has_been_called, (&(called){the->stage->server, calls}));
+    eventually(is_unheld, taken->lock);
+    proxy_hold(the->stage->proxy, false);
+    EXPECT(redlock_release(take(beside, "s", NULL)), REDLOCK_OK); /* all answers have passed */
+    COMPLETES(longer, REDLOCK_LOST);
+    assert_false(redlock_is_held(taken->lock));
+    deed *given = deed_new(on);
+    deed_release(given, taken->lock);
+    COMPLETES(given, REDLOCK_LOST);
+}
+
 #define MINE(...) REDLOCK_OPTIONS(.reentrant = true, .owner = "job/7", __VA_ARGS__)
 
 static void a_hold_is_entered_again(void **state)
@@ -314,6 +349,7 @@ int main(void)
         ON_EVERY_HOST(a_hold_is_entered_again),
         ON_EVERY_HOST(a_shared_hold_is_upgraded_by_entering_it_exclusively),
         ON_HOST(an_extension_that_a_conversion_overtook_loses_nothing, by_hand),
+        ON_HOST(an_extension_that_is_answered_late_brings_no_belief_back, by_hand),
         ON_EVERY_HOST(an_upgrade_that_nobody_heard_of_is_released),
         ON_EVERY_HOST(a_lost_hold_is_not_entered_again),
         ON_EVERY_HOST(an_entry_that_fails_last_gives_the_lock_back),
