@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 #include "sim/machine.h"
+#include "sim/room.h"
 
-enum { EVENTS_MOST = 8192 };
+enum { EVENTS_MOST = ROOM(8192, 65536) };
 
 typedef struct event {
     int64_t at_us;

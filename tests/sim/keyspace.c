@@ -10,6 +10,20 @@
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
 
+/* A key has one of so many places, from its hash on: it is found without an index, of which a set
+ * that is forgotten would have to be taken out. */
+enum { WINDOW = ROOM(KEYS_MOST, 32) };
+
+static uint32_t first_place(words key)
+{
+    uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
+    for (size_t i = 0; i < key.length; i++)
+        hash = (hash ^ (unsigned char)key.at[i]) * UINT32_C(16777619);
+    return hash;
+}
+
+static sorted_set *set_at(keyspace *self, uint32_t place) { return &self->sets[place % KEYS_MOST]; }
+
 void keyspace_empty(keyspace *self)
 {
     for (int i = 0; i < KEYS_MOST; i++) sorted_forget(&self->sets[i]);
@@ -23,8 +37,9 @@ static bool is_over(const keyspace *self, const sorted_set *set)
 
 static sorted_set *find(keyspace *self, words key)
 {
-    for (int i = 0; i < KEYS_MOST; i++) {
-        sorted_set *set = &self->sets[i];
+    uint32_t first = first_place(key);
+    for (uint32_t i = 0; i < WINDOW; i++) {
+        sorted_set *set = set_at(self, first + i);
         if (set->key_length != key.length || memcmp(set->key, key.at, key.length) != 0) continue;
         if (!is_over(self, set)) return set;
         sorted_forget(set);
@@ -38,8 +53,9 @@ const sorted_set *keyspace_find(keyspace *self, words key) { return find(self, k
 static sorted_set *create(keyspace *self, words key)
 {
     if (key.length == 0 || key.length > KEY_SIZE) return NULL;
-    for (int i = 0; i < KEYS_MOST; i++) {
-        sorted_set *set = &self->sets[i];
+    uint32_t first = first_place(key);
+    for (uint32_t i = 0; i < WINDOW; i++) {
+        sorted_set *set = set_at(self, first + i);
         if (set->key_length != 0 && !is_over(self, set)) continue;
         sorted_forget(set);
         set->key_length = key.length;

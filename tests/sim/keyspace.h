@@ -7,9 +7,10 @@
 #ifndef REDLOCK_TESTS_SIM_KEYSPACE_H
 #define REDLOCK_TESTS_SIM_KEYSPACE_H
 
+#include "sim/room.h"
 #include "sim/sorted_set.h"
 
-enum { KEYS_MOST = 4 };
+enum { KEYS_MOST = ROOM(4, 32768) };
 
 typedef struct keyspace {
     int64_t time_us;

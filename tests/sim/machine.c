@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "sim/room.h"
 #include "sim/wrapped.h"
 
 #ifndef __has_feature
@@ -25,7 +26,7 @@
 #define KNOWS_STACKS_BY_CONTEXT false
 #endif
 
-enum { STACK_SIZE = 192 * 1024, ARENA_SIZE = 64 << 20, ARENA_UNIT = 16 };
+enum { STACK_SIZE = 192 * 1024, ARENA_SIZE = ROOM(64, 512) << 20, ARENA_UNIT = 16 };
 
 /* Always at the same place: the library derives jitter from addresses. */
 #define ARENA_PLACE ((void *)0x200000000000)

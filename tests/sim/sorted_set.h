@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MEMBERS_MOST = 96, MEMBER_SIZE = 200, KEY_SIZE = 60 };
+#include "sim/room.h"
+
+enum { MEMBERS_MOST = ROOM(96, 6), MEMBER_SIZE = 200, KEY_SIZE = 60 };
 
 typedef struct words {
     const char *at;

@@ -18,12 +18,13 @@
 
 #include "sim/descriptor.h"
 #include "sim/machine.h"
+#include "sim/room.h"
 #include "sim/wrapped.h"
 
 enum { FD_FIRST = 1 << 20, FDS_MOST = 2048 };
 
 /* Whoever reads the clock more often at one instant goes round in circles, and would for ever. */
-enum { READINGS_MOST = 20000 };
+enum { READINGS_MOST = ROOM(20000, 400000) };
 
 static descriptor descriptors[FDS_MOST];
 static int descriptor_count;
