@@ -98,9 +98,11 @@ static bool is_named(const redlock_lock *lock, uint32_t h, const void *name, siz
            memcmp(lock_name(lock), name, name_length) == 0;
 }
 
+/* A hold that is being adopted is in the table before the keeper was told of its fence and kind:
+ * until then nobody enters it. */
 static bool belongs_to(const redlock_lock *lock, const claimant *who)
 {
-    if (!lock->is_reentrant) return false;
+    if (!lock->is_reentrant || lock_fence(lock) == 0) return false;
     if (who->owner_length == 0) return lock->owner_length == 0 && lock->thread == who->thread;
     return lock->owner_length == who->owner_length &&
            memcmp(lock_owner(lock), who->owner, who->owner_length) == 0;

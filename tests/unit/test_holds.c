@@ -122,6 +122,19 @@ static void an_explicit_owner_enters_from_any_thread(void **state)
     drop(held);
 }
 
+static void a_hold_is_not_entered_before_its_fence_is_known(void **state)
+{
+    redlock_lock *held = hold_named("a", "txn-77");
+
+    (void)state;
+    atomic_store(&held->standing, 0);
+    assert_null(enter("a", another_thread(), "txn-77"));
+    assert_int_equal(held->depth, 1);
+    atomic_store(&held->standing, standing_word(5, KIND_EXCLUSIVE));
+    assert_ptr_equal(enter("a", another_thread(), "txn-77"), held);
+    drop(held);
+}
+
 static void an_owner_is_the_whole_of_its_name(void **state)
 {
     redlock_lock *held = hold_named("a", "txn-77");
@@ -431,6 +444,7 @@ int main(void)
         TABLE_TEST(the_thread_that_holds_enters_again),
         TABLE_TEST(another_thread_does_not),
         TABLE_TEST(an_explicit_owner_enters_from_any_thread),
+        TABLE_TEST(a_hold_is_not_entered_before_its_fence_is_known),
         TABLE_TEST(an_owner_is_the_whole_of_its_name),
         TABLE_TEST(a_hold_of_the_thread_is_not_an_explicit_owner_s),
         TABLE_TEST(a_plain_hold_is_not_entered_again),
