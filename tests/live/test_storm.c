@@ -61,7 +61,7 @@ typedef struct storm {
     act *held[HELD_MOST];  /* ... whose locks are to be released, and ... */
     size_t held_count;
     act *strays; /* ... the acts of completions */
-    _Atomic bool is_over, may_close;
+    _Atomic bool is_over, are_pumps_over, may_close;
     _Atomic uint64_t acts, closings;
 } storm;
 
@@ -399,7 +399,7 @@ static void *sail(void *arg)
 static void *pump(void *arg)
 {
     place *at = arg;
-    while (!atomic_load(&the_storm.is_over)) {
+    while (!atomic_load(&the_storm.are_pumps_over)) {
         pthread_rwlock_rdlock(&at->lock);
         struct pollfd look = {.fd = at->client != NULL ? redlock_fd(at->client) : -1,
                               .events = POLLIN};
@@ -490,10 +490,32 @@ static void set_sail(storm *self, sailor *crew, uint64_t seed)
     }
 }
 
-static void come_home(storm *self, sailor *crew)
+static act *next_held(storm *self)
 {
-    atomic_store(&self->is_over, true);
-    for (int i = 0; i < SAILORS; i++) pthread_join(crew[i].thread, NULL);
+    pthread_mutex_lock(&self->mutex);
+    act *next = self->held_count > 0 ? self->held[--self->held_count] : NULL;
+    pthread_mutex_unlock(&self->mutex);
+    return next;
+}
+
+static long long waiters_and_valid_holders(stage *on, const char *name)
+{
+    long long now_ms = (long long)time(NULL) * 1000;
+    return stage_waiters(on, name) +
+           server_number(on->server, "ZCOUNT redlock:{%s} %lld 99999999999999", name, now_ms);
+}
+
+/* What is granted meanwhile is released, too. */
+static bool has_nothing_on_the_server(void *arg)
+{
+    storm *self = arg;
+    stage *on = self->stage->stage;
+    for (act *held; (held = next_held(self)) != NULL;) (void)redlock_release(held->lock);
+    return waiters_and_valid_holders(on, "storm:0") + waiters_and_valid_holders(on, "storm:1") == 0;
+}
+
+static void close_all(storm *self)
+{
     for (int i = 0; i < PLACES; i++) {
         place *at = &self->places[i];
         if (at->host != REDLOCK_HOST_KEEPER) pthread_join(at->pump, NULL);
@@ -504,8 +526,17 @@ static void come_home(storm *self, sailor *crew)
         pthread_rwlock_unlock(&at->lock);
         EXPECT(redlock_close(left), REDLOCK_OK);
     }
-    for (size_t i = 0; i < self->held_count; i++) (void)redlock_release(self->held[i]->lock);
-    self->held_count = 0;
+}
+
+/* Leases that outlast the storm are not what takes away what nobody has: the clients do. */
+static void come_home(storm *self, sailor *crew)
+{
+    atomic_store(&self->is_over, true);
+    for (int i = 0; i < SAILORS; i++) pthread_join(crew[i].thread, NULL);
+    if (self->is_narrow) eventually(has_nothing_on_the_server, self);
+    atomic_store(&self->are_pumps_over, true);
+    close_all(self);
+    for (act *held; (held = next_held(self)) != NULL;) (void)redlock_release(held->lock);
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)
