@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lane/conn.h"
+#include "net/conn.h"
 
 enum { POLLER_CONNS = 2 };
 

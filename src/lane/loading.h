@@ -13,7 +13,7 @@
 #ifndef REDLOCK_LANE_LOADING_H
 #define REDLOCK_LANE_LOADING_H
 
-#include "lane/conn.h"
+#include "net/conn.h"
 #include "wire/question.h"
 
 /* What whoever asks remembers of a question and its repetitions. All zero: it was not asked yet. */

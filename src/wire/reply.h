@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A server's reply as a tree of plain values. Pure; built by lane/codec, read by wire/answer.
+ * A server's reply as a tree of plain values. Pure; built by net/codec, read by wire/answer.
  * Nothing in it is to be trusted: type, count and length are what the server sent. */
 #ifndef REDLOCK_WIRE_REPLY_H
 #define REDLOCK_WIRE_REPLY_H

@@ -3,10 +3,10 @@
  * the limits, the pieces make no difference to what comes out, and with too little memory less
  * comes out, but nothing else. */
 
-/* Parses: lane/codec.c lane/outbox.c */
+/* Parses: net/codec.c net/outbox.c */
 #include "fuzz.h"
 
-#include "lane/codec.h"
+#include "net/codec.h"
 
 enum { MANY_COMMANDS = 150 };
 

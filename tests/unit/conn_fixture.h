@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A connection and, in the same thread, the server that it talks to: a listening Unix socket in a
  * directory of its own, and the accepted end. Whatever one end writes is there for the other at
- * once, so that nothing waits. Included by the tests of lane/conn alone. */
+ * once, so that nothing waits. Included by the tests of net/conn alone. */
 #ifndef REDLOCK_TESTS_CONN_FIXTURE_H
 #define REDLOCK_TESTS_CONN_FIXTURE_H
 
@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lane/conn.h"
+#include "net/conn.h"
 
 enum { TIMEOUT_US = 2000 * 1000, START_US = 1000 * 1000, HEARD_SIZE = 4096 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/codec: commands to bytes, bytes to reply trees, and what is refused. */
+ * net/codec: commands to bytes, bytes to reply trees, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lane/codec.h"
+#include "net/codec.h"
 
 typedef struct heap {
     size_t live, taken;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/conn: every call is answered once, whatever the server and the callbacks do. */
+ * net/conn: every call is answered once, whatever the server and the callbacks do. */
 #include "unit/conn_fixture.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/conn: what becomes of bytes when their connection is closed. Over TCP, where a kernel holds
+ * net/conn: what becomes of bytes when their connection is closed. Over TCP, where a kernel holds
  * them; its peer sees an end of file where everything was delivered, and a reset where something
  * was dropped. */
 #include "unit/conn_fixture.h"

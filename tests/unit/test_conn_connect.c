@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/conn_connect: names, addresses and sockets on the way to OPEN, and when to try again. */
+ * net/conn_connect: names, addresses and sockets on the way to OPEN, and when to try again. */
 #include "unit/conn_fixture.h"
 
 #include <arpa/inet.h>

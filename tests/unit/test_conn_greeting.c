@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/conn_greeting: what is said first, and that nothing follows before it was answered. */
+ * net/conn_greeting: what is said first, and that nothing follows before it was answered. */
 #include "unit/conn_fixture.h"
 
 static void set_credentials(const char *user, const char *password)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/outbox: what was added comes out, in order, whatever the sizes; and how much memory that
+ * net/outbox: what was added comes out, in order, whatever the sizes; and how much memory that
  * takes. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lane/outbox.h"
+#include "net/outbox.h"
 
 typedef struct heap {
     size_t live, largest;

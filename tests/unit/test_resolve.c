@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/resolve: numeric addresses at once, names by a thread that may be abandoned at any time. */
+ * net/resolve: numeric addresses at once, names by a thread that may be abandoned at any time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "lane/resolve.h"
+#include "net/resolve.h"
 
 enum { PATIENCE_MS = 20000 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/tls: the handshake, who is believed, and who we are. */
+ * net/tls: the handshake, who is believed, and who we are. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lane/tls.h"
+#include "net/tls.h"
 
 #ifndef REDLOCK_WITH_TLS
 

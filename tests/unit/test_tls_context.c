@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/tls_context: files, memory, and the error queue that the whole process shares. */
+ * net/tls_context: files, memory, and the error queue that the whole process shares. */
 #include "unit/tls_fixture.h"
 
 /* ---- The process ------------------------------------------------------------------------------*/

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lane/tls: bytes through a session, and its ends. */
+ * net/tls: bytes through a session, and its ends. */
 #include "unit/tls_fixture.h"
 
 /* ---- Bytes ------------------------------------------------------------------------------------*/

@@ -23,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lane/tls.h"
+#include "net/tls.h"
 #include "support/certificates.h"
 
 enum { STEPS = 2000, LARGE = 300000, RECORD = 1 << 14 };

@@ -2,14 +2,14 @@
  * RESP by hiredis: the only file that includes its headers, and the only thing we use of it is
  * redisFormatCommandArgv and redisReader with functions of our own, so that replies are built in
  * our memory within our limits. Runs on hiredis 0.14.1 and 1.x. Owns no socket. */
-#ifndef REDLOCK_LANE_CODEC_H
-#define REDLOCK_LANE_CODEC_H
+#ifndef REDLOCK_NET_CODEC_H
+#define REDLOCK_NET_CODEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "host/memory.h"
-#include "lane/outbox.h"
+#include "net/outbox.h"
 #include "wire/command.h"
 #include "wire/reply.h"
 

@@ -2,8 +2,8 @@
  * TLS over a socket that conn owns, by OpenSSL; without it (REDLOCK_WITH_TLS undefined)
  * tls_context_new says REDLOCK_ERR_TLS_UNAVAILABLE. Non-blocking, TLS 1.2 or newer, never raises
  * SIGPIPE, touches no process-wide state of OpenSSL. */
-#ifndef REDLOCK_LANE_TLS_H
-#define REDLOCK_LANE_TLS_H
+#ifndef REDLOCK_NET_TLS_H
+#define REDLOCK_NET_TLS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * Bytes on their way out: added at the end, sent from the head. Kept in chunks, so that ten
  * thousand commands are neither moved nor copied while they wait, and no single addition costs more
  * than a chunk. */
-#ifndef REDLOCK_LANE_OUTBOX_H
-#define REDLOCK_LANE_OUTBOX_H
+#ifndef REDLOCK_NET_OUTBOX_H
+#define REDLOCK_NET_OUTBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>

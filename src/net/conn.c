@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The life of a connection and of its calls. The state is changed by conn_move alone, and every way
  * to CLOSED is conn_close. */
-#include "lane/conn.h"
+#include "net/conn.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lane/conn_internal.h"
+#include "net/conn_internal.h"
 #include "wire/text.h"
 
 enum {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * What the two halves of TLS share: a context (tls_context.c) and the sessions that it serves
  * (tls.c). No other file includes it. */
-#ifndef REDLOCK_LANE_TLS_INTERNAL_H
-#define REDLOCK_LANE_TLS_INTERNAL_H
+#ifndef REDLOCK_NET_TLS_INTERNAL_H
+#define REDLOCK_NET_TLS_INTERNAL_H
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 
-#include "lane/tls.h"
+#include "net/tls.h"
 
 struct tls_context {
     memory from;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Names to addresses without blocking: getaddrinfo runs on a detached thread of its own, which
  * reports through a descriptor. Numeric addresses need no thread. */
-#ifndef REDLOCK_LANE_RESOLVE_H
-#define REDLOCK_LANE_RESOLVE_H
+#ifndef REDLOCK_NET_RESOLVE_H
+#define REDLOCK_NET_RESOLVE_H
 
 #include <stdbool.h>
 #include <stdint.h>

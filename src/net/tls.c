@@ -2,7 +2,7 @@
  * One TLS session over a socket of conn's, by OpenSSL, 1.1.1 or newer. The rule: it reaches the
  * socket through a BIO of ours that cannot raise SIGPIPE, and the thread's error queue is emptied
  * before and after every call. */
-#include "lane/tls.h"
+#include "net/tls.h"
 
 #ifdef REDLOCK_WITH_TLS
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "lane/tls_internal.h"
+#include "net/tls_internal.h"
 #include "wire/text.h"
 
 enum { NAME_SIZE = 254, PRINTABLE_SIZE = 120, ALERT_OFFSET = 1000 };

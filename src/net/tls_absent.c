@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What lane/tls.h means in a build without OpenSSL. The rule: no context ever comes to be, so the
+ * What net/tls.h means in a build without OpenSSL. The rule: no context ever comes to be, so the
  * functions that need one are never reached, and fail all the same. */
-#include "lane/tls.h"
+#include "net/tls.h"
 
 #ifndef REDLOCK_WITH_TLS
 

@@ -2,12 +2,12 @@
  * What the files of a connection share: conn.c (life and calls), conn_connect.c (the way from
  * CLOSED to a connected, secured socket), conn_greeting.c (AUTH, CLIENT SETNAME, SELECT),
  * conn_transfer.c (bytes in and out). Included by no other file. */
-#ifndef REDLOCK_LANE_CONN_INTERNAL_H
-#define REDLOCK_LANE_CONN_INTERNAL_H
+#ifndef REDLOCK_NET_CONN_INTERNAL_H
+#define REDLOCK_NET_CONN_INTERNAL_H
 
 #include <stdatomic.h>
 
-#include "lane/conn.h"
+#include "net/conn.h"
 
 static inline void conn_count(_Atomic uint64_t *counter)
 {

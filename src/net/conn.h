@@ -26,8 +26,8 @@
  * question would be carried out after whatever was done in its place.
  *
  * Never blocks but in conn_receive_soon. Not thread-safe: one thread at a time. */
-#ifndef REDLOCK_LANE_CONN_H
-#define REDLOCK_LANE_CONN_H
+#ifndef REDLOCK_NET_CONN_H
+#define REDLOCK_NET_CONN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,9 +36,9 @@
 #include "host/log.h"
 #include "host/memory.h"
 #include "host/portion.h"
-#include "lane/codec.h"
-#include "lane/resolve.h"
-#include "lane/tls.h"
+#include "net/codec.h"
+#include "net/resolve.h"
+#include "net/tls.h"
 #include "wire/command.h"
 #include "wire/reply.h"
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lane/conn_internal.h"
+#include "net/conn_internal.h"
 #include "wire/answer.h"
 #include "wire/text.h"
 

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "host/clock.h"
-#include "lane/conn_internal.h"
+#include "net/conn_internal.h"
 
 enum {
     RECEIVE_SIZE = 16 * 1024,

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lane/conn_internal.h"
+#include "net/conn_internal.h"
 
 #include <assert.h>
 

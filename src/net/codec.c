@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * RESP by hiredis, within our limits: replies are trees of `struct reply` in memory that is used
  * again for each reply. Owns no socket. */
-#include "lane/codec.h"
+#include "net/codec.h"
 
 #include <hiredis/hiredis.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Bytes on their way out. Rules: bytes are added to the last chunk alone; one that is smaller than
  * OUTBOX_CHUNK is the only one; and so is one without bytes. */
-#include "lane/outbox.h"
+#include "net/outbox.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * protocol. The rule: what concerns the process is left as it is. Each client has a context of its
  * own, no exit handler is registered, and the thread's error queue is empty afterwards. By OpenSSL,
  * 1.1.1 or newer. */
-#include "lane/tls.h"
+#include "net/tls.h"
 
 #ifdef REDLOCK_WITH_TLS
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "lane/tls_internal.h"
+#include "net/tls_internal.h"
 #include "wire/text.h"
 
 enum { PATH_SIZE = 120 };

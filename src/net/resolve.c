@@ -8,7 +8,7 @@
  *
  * The last of the two to end its reference frees the look-up. It may outlive the client, whose
  * memory functions may then be gone: it is the one thing that is made with malloc. */
-#include "lane/resolve.h"
+#include "net/resolve.h"
 
 #include <errno.h>
 #include <netdb.h>
