@@ -35,7 +35,7 @@ static const int64_t end_us = INT64_C(600) * 1000000, lease_ms = 3600000;
 bool is_traced;
 void trace_line(const char *format, ...) { (void)format; }
 
-/* Of each scheduled lock what became of it. */
+/* What became of each lock. */
 typedef struct piece {
     redlock_lock *lock;
     redlock_status status;
@@ -46,11 +46,11 @@ typedef struct piece {
 typedef struct story {
     dice dice;
     int64_t midst_us;   /* so long after it began to ask it ends; SIM_NEVER: once it has all */
-    bool is_disturbed;  /* while it ends, connections break and the server is away */
     int releases_every; /* so many-th lock before the client is closed, 0: none; 1: all, and only
                            then it is closed */
-    bool is_silenced;   /* ... or never heard of again */
-    /* What happened. */
+    bool is_disturbed;  /* while it ends, connections break and the server is away ... */
+    bool is_silenced;   /* ... or is never heard of again */
+    /* What happened: */
     redlock_client *client;
     piece pieces[LOCKS];
     int completions, releases;
