@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "laws/drivers.h"
+#include "support/patience.h"
 
 enum { AT_A_TIME = 8, OUTPUT_MOST = 1 << 16 };
 
@@ -90,17 +91,28 @@ static bool end(process *self)
     return status != 0;
 }
 
+/* An instrument looks for what no mode, policy or transport changes: with one, each pair of mode
+ * and policy goes by one of the transports. */
+static bool is_left_out(int number)
+{
+    int mode = number % MODES, policy = number / MODES / TRANSPORTS % POLICIES;
+    return patience_is_instrumented() && (mode + policy + number / MODES) % TRANSPORTS == 1;
+}
+
 /* How many combinations failed. An argument names one of them, for a debugger. */
 static inline int laws_run_all(const law_driver *drivers, int count, const char *only)
 {
     process running[AT_A_TIME] = {{0}};
-    int failed = 0, all = EACH * count;
+    int failed = 0, begun = 0, all = EACH * count;
     if (only != NULL) return run(drivers, atoi(only) % all);
-    for (int number = 0; number < all + AT_A_TIME; number++) {
-        process *place = &running[number % AT_A_TIME];
-        if (number >= AT_A_TIME && number - AT_A_TIME < all) failed += end(place);
-        if (number < all) *place = begin(drivers, number);
+    for (int number = 0; number < all; number++) {
+        if (is_left_out(number)) continue;
+        process *place = &running[begun % AT_A_TIME];
+        if (begun++ >= AT_A_TIME) failed += end(place);
+        *place = begin(drivers, number);
     }
+    for (int ended = begun > AT_A_TIME ? begun - AT_A_TIME : 0; ended < begun; ended++)
+        failed += end(&running[ended % AT_A_TIME]);
     return failed;
 }
 
