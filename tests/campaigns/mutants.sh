@@ -13,6 +13,7 @@
 mutants=build/mutants
 work=$mutants/tree
 only='' slice='' schedules=10000 seed=1 jobs=$(nproc)
+speed=-O1 # what is simulated at length is to be fast; a slice is sooner built than run
 
 # A schedule that does not end is stopped by the simulator itself; a simulator that does not end, after so long.
 most_seconds=300
@@ -21,7 +22,7 @@ read_options() {
     while [ $# -gt 1 ]; do
         case $1 in
         --only) only=$2 ;;
-        --slice) slice=$2 ;;
+        --slice) slice=$2 speed=-O0 ;;
         --schedules) schedules=$2 ;;
         --seed) seed=$2 ;;
         --jobs) jobs=$2 ;;
@@ -45,7 +46,7 @@ copy_tree() {
 }
 
 build_first() {
-    (cd "$work" && build build sim -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO="-O1" \
+    (cd "$work" && build build sim -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO="$speed" \
         -DREDLOCK_ASSERTIONS=ON -DREDLOCK_BUILD_EXAMPLES=OFF) || exit 2
 }
 
