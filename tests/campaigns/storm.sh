@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# The storms: threads that make every call, close and reopen in bad weather, under the address and the thread sanitizer.
+# The storms: threads that make every call in bad weather, under two sanitizers.
 #
 #     tests/campaign storm [--seconds N] [--seed S]
 #
-# Each sanitizer has N seconds (60) for a wide storm, and as many for a narrow one, over two names and one owner, which
+# The address and the thread sanitizer have N seconds (60) each for a wide storm, in which clients
+# are closed and opened again, and as many for a narrow one, over two names and one owner, which
 # leaves nothing on the server. The seed decides what the threads do; not when.
 #
 # operations: submitted, each of them completed once; closings: clients closed meanwhile
@@ -29,7 +30,8 @@ sail() {
     echo "== $1"
     $launcher "build/$1/tests/live_storm" >"$log" 2>&1 || failed=$((failed + 1))
     grep -E '^seed|FAILED|ERROR|WARNING|SUMMARY' "$log"
-    set -- $(awk '/ operations, .* closings$/ { o += $1; c += $3; n++ } END { if (n == 2) print o, c }' "$log")
+    set -- $(awk '/ operations, .* closings$/ { o += $1; c += $3; n++ }
+        END { if (n == 2) print o, c }' "$log")
     [ $# = 2 ] || return
     operations=$((operations + $1)) closings=$((closings + $2))
 }
