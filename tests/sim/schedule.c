@@ -14,8 +14,8 @@
 #include "sim/node.h"
 #include "sim/orphans.h"
 #include "sim/referee.h"
-#include "sim/system.h"
 #include "sim/trace.h"
+#include "sim/world.h"
 
 /* Beyond this nobody may still wait: far more than all leases, waits and backoffs of a plan
  * together. */
@@ -247,17 +247,9 @@ static void plan_faults(plan *of)
 
 /* ---- The run --------------------------------------------------------------------------------- */
 
-static int64_t next_us(void)
-{
-    int64_t fibers_us = fibers_next_us(), events_us = events_next_us();
-    return fibers_us < events_us ? fibers_us : events_us;
-}
-
 static void step(int64_t instant_us)
 {
-    if (instant_us > now_us()) set_now_us(instant_us);
-    if (events_next_us() <= now_us()) events_happen();
-    fibers_run();
+    world_step(instant_us);
     referee_look();
     counted.steps++;
 }
@@ -265,7 +257,7 @@ static void step(int64_t instant_us)
 static void run(void)
 {
     while (referee_verdict() == NULL && !actors_are_done()) {
-        int64_t instant_us = next_us();
+        int64_t instant_us = world_next_us();
         if (instant_us >= end_us || counted.steps >= STEPS_MOST) {
             referee_break("client %d is not done", actors_first_pending());
             return;
@@ -273,7 +265,7 @@ static void run(void)
         step(instant_us);
     }
     /* What is still under way arrives. */
-    while (referee_verdict() == NULL && events_next_us() < SIM_NEVER) step(next_us());
+    while (referee_verdict() == NULL && events_next_us() < SIM_NEVER) step(world_next_us());
     if (referee_verdict() == NULL) referee_end();
 }
 
@@ -291,12 +283,14 @@ const char *schedule_run(const plan *of)
     counted = (tally){0};
     is_clock_behind = false;
     dice chance = dice_for(of->seed, 2);
-    machines_begin(of->seed, of->client_count);
-    events_begin();
-    network_begin(&of->network);
-    system_begin();
-    node_begin(INT64_C(1800000000000000) + dice_below(&chance, INT64_C(1000000000000)), of->load,
-               &witness);
+    const world_terms terms = {.seed = of->seed,
+                               .machines = of->client_count,
+                               .network = &of->network,
+                               .clock_us = INT64_C(1800000000000000) +
+                                           dice_below(&chance, INT64_C(1000000000000)),
+                               .load = of->load,
+                               .witness = &witness};
+    world_begin(&terms);
     referee_begin(&own);
     actors_begin(&own);
     plan_faults(&own);

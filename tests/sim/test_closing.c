@@ -17,8 +17,8 @@
 #include "sim/machine.h"
 #include "sim/network.h"
 #include "sim/node.h"
-#include "sim/system.h"
 #include "sim/trace.h"
+#include "sim/world.h"
 
 enum {
     LOCKS = 10000,
@@ -290,24 +290,23 @@ static void *look_for_what_is_left(void *of)
 static void run_until_over(story *self)
 {
     for (int steps = 0; !self->is_over; steps++) {
-        int64_t fiber_us = fibers_next_us(), event_us = events_next_us();
-        int64_t next_us = fiber_us < event_us ? fiber_us : event_us;
+        int64_t next_us = world_next_us();
         if (next_us >= end_us || steps >= STEPS_MOST) fail_msg("it does not end");
-        if (next_us > now_us()) set_now_us(next_us);
-        if (events_next_us() <= now_us()) events_happen();
-        fibers_run();
+        world_step(next_us);
     }
 }
 
 static void tell(uint64_t seed)
 {
     the = (story){.midst_us = SIM_NEVER, .dice = dice_for(seed, 1)};
-    const network_terms terms = {.base_us = 50, .jitter_us = 50, .pieces_permille = 20};
-    machines_begin(seed, 2);
-    events_begin();
-    network_begin(&terms);
-    system_begin();
-    node_begin(INT64_C(1800000000000000), LOAD_IS_TAKEN, &witness);
+    const network_terms network = {.base_us = 50, .jitter_us = 50, .pieces_permille = 20};
+    const world_terms terms = {.seed = seed,
+                               .machines = 2,
+                               .network = &network,
+                               .clock_us = INT64_C(1800000000000000),
+                               .load = LOAD_IS_TAKEN,
+                               .witness = &witness};
+    world_begin(&terms);
 }
 
 static void play(story *self)
