@@ -107,11 +107,12 @@ redlock_status set_first_failure(const redlock_set *self, size_t count)
 
 redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
 {
+    bool is_bound = !o->auto_renew || o->max_hold_ms > 0;
     int64_t now_us = clock_now_us();
     assert(self->count > 0);
     for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        keeper_bound(lock->keeper, lock, o->auto_renew, o->max_hold_ms, now_us);
+        if (is_bound) keeper_bound(lock->keeper, lock, o->auto_renew, o->max_hold_ms, now_us);
         redlock_status status = handle_status(lock);
         if (status != REDLOCK_OK) return status;
     }

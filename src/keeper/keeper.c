@@ -422,8 +422,8 @@ void keeper_bound(keeper *self, redlock_lock *lock, bool auto_renew, int64_t max
                   int64_t now_us)
 {
     mutex_lock(&self->mutex);
-    if (!auto_renew) hold_end_renewal(&lock->hold);
-    else if (max_hold_ms > 0) hold_bound(&lock->hold, max_hold_ms, now_us);
+    if (auto_renew) hold_bound(&lock->hold, max_hold_ms, now_us);
+    else hold_end_renewal(&lock->hold);
     keeper_plan(self, lock);
     mutex_unlock(&self->mutex);
 }

@@ -226,8 +226,8 @@ void keeper_doubted(keeper *self, redlock_lock *lock, uint64_t fence);
 tenure keeper_told_conversion(keeper *self, redlock_lock *lock, const standing *held,
                               const conversion *asked, int64_t sent_us);
 
-/* The lock was renewed without a bound so far. From now on the maximum hold counts (0: there is
- * none); or it is no longer renewed, and lasts for the lease that it has. */
+/* The lock was renewed without a bound so far. From now on the maximum hold counts; or, without
+ * auto_renew, it is no longer renewed, and lasts for the lease that it has. */
 void keeper_bound(keeper *self, redlock_lock *lock, bool auto_renew, int64_t max_hold_ms,
                   int64_t now_us);
 
