@@ -177,6 +177,17 @@ static inline long long stage_holders(stage *self, const char *name)
     return server_number(self->server, "ZCOUNT redlock:{%s} 1 99999999999999", name);
 }
 
+typedef struct call_count {
+    server *server;
+    long long before;
+} call_count;
+
+static inline bool has_served_one_more(void *arg)
+{
+    const call_count *self = arg;
+    return server_calls(self->server, "evalsha") > self->before;
+}
+
 typedef struct expected {
     stage *stage;
     const char *name;

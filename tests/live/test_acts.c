@@ -109,17 +109,6 @@ static void an_entry_that_is_lost_before_it_is_delivered_is_none(void **state)
     eventually(is_all_given_back, &the->account);
 }
 
-typedef struct calls {
-    server *server;
-    long long before;
-} calls;
-
-static bool has_served_one_more(void *arg)
-{
-    const calls *self = arg;
-    return server_calls(self->server, "evalsha") > self->before;
-}
-
 typedef struct asked {
     redlock_client *client;
     uint64_t commands;
@@ -140,9 +129,9 @@ static void a_renewal_from_before_a_conversion_is_no_loss(void **state)
     redlock_lock *lock = take(on->client, "r", REDLOCK_OPTIONS(.ttl_ms = 3000, .auto_renew = true));
     EXPECT(redlock_extend(lock, 3000), REDLOCK_OK); /* the server knows the script now */
     asked seen = {.client = on->client, .commands = stats_of(on->client).commands};
-    calls served = {the->stage->server, server_calls(the->stage->server, "evalsha")};
+    call_count before = {the->stage->server, server_calls(the->stage->server, "evalsha")};
     loop_until(on, has_asked_one_more, &seen);
-    eventually(has_served_one_more, &served);
+    eventually(has_served_one_more, &before);
     EXPECT(redlock_downgrade(lock), REDLOCK_OK);
     loop_until(on, has_renewed_one, on->client);
     assert_true(redlock_is_held(lock));

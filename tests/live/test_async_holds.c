@@ -92,17 +92,6 @@ static void an_extension_that_is_under_way_survives_the_release(void **state)
     }
 }
 
-typedef struct called {
-    server *server;
-    long long before;
-} called;
-
-static bool has_been_called(void *arg)
-{
-    const called *self = arg;
-    return server_calls(self->server, "evalsha") > self->before;
-}
-
 /* The loop turns again when the lease is over, and finds the answer. */
 static void an_extension_that_is_answered_late_brings_no_belief_back(void **state)
 {
@@ -114,9 +103,9 @@ static void an_extension_that_is_answered_late_brings_no_belief_back(void **stat
     deed_acquire(taken, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300)));
     COMPLETES(taken, REDLOCK_OK);
     proxy_hold(the->stage->proxy, true);
-    long long calls = server_calls(the->stage->server, "evalsha");
+    long long before = server_calls(the->stage->server, "evalsha");
     deed_extend(longer, taken->lock, LONG_MS);
-    loop_until(on, has_been_called, (&(called){the->stage->server, calls}));
+    loop_until(on, has_served_one_more, (&(call_count){the->stage->server, before}));
     eventually(is_unheld, taken->lock);
     proxy_hold(the->stage->proxy, false);
     EXPECT(redlock_release(take(beside, "s", NULL)), REDLOCK_OK); /* all answers have passed */
