@@ -47,7 +47,8 @@ copy_tree() {
 
 build_first() {
     (cd "$work" && build build sim -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-        -DCMAKE_C_FLAGS_RELWITHDEBINFO="$speed" -DREDLOCK_ASSERTIONS=ON -DREDLOCK_BUILD_EXAMPLES=OFF) || exit 2
+        -DCMAKE_C_FLAGS_RELWITHDEBINFO="$speed" -DREDLOCK_ASSERTIONS=ON \
+        -DREDLOCK_BUILD_EXAMPLES=OFF) || exit 2
 }
 
 give_up() {

@@ -40,5 +40,6 @@ launcher=
 sail asan
 launcher=$(without_randomization)
 sail tsan
-echo "operations=$operations closings=$closings seconds=$((4 * REDLOCK_STORM_SECONDS)) failed=$failed"
+seconds=$((4 * REDLOCK_STORM_SECONDS))
+echo "operations=$operations closings=$closings seconds=$seconds failed=$failed"
 [ $failed = 0 ] && [ $operations -gt 0 ]
