@@ -223,6 +223,14 @@ static inline long try_every_allocation(scene *the, const trial *what)
     return n - 1;
 }
 
+/* The slowest of the instruments is shown two of six ways of each trial; the others see all. */
+static inline bool is_left_out(const trial *what, int way)
+{
+    size_t sum = (size_t)way;
+    for (const char *at = what->name; *at != '\0'; at++) sum += (unsigned char)*at;
+    return patience_is_below_valgrind() && sum % 3 != 0;
+}
+
 /* The initial state of a test is its trial. */
 static inline void survives(void **state)
 {
@@ -235,6 +243,7 @@ static inline void survives(void **state)
     stage_begin(&plain);
     redlock_lock *busy = take(((stage *)plain)->other, "busy", REDLOCK_OPTIONS(.ttl_ms = 3600000));
     for (int i = 0; i < 6; i++) {
+        if (is_left_out(what, i)) continue;
         the = (scene){.stage = plain, .loop = {.host = hosts[i / 2], .thread = thread_id()}};
         the.account.from_then_on = i % 2;
         long allocations = try_every_allocation(&the, what);

@@ -20,15 +20,20 @@ enum { PATIENCE_MS = 20000, PATIENCE_INSTRUMENTED_MS = 30000, PAUSE_MS = 2, TIME
 #define HAS_FEATURE(name) 0
 #endif
 
+/* Valgrind preloads its own objects, and leaves their names here. */
+bool patience_is_below_valgrind(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
 bool patience_is_instrumented(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
     HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer)
     return true;
 #else
-    /* Valgrind preloads its own objects, and leaves their names here. */
-    const char *preload = getenv("LD_PRELOAD");
-    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+    return patience_is_below_valgrind();
 #endif
 }
 

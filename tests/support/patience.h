@@ -18,6 +18,7 @@ void patience_pause(void);
 
 /* Runs below valgrind or with a sanitizer: everything takes several times as long. */
 bool patience_is_instrumented(void);
+bool patience_is_below_valgrind(void);
 
 /* A lease or timeout that has to outlast what is done within it: so long, or several times as long
  * where everything takes several times as long. */
