@@ -136,7 +136,7 @@ static void drive(act *all, size_t count, lane *on, const limits *within)
 {
     assert(on->command.first == NULL);
     int64_t until_us;
-    int closing_fd = all[0].kind->outlasts_close ? -1 : all[0].client->closing_fd;
+    int closing_fd = all[0].kind->outlasts_close ? -1 : all[0].client->closing.fd;
     lane_stops stops = {
         .fd = {closing_fd, canceller_fd(within == NULL ? NULL : within->canceller)}};
     for (size_t i = 0; i < count; i++)

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * Cancellers: an eventfd that stays readable from cancel to reset, so that one of them ends any
- * number of waits, and waits need no registration. */
+ * Cancellers: a wake that stays raised from cancel to reset, so that one of them ends any number of
+ * waits, and waits need no registration. */
 #include "api/canceller.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "host/wake.h"
+
 struct redlock_canceller {
-    int fd;
+    wake wake;
     pid_t pid; /* that opened it: a child of fork shares the descriptor, and has no say */
     _Atomic bool is_set;
 };
@@ -25,8 +25,7 @@ redlock_status redlock_canceller_open(redlock_canceller **canceller)
     redlock_canceller *self = calloc(1, sizeof *self);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->pid = getpid();
-    self->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->fd < 0) {
+    if (!wake_open(&self->wake)) {
         free(self);
         return REDLOCK_ERR_SYSTEM;
     }
@@ -38,30 +37,28 @@ void redlock_cancel(redlock_canceller *canceller)
 {
     if (canceller == NULL || canceller->pid != getpid()) return;
     int saved = errno; /* a signal handler may be calling */
-    uint64_t one = 1;
     atomic_store(&canceller->is_set, true);
-    while (write(canceller->fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+    wake_raise(&canceller->wake);
     errno = saved;
 }
 
 void redlock_canceller_reset(redlock_canceller *canceller)
 {
     if (canceller == NULL || canceller->pid != getpid()) return;
-    uint64_t count;
     atomic_store(&canceller->is_set, false);
-    while (read(canceller->fd, &count, sizeof count) < 0 && errno == EINTR) continue;
+    wake_clear(&canceller->wake);
 }
 
 void redlock_canceller_close(redlock_canceller *canceller)
 {
     if (canceller == NULL) return;
-    close(canceller->fd);
+    wake_close(&canceller->wake);
     free(canceller);
 }
 
 int canceller_fd(const redlock_canceller *canceller)
 {
-    return canceller == NULL ? -1 : canceller->fd;
+    return canceller == NULL ? -1 : canceller->wake.fd;
 }
 
 _Bool canceller_is_set(const redlock_canceller *canceller)

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "api/delivery.h"
@@ -62,8 +61,8 @@ static void free_client(redlock_client *self)
     memory from = self->memory;
     fork_guard_close(&self->fork);
     tls_context_free(self->tls);
-    if (self->closing_fd >= 0) close(self->closing_fd);
-    if (self->completions_fd >= 0) close(self->completions_fd);
+    wake_close(&self->closing);
+    wake_close(&self->completions_wait);
     mutex_destroy(&self->completions_mutex);
     pthread_cond_destroy(&self->calls_ended);
     mutex_destroy(&self->calls_mutex);
@@ -216,11 +215,9 @@ static redlock_status start(redlock_client *self)
                           .close = close_from_keeper,
                           .host = self->host,
                           .fork = &self->fork};
-    self->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->closing_fd < 0) return REDLOCK_ERR_SYSTEM;
-    if (self->host == REDLOCK_HOST_DELIVER)
-        self->completions_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->host == REDLOCK_HOST_DELIVER && self->completions_fd < 0) return REDLOCK_ERR_SYSTEM;
+    if (!wake_open(&self->closing)) return REDLOCK_ERR_SYSTEM;
+    if (self->host == REDLOCK_HOST_DELIVER && !wake_open(&self->completions_wait))
+        return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
     holds_init(&self->holds, &self->memory);
@@ -230,7 +227,7 @@ static redlock_status start(redlock_client *self)
 
 static redlock_status make(redlock_client *self, const char *uri, const redlock_client_options *o)
 {
-    self->closing_fd = self->completions_fd = -1;
+    self->closing.fd = self->completions_wait.fd = -1;
     self->host = o->host;
     self->completions_end = &self->completions;
     mutex_init(&self->completions_mutex);
@@ -286,14 +283,12 @@ redlock_status redlock_open(const char *uri, const redlock_client_options *optio
 
 redlock_status client_close(redlock_client *client)
 {
-    uint64_t one = 1;
-    if (write(client->closing_fd, &one, sizeof one) != (ssize_t)sizeof one)
-        return REDLOCK_ERR_SYSTEM;
+    wake_raise(&client->closing);
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED; /* which a callback made */
     await_end_of_calls(client);
-    if (client->completions_fd >= 0) completions_tell_all(client);
+    if (client->host == REDLOCK_HOST_DELIVER) completions_tell_all(client);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     client_unref(client);
     return REDLOCK_OK;
@@ -315,9 +310,7 @@ redlock_status redlock_close(redlock_client *client)
         atomic_store(&client->keeper.close_requested, true);
         return REDLOCK_OK;
     }
-    uint64_t one = 1;
     atomic_store(&client->close_after_delivery, true);
-    return write(client->completions_fd, &one, sizeof one) == (ssize_t)sizeof one
-               ? REDLOCK_OK
-               : REDLOCK_ERR_SYSTEM;
+    wake_raise(&client->completions_wait);
+    return REDLOCK_OK;
 }

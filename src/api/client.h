@@ -11,6 +11,7 @@
 #include "api/holds.h"
 #include "host/fork.h"
 #include "host/mutex.h"
+#include "host/wake.h"
 #include "keeper/keeper.h"
 #include "lane/pool.h"
 #include "topology/endpoint.h"
@@ -42,11 +43,11 @@ struct redlock_client {
     mutex completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
     struct gathering *gatherings; /* acquisitions of sets; with the same mutex */
-    int completions_fd;           /* readable while some wait; -1 but for REDLOCK_HOST_DELIVER */
+    wake completions_wait;        /* raised while some do; only for REDLOCK_HOST_DELIVER */
     _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client,
                                           redlock_process does it */
     _Atomic uint64_t delivering;       /* the number of the thread that runs them; 0: none */
-    int closing_fd;                    /* readable once redlock_close began: ends every wait */
+    wake closing;                      /* raised once redlock_close began: ends every wait */
     pool lanes;
     keeper keeper;
 };

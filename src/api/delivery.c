@@ -3,8 +3,6 @@
 #include "api/delivery.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <unistd.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -63,14 +61,12 @@ static void tell(completion *self)
 
 static void post(redlock_client *client, completion *self)
 {
-    uint64_t one = 1;
     mutex_lock(&client->completions_mutex);
     bool is_first = client->completions == NULL;
     *client->completions_end = self;
     client->completions_end = &self->next;
     mutex_unlock(&client->completions_mutex);
-    while (is_first && write(client->completions_fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
+    if (is_first) wake_raise(&client->completions_wait);
 }
 
 void completion_conclude(completion *self)
@@ -91,7 +87,8 @@ void completion_conclude_alone(completion *self)
 int redlock_fd(const redlock_client *client)
 {
     if (client == NULL) return -1;
-    return client->host == REDLOCK_HOST_DELIVER ? client->completions_fd : client->keeper.poller.fd;
+    return client->host == REDLOCK_HOST_DELIVER ? client->completions_wait.fd
+                                                : client->keeper.poller.fd;
 }
 
 int64_t redlock_timeout_ms(const redlock_client *client)
@@ -106,9 +103,8 @@ int64_t redlock_timeout_ms(const redlock_client *client)
 
 void completions_tell_all(redlock_client *client)
 {
-    uint64_t count;
     atomic_store(&client->delivering, thread_number());
-    while (read(client->completions_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
+    wake_clear(&client->completions_wait);
     mutex_lock(&client->completions_mutex);
     completion *first = client->completions;
     client->completions = NULL;

@@ -4,11 +4,8 @@
 #include "keeper/keeper.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -49,9 +46,8 @@ void keeper_unlist(keeper *self, redlock_lock *lock)
 void keeper_wake(keeper *self)
 {
     assert(mutex_is_mine(&self->mutex));
-    uint64_t one = 1;
     self->armed_us = awake;
-    while (write(self->wake_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+    wake_raise(&self->wake);
 }
 
 static bool is_watched(const redlock_lock *lock)
@@ -177,10 +173,9 @@ static void inbox_closing(conn *which, int fd)
 redlock_status keeper_init(keeper *self, const keeper_terms *terms)
 {
     *self = (keeper){.terms = *terms, .armed_us = awake};
-    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0) return REDLOCK_ERR_SYSTEM;
+    if (!wake_open(&self->wake)) return REDLOCK_ERR_SYSTEM;
     if (!alarm_open(&self->alarm)) {
-        close(self->wake_fd);
+        wake_close(&self->wake);
         return REDLOCK_ERR_SYSTEM;
     }
     mutex_init(&self->mutex);
@@ -195,7 +190,7 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     self->lane.command.on_closing = command_closing;
     self->lane.inbox.on_closing = inbox_closing;
     self->armed_us = NEVER; /* nobody turns it until the first wake-up */
-    if (poller_open(&self->poller, self->wake_fd, self->alarm.fd)) return REDLOCK_OK;
+    if (poller_open(&self->poller, self->wake.fd, self->alarm.fd)) return REDLOCK_OK;
     keeper_destroy(self);
     return REDLOCK_ERR_SYSTEM;
 }
@@ -488,7 +483,7 @@ void keeper_destroy(keeper *self)
     poller_close(&self->poller);
     schedule_free(&self->timers, self->terms.config->memory);
     alarm_close(&self->alarm);
-    close(self->wake_fd);
+    wake_close(&self->wake);
     pthread_cond_destroy(&self->called_back);
     mutex_destroy(&self->mutex);
 }

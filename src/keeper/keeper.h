@@ -25,6 +25,7 @@
 #include "engine/tenure.h"
 #include "host/fork.h"
 #include "host/mutex.h"
+#include "host/wake.h"
 #include "keeper/alarm.h"
 #include "keeper/operation.h"
 #include "keeper/poller.h"
@@ -162,7 +163,7 @@ struct keeper {
     lane lane;
     operations operations;
     poller poller; /* of a client without a thread */
-    int wake_fd;
+    wake wake;
     alarm_clock alarm;
     int64_t armed_us; /* the keeper sleeps until then; INT64_MIN: it is awake */
     pthread_t thread;

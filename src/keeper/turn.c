@@ -2,8 +2,6 @@
  * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's
  * event loop, or redlock_close. */
 #include <assert.h>
-#include <errno.h>
-#include <unistd.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -198,17 +196,11 @@ static bool work(keeper *self, int64_t *until_us)
     return !is_complete;
 }
 
-static void drain(int fd)
-{
-    uint64_t count;
-    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) continue;
-}
-
 static void pump(keeper *self, int64_t until_us)
 {
-    lane_stops stops = {.fd = {self->wake_fd, self->alarm.fd}};
+    lane_stops stops = {.fd = {self->wake.fd, self->alarm.fd}};
     lane_pump(&self->lane, until_us, &stops);
-    if (stops.is_set[0]) drain(self->wake_fd);
+    if (stops.is_set[0]) wake_clear(&self->wake);
     operations_notice(self);
 }
 

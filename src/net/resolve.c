@@ -4,7 +4,7 @@
  *
  *     owner   lookup_begin ----------- poll(lookup_fd) --- lookup_poll --- lookup_end
  *                  \                       /                                   |
- *     thread        getaddrinfo --- is_done, eventfd --- its reference ends    its reference ends
+ *     thread        getaddrinfo --- is_done, wake    --- its reference ends    its reference ends
  *
  * The last of the two to end its reference frees the look-up. It may outlive the client, whose
  * memory functions may then be gone: it is the one thing that is made with malloc. */
@@ -17,10 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "host/thread.h"
+#include "host/wake.h"
 
 /* Name service modules are known to need more than musl's default. */
 enum { STACK_SIZE = 1 << 20, SERVICE_SIZE = 6 };
@@ -28,7 +27,7 @@ enum { STACK_SIZE = 1 << 20, SERVICE_SIZE = 6 };
 struct lookup {
     atomic_int references;
     atomic_bool is_done; /* what is below it is written before, and read after */
-    int fd;
+    wake answered;
     int error; /* of getaddrinfo */
     address_list found;
     char service[SERVICE_SIZE];
@@ -71,7 +70,7 @@ bool resolve_numeric(address_list *out, const char *host, uint16_t port)
 static void end_reference(lookup *self)
 {
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) > 1) return;
-    close(self->fd);
+    wake_close(&self->answered);
     free(self);
 }
 
@@ -81,7 +80,7 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "redlock-resolve");
     self->error = resolve(&self->found, self->host, self->service, 0);
     atomic_store_explicit(&self->is_done, true, memory_order_release);
-    (void)eventfd_write(self->fd, 1); /* cannot fail: an eventfd has room for its first number */
+    wake_raise(&self->answered);
     end_reference(self);
     return NULL;
 }
@@ -110,16 +109,15 @@ lookup *lookup_begin(const char *host, uint16_t port)
     atomic_init(&self->references, 2);
     atomic_init(&self->is_done, false);
 
-    self->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error = self->fd < 0 ? errno : start_detached(self);
+    int error = wake_open(&self->answered) ? start_detached(self) : errno;
     if (error == 0) return self;
-    if (self->fd >= 0) close(self->fd);
+    wake_close(&self->answered);
     free(self);
     errno = error;
     return NULL;
 }
 
-int lookup_fd(const lookup *self) { return self->fd; }
+int lookup_fd(const lookup *self) { return self->answered.fd; }
 
 bool lookup_poll(lookup *self, address_list *out, const char **error)
 {
