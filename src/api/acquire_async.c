@@ -146,8 +146,8 @@ redlock_status redlock_acquire_async(redlock_client *client, const void *name, s
 {
     if (id != NULL) *id = 0;
     if (client == NULL || acquired == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     redlock_status status = acquire_async(client, name, name_length, options, acquired, arg, id);
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }

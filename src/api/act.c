@@ -187,9 +187,9 @@ redlock_status act_wait_about_name(act *self, const act_kind *kind, redlock_clie
 {
     detail_write(detail, "");
     if (client == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     redlock_status status = enter_and_wait(self, kind, client, name, name_length, detail);
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }
 

@@ -175,14 +175,14 @@ redlock_status redlock_inspect_async(redlock_client *client, const void *name, s
 {
     acting *self = NULL;
     if (client == NULL || inspected == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     redlock_status status =
         ask_about_name(&act_inspect, client, name, name_length, tell_inspected, arg, &self);
     if (status == REDLOCK_OK) {
         self->inspected = inspected;
         status = acting_submit(self, FROM_NOW);
     }
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }
 
@@ -191,21 +191,21 @@ redlock_status redlock_force_release_async(redlock_client *client, const void *n
 {
     acting *self = NULL;
     if (client == NULL || forced == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     redlock_status status =
         ask_about_name(&act_force, client, name, name_length, tell_forced, arg, &self);
     if (status == REDLOCK_OK) {
         self->forced = forced;
         status = acting_submit(self, FROM_NOW);
     }
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }
 
 void redlock_cancel_async(redlock_client *client, redlock_operation id)
 {
     if (client == NULL || id == 0 || fork_guard_is_child(&client->fork)) return;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     if (!set_cancel_async(client, id)) keeper_cancel(&client->keeper, id);
-    client_end_call(client);
+    gate_leave(&client->calls);
 }

@@ -30,30 +30,6 @@ redlock_client *client_of(const redlock_lock *lock)
     return (redlock_client *)((char *)lock->keeper - offsetof(redlock_client, keeper));
 }
 
-/* ---- Calls in progress ---- */
-
-#define CLIENT_IS_CLOSING (1u << 31)
-
-void client_begin_call(redlock_client *client) { atomic_fetch_add(&client->calls, 1); }
-
-void client_end_call(redlock_client *client)
-{
-    if (atomic_fetch_sub(&client->calls, 1) != CLIENT_IS_CLOSING + 1) return;
-    mutex_lock(&client->calls_mutex);
-    client->has_no_calls = true;
-    pthread_cond_signal(&client->calls_ended);
-    mutex_unlock(&client->calls_mutex);
-}
-
-static void await_end_of_calls(redlock_client *client)
-{
-    bool has_calls = atomic_fetch_or(&client->calls, CLIENT_IS_CLOSING) > 0;
-    mutex_lock(&client->calls_mutex);
-    while (has_calls && !client->has_no_calls)
-        mutex_wait(&client->calls_mutex, &client->calls_ended);
-    mutex_unlock(&client->calls_mutex);
-}
-
 /* ---- Memory ---- */
 
 static void free_client(redlock_client *self)
@@ -64,8 +40,7 @@ static void free_client(redlock_client *self)
     wake_close(&self->closing);
     wake_close(&self->completions_wait);
     mutex_destroy(&self->completions_mutex);
-    pthread_cond_destroy(&self->calls_ended);
-    mutex_destroy(&self->calls_mutex);
+    gate_destroy(&self->calls);
     memory_free(&from, self->name);
     memory_free(&from, self->key_prefix);
     memory_free(&from, self->tls_server_name);
@@ -231,8 +206,7 @@ static redlock_status make(redlock_client *self, const char *uri, const redlock_
     self->host = o->host;
     self->completions_end = &self->completions;
     mutex_init(&self->completions_mutex);
-    mutex_init(&self->calls_mutex);
-    pthread_cond_init(&self->calls_ended, NULL);
+    gate_init(&self->calls);
     atomic_store(&self->references, 1);
     self->log = event_log_from(o->log, o->log_arg, o->log_level);
     fork_guard_open(&self->fork);
@@ -287,7 +261,7 @@ redlock_status client_close(redlock_client *client)
     pool_close(&client->lanes);
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED; /* which a callback made */
-    await_end_of_calls(client);
+    gate_close(&client->calls);
     if (client->host == REDLOCK_HOST_DELIVER) completions_tell_all(client);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     client_unref(client);

@@ -10,6 +10,7 @@
 
 #include "api/holds.h"
 #include "host/fork.h"
+#include "host/gate.h"
 #include "host/mutex.h"
 #include "host/wake.h"
 #include "keeper/keeper.h"
@@ -18,7 +19,7 @@
 
 struct redlock_client {
     _Atomic unsigned references;
-    _Atomic unsigned calls; /* in progress; the highest bit: it is being closed */
+    gate calls; /* in progress that are given the client: redlock_close waits for them */
     memory memory;
     event_log log;
     fork_guard fork;
@@ -37,13 +38,10 @@ struct redlock_client {
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
     redlock_host host;
-    mutex calls_mutex;
-    pthread_cond_t calls_ended;
-    bool has_no_calls; /* after the last call of a client that is being closed */
     mutex completions_mutex;
     struct completion *completions, **completions_end; /* that wait for redlock_process */
-    struct gathering *gatherings; /* acquisitions of sets; with the same mutex */
-    wake completions_wait;        /* raised while some do; only for REDLOCK_HOST_DELIVER */
+    struct gathering *gatherings;      /* acquisitions of sets; with the same mutex */
+    wake completions_wait;             /* raised while some do; only for REDLOCK_HOST_DELIVER */
     _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client,
                                           redlock_process does it */
     _Atomic uint64_t delivering;       /* the number of the thread that runs them; 0: none */
@@ -61,11 +59,6 @@ redlock_status client_close(redlock_client *client);
 redlock_client *client_of(const redlock_lock *lock);
 void client_free_lock(redlock_lock *lock);
 void client_unref(redlock_client *client);
-
-/* Around every public call that is given the client, and that redlock_close has to wait for. May be
- * nested. */
-void client_begin_call(redlock_client *client);
-void client_end_call(redlock_client *client);
 
 /* May a blocking call begin on this thread? REDLOCK_OK, _ERR_FORKED or _ERR_IN_CALLBACK. */
 redlock_status client_enter(const redlock_client *client);

@@ -319,10 +319,10 @@ redlock_status redlock_acquire_bytes(redlock_client *client, const void *name, s
     *lock = NULL;
     if (client == NULL || !options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
     detail_write(o.detail, "");
-    client_begin_call(client);
+    gate_enter(&client->calls);
     redlock_status status = client_enter(client);
     if (status == REDLOCK_OK) status = acquisition_take(client, name, name_length, &o, NULL, lock);
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }
 

@@ -184,9 +184,9 @@ redlock_status redlock_acquire_set(redlock_client *client, const redlock_name_by
     *set = NULL;
     redlock_status status = set_check(client, names, count, options, &o);
     if (status != REDLOCK_OK) return status;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     status = acquire_set(client, names, count, &o, set);
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }
 

@@ -202,9 +202,9 @@ redlock_status redlock_acquire_set_async(redlock_client *client, const redlock_n
     if (id != NULL) *id = 0;
     redlock_status status = set_check(client, names, count, options, &o);
     if (status != REDLOCK_OK || acquired == NULL) return REDLOCK_ERR_ARGUMENT;
-    client_begin_call(client);
+    gate_enter(&client->calls);
     status = acquire_set_async(client, names, count, &o, acquired, arg, id);
-    client_end_call(client);
+    gate_leave(&client->calls);
     return status;
 }
 
