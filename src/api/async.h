@@ -4,7 +4,7 @@
 #define REDLOCK_API_ASYNC_H
 
 #include "api/acquisition.h"
-#include "api/delivery.h"
+#include "api/completion.h"
 
 typedef struct acquiring {
     completion base; /* first */

@@ -7,12 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/delivery.h"
 #include "api/options.h"
 #include "engine/lease.h"
 #include "host/clock.h"
 #include "host/entropy.h"
-#include "host/thread.h"
 #include "lane/drive.h"
 #include "wire/key.h"
 
@@ -38,8 +36,8 @@ static void free_client(redlock_client *self)
     fork_guard_close(&self->fork);
     tls_context_free(self->tls);
     wake_close(&self->closing);
-    wake_close(&self->completions_wait);
-    mutex_destroy(&self->completions_mutex);
+    delivery_destroy(&self->delivery);
+    mutex_destroy(&self->gatherings_mutex);
     gate_destroy(&self->calls);
     memory_free(&from, self->name);
     memory_free(&from, self->key_prefix);
@@ -65,8 +63,7 @@ void client_free_lock(redlock_lock *lock)
 
 static bool is_in_callback(const redlock_client *client)
 {
-    return keeper_is_calling(&client->keeper) ||
-           atomic_load(&client->delivering) == thread_number();
+    return keeper_is_calling(&client->keeper) || delivery_is_telling(&client->delivery);
 }
 
 redlock_status client_enter(const redlock_client *client)
@@ -191,7 +188,7 @@ static redlock_status start(redlock_client *self)
                           .host = self->host,
                           .fork = &self->fork};
     if (!wake_open(&self->closing)) return REDLOCK_ERR_SYSTEM;
-    if (self->host == REDLOCK_HOST_DELIVER && !wake_open(&self->completions_wait))
+    if (self->host == REDLOCK_HOST_DELIVER && !delivery_open(&self->delivery))
         return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
@@ -202,10 +199,10 @@ static redlock_status start(redlock_client *self)
 
 static redlock_status make(redlock_client *self, const char *uri, const redlock_client_options *o)
 {
-    self->closing.fd = self->completions_wait.fd = -1;
+    self->closing.fd = -1;
     self->host = o->host;
-    self->completions_end = &self->completions;
-    mutex_init(&self->completions_mutex);
+    delivery_init(&self->delivery, &self->fork);
+    mutex_init(&self->gatherings_mutex);
     gate_init(&self->calls);
     atomic_store(&self->references, 1);
     self->log = event_log_from(o->log, o->log_arg, o->log_level);
@@ -262,7 +259,7 @@ redlock_status client_close(redlock_client *client)
     keeper_close(&client->keeper, clock_now_us() + client->timeout_us);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED; /* which a callback made */
     gate_close(&client->calls);
-    if (client->host == REDLOCK_HOST_DELIVER) completions_tell_all(client);
+    if (client->host == REDLOCK_HOST_DELIVER) delivery_tell_all(&client->delivery);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     client_unref(client);
     return REDLOCK_OK;
@@ -280,11 +277,7 @@ redlock_status redlock_close(redlock_client *client)
     if (client == NULL) return REDLOCK_OK;
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     if (!is_in_callback(client)) return client_close(client);
-    if (client->host != REDLOCK_HOST_DELIVER) {
-        atomic_store(&client->keeper.close_requested, true);
-        return REDLOCK_OK;
-    }
-    atomic_store(&client->close_after_delivery, true);
-    wake_raise(&client->completions_wait);
+    if (client->host == REDLOCK_HOST_DELIVER) delivery_request_close(&client->delivery);
+    else atomic_store(&client->keeper.close_requested, true);
     return REDLOCK_OK;
 }

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "api/delivery.h"
 #include "api/holds.h"
 #include "host/fork.h"
 #include "host/gate.h"
@@ -38,20 +39,13 @@ struct redlock_client {
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
     redlock_host host;
-    mutex completions_mutex;
-    struct completion *completions, **completions_end; /* that wait for redlock_process */
-    struct gathering *gatherings;      /* acquisitions of sets; with the same mutex */
-    wake completions_wait;             /* raised while some do; only for REDLOCK_HOST_DELIVER */
-    _Atomic bool close_after_delivery; /* REDLOCK_HOST_DELIVER: a callback closed the client,
-                                          redlock_process does it */
-    _Atomic uint64_t delivering;       /* the number of the thread that runs them; 0: none */
-    wake closing;                      /* raised once redlock_close began: ends every wait */
+    delivery delivery; /* for REDLOCK_HOST_DELIVER */
+    mutex gatherings_mutex;
+    struct gathering *gatherings; /* acquisitions of sets that are under way */
+    wake closing;                 /* raised once redlock_close began: ends every wait */
     pool lanes;
     keeper keeper;
 };
-
-typedef struct completion completion;
-typedef struct gathering gathering;
 
 /* Closes, outside of callbacks. */
 redlock_status client_close(redlock_client *client);

@@ -1,139 +1,70 @@
 /* SPDX-License-Identifier: MIT
- * Completions, and the caller's event loop that runs them. */
+ * The queue of what is to be told. */
 #include "api/delivery.h"
 
 #include <assert.h>
 
-#include "engine/lease.h"
-#include "host/clock.h"
 #include "host/thread.h"
 
-/* ---- One completion ---- */
-
-static void end_half(completion *self, bool *half)
+void delivery_init(delivery *self, const fork_guard *fork)
 {
-    assert(!*half);
-    redlock_client *client = self->client;
-    mutex_lock(&client->completions_mutex);
-    *half = true;
-    bool is_whole = self->is_dropped && self->is_told;
-    mutex_unlock(&client->completions_mutex);
-    if (is_whole) completion_free(self);
+    *self = (delivery){.fork = fork, .posted.fd = -1};
+    self->end = &self->first;
+    mutex_init(&self->mutex);
 }
 
-static void dropped(operation *op)
+void delivery_destroy(delivery *self)
 {
-    completion *self = (completion *)op;
-    end_half(self, &self->is_dropped);
+    assert(self->first == NULL);
+    wake_close(&self->posted);
+    mutex_destroy(&self->mutex);
 }
 
-void *completion_new(redlock_client *client, size_t size,
-                     void (*finished)(operation *op, int64_t now_us),
-                     void (*tell)(completion *self))
+bool delivery_open(delivery *self) { return wake_open(&self->posted); }
+
+void delivery_post(delivery *self, delivery_item *item)
 {
-    completion *self = memory_new(&client->memory, size);
-    if (self == NULL) return NULL;
-    self->client = client;
-    self->tell = tell;
-    self->op.finished = finished;
-    self->op.free_self = dropped;
-    self->op.asks.round_trip = &client->stats.round_trip;
-    self->op.entry.number =
-        atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
-    return self;
+    assert(item->next == NULL);
+    mutex_lock(&self->mutex);
+    bool is_first = self->first == NULL;
+    *self->end = item;
+    self->end = &item->next;
+    mutex_unlock(&self->mutex);
+    if (is_first) wake_raise(&self->posted);
 }
 
-redlock_status completion_submit(completion *self)
+/* Whatever waits now, in order. */
+static delivery_item *take_all(delivery *self)
 {
-    return keeper_submit(&self->client->keeper, &self->op);
+    mutex_lock(&self->mutex);
+    delivery_item *first = self->first;
+    self->first = NULL;
+    self->end = &self->first;
+    mutex_unlock(&self->mutex);
+    return first;
 }
 
-void completion_free(completion *self) { memory_free(&self->client->memory, self); }
-
-static void tell(completion *self)
+void delivery_tell_all(delivery *self)
 {
-    assert(!self->is_told);
-    redlock_client *client = self->client;
-    self->tell(self);
-    if (fork_guard_is_child(&client->fork)) return; /* which the callback made */
-    end_half(self, &self->is_told);
-}
-
-static void post(redlock_client *client, completion *self)
-{
-    mutex_lock(&client->completions_mutex);
-    bool is_first = client->completions == NULL;
-    *client->completions_end = self;
-    client->completions_end = &self->next;
-    mutex_unlock(&client->completions_mutex);
-    if (is_first) wake_raise(&client->completions_wait);
-}
-
-void completion_conclude(completion *self)
-{
-    bool waits = self->client->host == REDLOCK_HOST_DELIVER && !self->is_a_part;
-    if (waits) post(self->client, self);
-    else tell(self);
-}
-
-void completion_conclude_alone(completion *self)
-{
-    self->is_dropped = true;
-    completion_conclude(self);
-}
-
-/* ---- The caller's event loop ---- */
-
-int redlock_fd(const redlock_client *client)
-{
-    if (client == NULL) return -1;
-    return client->host == REDLOCK_HOST_DELIVER ? client->completions_wait.fd
-                                                : client->keeper.poller.fd;
-}
-
-int64_t redlock_timeout_ms(const redlock_client *client)
-{
-    bool has_none = client == NULL || client->host != REDLOCK_HOST_MANUAL;
-    if (has_none || fork_guard_is_child(&client->fork)) return -1;
-    int64_t wake_us = keeper_wake_us((keeper *)&client->keeper);
-    int64_t now_us = clock_now_us();
-    if (wake_us == NEVER) return -1;
-    return wake_us <= now_us ? 0 : (wake_us - now_us + US_PER_MS - 1) / US_PER_MS;
-}
-
-void completions_tell_all(redlock_client *client)
-{
-    atomic_store(&client->delivering, thread_number());
-    wake_clear(&client->completions_wait);
-    mutex_lock(&client->completions_mutex);
-    completion *first = client->completions;
-    client->completions = NULL;
-    client->completions_end = &client->completions;
-    mutex_unlock(&client->completions_mutex);
-    while (first != NULL) {
-        completion *self = first;
-        first = self->next;
-        tell(self);
-        if (fork_guard_is_child(&client->fork)) return;
+    atomic_store(&self->teller, thread_number());
+    wake_clear(&self->posted);
+    delivery_item *next = take_all(self);
+    while (next != NULL) {
+        delivery_item *item = next;
+        next = item->next;
+        item->tell(item);
+        if (fork_guard_is_child(self->fork)) return;
     }
-    atomic_store(&client->delivering, 0);
+    atomic_store(&self->teller, 0);
 }
 
-redlock_status redlock_process(redlock_client *client)
+bool delivery_is_telling(const delivery *self)
 {
-    if (client == NULL || client->host == REDLOCK_HOST_KEEPER) return REDLOCK_ERR_ARGUMENT;
-    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
-    if (keeper_is_calling(&client->keeper) || atomic_load(&client->delivering) == thread_number())
-        return REDLOCK_ERR_IN_CALLBACK;
-    if (client->host == REDLOCK_HOST_MANUAL) {
-        keeper_process(&client->keeper);
-    } else {
-        completions_tell_all(client);
-    }
-    if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
-    bool closes = client->host == REDLOCK_HOST_MANUAL ? atomic_load(&client->keeper.close_requested)
-                                                      : atomic_load(&client->close_after_delivery);
-    if (!closes) return REDLOCK_OK;
-    redlock_status status = client_close(client);
-    return status == REDLOCK_OK ? REDLOCK_ERR_CLOSED : status;
+    return atomic_load(&self->teller) == thread_number();
+}
+
+void delivery_request_close(delivery *self)
+{
+    atomic_store(&self->close_requested, true);
+    wake_raise(&self->posted);
 }

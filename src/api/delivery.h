@@ -1,44 +1,43 @@
 /* SPDX-License-Identifier: MIT
- * How the end of an asynchronous operation is told: at once, on the thread that turns the keeper;
- * or, for REDLOCK_HOST_DELIVER, in redlock_process. Private to the api.
- *
- *   completion_submit --> the operation runs --> finished() --> completion_conclude --> tell()
- *
- * It is freed when both are done with: the keeper's part (a call may still be in flight after the
- * end), and the telling (which may wait for redlock_process). */
+ * What is to be told in redlock_process: a queue of items that carry their own function. Items come
+ * from any thread, and are told by the one that comes for them, in order, outside of the mutex.
+ * Private to the api; it knows no client. */
 #ifndef REDLOCK_API_DELIVERY_H
 #define REDLOCK_API_DELIVERY_H
 
-#include "api/client.h"
+#include "host/fork.h"
+#include "host/mutex.h"
+#include "host/wake.h"
 
-struct completion {
-    operation op; /* first */
-    redlock_client *client;
-    void (*tell)(completion *self);
-    completion *next; /* in the client's list of those that wait for redlock_process */
-    bool is_a_part;   /* of something that is told as a whole: on the keeper's thread, whatever the
-                         host */
-    bool is_dropped, is_told; /* with the client's completions_mutex */
+typedef struct delivery_item delivery_item;
+struct delivery_item {
+    void (*tell)(delivery_item *self); /* may free it, and may close the client in its time */
+    delivery_item *next;
 };
 
-/* Of a structure of `size` bytes that begins with a completion; the rest is zero. NULL when out of
- * memory. */
-void *completion_new(redlock_client *client, size_t size,
-                     void (*finished)(operation *op, int64_t now_us),
-                     void (*tell)(completion *self));
+typedef struct delivery {
+    const fork_guard *fork; /* after a callback in a child of fork nothing is touched any more */
+    mutex mutex;
+    delivery_item *first, **end;
+    wake posted;                  /* raised while some wait to be told; or to close */
+    _Atomic uint64_t teller;      /* the number of the thread that tells; 0: none */
+    _Atomic bool close_requested; /* by a callback: whoever tells closes the client afterwards */
+} delivery;
 
-/* Hands it to the keeper, and those that its operation's `after` leads to. Otherwise they still are
- * the caller's, who frees them with completion_free. */
-redlock_status completion_submit(completion *self);
-void completion_free(completion *self);
+void delivery_init(delivery *self, const fork_guard *fork);
+void delivery_destroy(delivery *self);
 
-/* Its operation is finished: it is told, now or later, exactly once. */
-void completion_conclude(completion *self);
+/* From now on there is a descriptor for whoever comes for the items, self->posted.fd. False: the
+ * system refuses it. */
+bool delivery_open(delivery *self);
 
-/* The same for one that was never submitted. */
-void completion_conclude_alone(completion *self);
+void delivery_post(delivery *self, delivery_item *item);
+void delivery_tell_all(delivery *self);
 
-/* Runs the completions that wait. */
-void completions_tell_all(redlock_client *client);
+/* Is this thread in one of the callbacks? */
+bool delivery_is_telling(const delivery *self);
+
+/* In a callback: whoever comes for the items closes the client, and comes for that once more. */
+void delivery_request_close(delivery *self);
 
 #endif

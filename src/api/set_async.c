@@ -10,6 +10,7 @@
 
 /* ---- Acquiring: one name after the other ---- */
 
+typedef struct gathering gathering;
 struct gathering {
     completion base; /* first: of the whole; its operation is never submitted */
     redlock_set *set;
@@ -19,7 +20,7 @@ struct gathering {
     size_t parts; /* extensions that are under way, and one more while they are being submitted */
     redlock_set_acquired_fn *acquired;
     void *arg;
-    gathering *before, *behind; /* of the client's; with completions_mutex, as is ... */
+    gathering *before, *behind; /* of the client's; with gatherings_mutex, as is ... */
     redlock_operation under_way;
     bool is_cancelled;
     char bytes[]; /* of the names */
@@ -28,21 +29,21 @@ struct gathering {
 static void enlist(gathering *self)
 {
     redlock_client *client = self->base.client;
-    mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->gatherings_mutex);
     self->behind = client->gatherings;
     if (self->behind != NULL) self->behind->before = self;
     client->gatherings = self;
-    mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->gatherings_mutex);
 }
 
 static void unlist(gathering *self)
 {
     redlock_client *client = self->base.client;
-    mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->gatherings_mutex);
     if (self->before != NULL) self->before->behind = self->behind;
     else client->gatherings = self->behind;
     if (self->behind != NULL) self->behind->before = self->before;
-    mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->gatherings_mutex);
 }
 
 static void give_up(gathering *self)
@@ -99,7 +100,7 @@ static void taken(void *arg, redlock_status status, redlock_lock *lock);
 static redlock_status start_next(gathering *self)
 {
     assert(self->next < self->set->count);
-    assert(mutex_is_mine(&self->base.client->completions_mutex));
+    assert(mutex_is_mine(&self->base.client->gatherings_mutex));
     redlock_options terms = set_terms(&self->options);
     const redlock_name_bytes *name = &self->set->entries[self->next].name;
     if (self->is_cancelled) return REDLOCK_CANCELLED;
@@ -113,9 +114,9 @@ static redlock_status start_next(gathering *self)
 static redlock_status take_next(gathering *self)
 {
     redlock_client *client = self->base.client;
-    mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->gatherings_mutex);
     redlock_status status = start_next(self);
-    mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->gatherings_mutex);
     return status;
 }
 
@@ -210,12 +211,12 @@ redlock_status redlock_acquire_set_async(redlock_client *client, const redlock_n
 
 bool set_cancel_async(redlock_client *client, redlock_operation id)
 {
-    mutex_lock(&client->completions_mutex);
+    mutex_lock(&client->gatherings_mutex);
     gathering *self = client->gatherings;
     while (self != NULL && self->base.op.entry.number != id) self = self->behind;
     redlock_operation under_way = self == NULL ? 0 : self->under_way;
     if (self != NULL) self->is_cancelled = true;
-    mutex_unlock(&client->completions_mutex);
+    mutex_unlock(&client->gatherings_mutex);
     if (under_way != 0) keeper_cancel(&client->keeper, under_way);
     return under_way != 0;
 }
