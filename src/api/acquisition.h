@@ -23,6 +23,9 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o,
                               const lane *on, char inbox[INBOX_SIZE]);
 
+/* The question that undoes it, with the same inbox. */
+question acquisition_undo(const redlock_client *client, const question *asked);
+
 void acquisition_count(redlock_client *client, const acquire *op, int64_t waited_us);
 
 /* What the acquisition came to: a held lock, or one that is undone, or nothing. undo_is_behind: it
