@@ -182,9 +182,13 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     pthread_cond_init(&self->called_back, NULL);
     lane_init(&self->lane, terms->config, KEEPER_LANE, terms->key_prefix, terms->who);
     self->lane.listener = &operations_listener;
-    self->lane.listener_arg = self;
+    self->lane.listener_arg = &self->operations;
     self->lane.awaits_message = true;
-    operations_init(&self->operations);
+    operations_init(&self->operations, &(operations_terms){.on = &self->lane,
+                                                           .mutex = &self->mutex,
+                                                           .memory = terms->config->memory,
+                                                           .nonces = terms->nonces,
+                                                           .fork = terms->fork});
     self->poller.fd = -1;
     if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
     self->lane.command.on_closing = command_closing;
@@ -329,7 +333,7 @@ redlock_status keeper_submit(keeper *self, operation *first)
     redlock_status status = self->is_closing ? REDLOCK_ERR_CLOSED : keeper_start(self);
     for (operation *op = first, *next; status == REDLOCK_OK && op != NULL; op = next) {
         next = op->after;
-        operation_submit(self, op);
+        operations_submit(&self->operations, op);
     }
     if (status == REDLOCK_OK && self->armed_us != awake) keeper_wake(self);
     mutex_unlock(&self->mutex);
@@ -340,7 +344,7 @@ void keeper_cancel(keeper *self, uint64_t id)
 {
     assert(id != 0);
     mutex_lock(&self->mutex);
-    operation_cancel(self, id);
+    operations_cancel(&self->operations, id);
     if (self->armed_us != awake) keeper_wake(self);
     mutex_unlock(&self->mutex);
 }
@@ -431,12 +435,6 @@ void keeper_lost(keeper *self, redlock_lock *lock)
     mutex_unlock(&self->mutex);
 }
 
-bool keeper_has_forked(keeper *self)
-{
-    self->is_forked |= fork_guard_is_child(self->terms.fork);
-    return self->is_forked;
-}
-
 bool keeper_is_calling(const keeper *self)
 {
     return atomic_load(&self->turning) == thread_number();
@@ -467,10 +465,10 @@ void keeper_close(keeper *self, int64_t until_us)
     mutex_unlock(&self->mutex);
     if (atomic_load(&self->has_thread)) pthread_join(self->thread, NULL);
     else turn_until_complete(self);
-    if (self->is_forked) return;
+    if (fork_guard_is_child(self->terms.fork)) return;
     atomic_store(&self->has_thread, false);
     end(self);
-    operations_stop_all(self, true, clock_now_us());
+    operations_stop_all(&self->operations, true, clock_now_us());
     conn_close(&self->lane.command, REDLOCK_OK, NULL, clock_now_us());
     conn_close(&self->lane.inbox, REDLOCK_OK, NULL, clock_now_us());
     keeper_let_go_of_all(self);
@@ -479,7 +477,7 @@ void keeper_close(keeper *self, int64_t until_us)
 void keeper_destroy(keeper *self)
 {
     lane_destroy(&self->lane);
-    operations_destroy(&self->operations, self->terms.config->memory);
+    operations_destroy(&self->operations);
     poller_close(&self->poller);
     schedule_free(&self->timers, self->terms.config->memory);
     alarm_close(&self->alarm);

@@ -173,8 +173,6 @@ struct keeper {
     bool is_closing;
     bool is_taking; /* closing began to take locks away */
     bool has_ended; /* nobody turns it any more */
-    bool is_forked; /* a callback has returned in a child of fork: nothing is touched any more, not
-                       even the mutex */
     int64_t closing_until_us;
 };
 
@@ -249,10 +247,6 @@ void keeper_process(keeper *self);
 
 /* Until when keeper_process has nothing to do by the clock. */
 int64_t keeper_wake_us(keeper *self);
-
-/* After a callback: are we in a child of fork, that it made? From then on every turn is over at
- * once. */
-bool keeper_has_forked(keeper *self);
 
 /* Is this the keeper's own thread: a callback? */
 bool keeper_is_calling(const keeper *self);

@@ -9,7 +9,6 @@
 
 #include "host/clock.h"
 #include "host/portion.h"
-#include "keeper/keeper.h"
 #include "lane/drive.h"
 
 /* The clock is looked at after so many operations; and so many are taken in, or found to be due, in
@@ -18,18 +17,19 @@ enum { BETWEEN_CLOCKS = PORTION(16, 1), TAKEN_MOST = PORTION(256, 1) };
 
 static void drop(operations *self, operation *op);
 
-void operations_init(operations *self)
+void operations_init(operations *self, const operations_terms *terms)
 {
+    *self = (operations){.terms = *terms};
     directory_init(&self->by_id);
     self->submitted_end = &self->submitted;
     self->ready_end = &self->ready;
 }
 
-void operations_destroy(operations *self, const memory *from)
+void operations_destroy(operations *self)
 {
     while (self->all != NULL) drop(self, self->all);
-    directory_free(&self->by_id, from);
-    schedule_free(&self->timers, from);
+    directory_free(&self->by_id, self->terms.memory);
+    schedule_free(&self->timers, self->terms.memory);
 }
 
 /* ---- The doors, with the mutex ---- */
@@ -40,26 +40,25 @@ static operation *find(const operations *self, uint64_t id)
     return found == NULL ? NULL : (operation *)((char *)found - offsetof(operation, entry));
 }
 
-void operation_submit(keeper *keeps, operation *op)
+void operations_submit(operations *self, operation *op)
 {
-    assert(mutex_is_mine(&keeps->mutex));
+    assert(mutex_is_mine(self->terms.mutex));
     assert(op->finished != NULL);
     assert(!op->is_told);
-    operations *self = &keeps->operations;
-    directory_add(&self->by_id, keeps->terms.config->memory, &op->entry);
+    directory_add(&self->by_id, self->terms.memory, &op->entry);
     op->after = NULL;
     *self->submitted_end = op;
     self->submitted_end = &op->after;
 }
 
-void operation_cancel(keeper *keeps, uint64_t id)
+void operations_cancel(operations *self, uint64_t id)
 {
-    assert(mutex_is_mine(&keeps->mutex));
-    operation *op = find(&keeps->operations, id);
+    assert(mutex_is_mine(self->terms.mutex));
+    operation *op = find(self, id);
     if (op == NULL || op->is_cancelled || !op->acquires) return;
     op->is_cancelled = true;
-    op->next_cancelled = keeps->operations.cancelled;
-    keeps->operations.cancelled = op;
+    op->next_cancelled = self->cancelled;
+    self->cancelled = op;
 }
 
 /* ---- Lists of the turning thread ---- */
@@ -123,8 +122,8 @@ static void link_out(operations *self, operation *op)
 
 static void moved(exchange *asks)
 {
-    keeper *keeps = asks->owner;
-    make_ready(&keeps->operations, (operation *)asks);
+    operations *self = asks->owner;
+    make_ready(self, (operation *)asks);
 }
 
 static bool is_in_flight(const operation *op)
@@ -139,26 +138,24 @@ static void drop(operations *self, operation *op)
 }
 
 /* Tells its owner, once; and frees it, unless its call is still with the connection. */
-static void tell(keeper *keeps, operation *op, redlock_status status, int64_t now_us)
+static void tell(operations *self, operation *op, redlock_status status, int64_t now_us)
 {
     assert(!op->is_told);
-    assert(keeper_is_calling(keeps) || keeps->has_ended);
-    operations *self = &keeps->operations;
     op->status = status;
     op->is_told = true;
     unready(self, op); /* what happened while it was advanced may have listed it again */
     self->untold--;
     schedule_remove(&self->timers, &op->timer);
-    mutex_lock(&keeps->mutex);
+    mutex_lock(self->terms.mutex);
     directory_remove(&self->by_id, &op->entry);
     /* A cancel that came too late must not find it any more. */
     operation **at = &self->cancelled;
     while (op->is_cancelled && *at != NULL && *at != op) at = &(*at)->next_cancelled;
     if (op->is_cancelled && *at == op) *at = op->next_cancelled;
-    mutex_unlock(&keeps->mutex);
+    mutex_unlock(self->terms.mutex);
     bool stays = is_in_flight(op);
     op->finished(op, now_us);
-    if (keeper_has_forked(keeps)) return;
+    if (fork_guard_is_child(self->terms.fork)) return;
     if (!stays) drop(self, op);
 }
 
@@ -171,11 +168,10 @@ static void keep_deadline(operation *op, int64_t now_us)
 }
 
 /* It hears of the inbox what it missed: of all losses one, and that it is open now. */
-static void catch_up(keeper *keeps, operation *op, int64_t now_us)
+static void catch_up(operations *self, operation *op, int64_t now_us)
 {
-    const operations *self = &keeps->operations;
     acquire *engine = &op->acquisition;
-    bool is_open = keeps->lane.inbox_is_subscribed;
+    bool is_open = self->terms.on->inbox_is_subscribed;
     if (op->inbox_seen == self->inbox_changes) return;
     op->inbox_seen = self->inbox_changes;
     if (engine->inbox_is_open || !is_open)
@@ -183,62 +179,61 @@ static void catch_up(keeper *keeps, operation *op, int64_t now_us)
     if (is_open) acquire_inbox_opened(engine, now_us);
 }
 
-static void advance_acquisition(keeper *keeps, operation *op, int64_t now_us)
+static void advance_acquisition(operations *self, operation *op, int64_t now_us)
 {
     assert(op->acquires);
     acquire *engine = &op->acquisition;
-    lane *on = &keeps->lane;
+    lane *on = self->terms.on;
     acquire_asked(engine, now_us);
-    catch_up(keeps, op, now_us);
+    catch_up(self, op, now_us);
     keep_deadline(op, now_us);
     while (engine->state != ACQUIRE_DONE) {
-        drive_advance(on, engine, &op->asks, op->inbox_length, keeps->terms.nonces, now_us);
+        drive_advance(on, engine, &op->asks, op->inbox_length, self->terms.nonces, now_us);
         if (engine->state == ACQUIRE_DONE || !drive_can_go_on(on, engine)) break;
     }
-    if (engine->state == ACQUIRE_DONE) tell(keeps, op, engine->status, now_us);
-    else schedule_set(&keeps->operations.timers, &op->timer, drive_wake_us(on, engine, &op->asks));
+    if (engine->state == ACQUIRE_DONE) tell(self, op, engine->status, now_us);
+    else schedule_set(&self->timers, &op->timer, drive_wake_us(on, engine, &op->asks));
 }
 
-static void advance_request(keeper *keeps, operation *op, int64_t now_us)
+static void advance_request(operations *self, operation *op, int64_t now_us)
 {
     assert(!op->acquires);
     assert(!op->is_at_once);
     exchange_advance(&op->asks, now_us);
     bool is_late = op->single.state == REQUEST_SENT && now_us >= op->single.deadline_us;
-    if (op->single.state == REQUEST_DONE) tell(keeps, op, op->single.status, now_us);
-    else if (is_late) tell(keeps, op, REDLOCK_ERR_TIMEOUT, now_us);
-    else schedule_set(&keeps->operations.timers, &op->timer, exchange_wake_us(&op->asks));
+    if (op->single.state == REQUEST_DONE) tell(self, op, op->single.status, now_us);
+    else if (is_late) tell(self, op, REDLOCK_ERR_TIMEOUT, now_us);
+    else schedule_set(&self->timers, &op->timer, exchange_wake_us(&op->asks));
 }
 
-static void advance(keeper *keeps, operation *op, int64_t now_us)
+static void advance(operations *self, operation *op, int64_t now_us)
 {
     if (op->is_told) {
-        if (!is_in_flight(op)) drop(&keeps->operations, op);
+        if (!is_in_flight(op)) drop(self, op);
     } else if (op->is_at_once) {
-        tell(keeps, op, op->status, now_us);
+        tell(self, op, op->status, now_us);
     } else if (op->acquires) {
-        advance_acquisition(keeps, op, now_us);
+        advance_acquisition(self, op, now_us);
     } else {
-        advance_request(keeps, op, now_us);
+        advance_request(self, op, now_us);
     }
 }
 
 /* ---- Turns ---- */
 
-static void start(keeper *keeps, operation *op, int64_t now_us)
+static void start(operations *self, operation *op, int64_t now_us)
 {
     assert(op->asks.owner == NULL);
-    operations *self = &keeps->operations;
     link_in(self, op);
-    op->asks.owner = keeps;
+    op->asks.owner = self;
     op->asks.on_moved = moved;
     op->asks.shares_connection = true;
-    op->asks.on = &keeps->lane.command;
-    if (!schedule_reserve(&self->timers, keeps->terms.config->memory, self->running)) {
+    op->asks.on = &self->terms.on->command;
+    if (!schedule_reserve(&self->timers, self->terms.memory, self->running)) {
         op->is_at_once = true;
         op->status = REDLOCK_ERR_MEMORY;
     } else if (op->acquires) {
-        acquire_begin(&op->acquisition, &op->terms, keeps->lane.inbox_is_subscribed, now_us);
+        acquire_begin(&op->acquisition, &op->terms, self->terms.on->inbox_is_subscribed, now_us);
         op->inbox_seen = self->inbox_changes;
         op->asks.request = &op->acquisition.asks;
     } else {
@@ -260,16 +255,15 @@ static operation *cut_submitted(operations *self)
 }
 
 /* One that was cancelled before it was taken in keeps its place in the list until then. */
-static void stop_cancelled(keeper *keeps, operation *cancelled, int64_t now_us)
+static void stop_cancelled(operations *self, operation *cancelled, int64_t now_us)
 {
-    operations *self = &keeps->operations;
     for (operation *op = cancelled, *next; op != NULL; op = next) {
         next = op->next_cancelled;
         if (op->asks.owner == NULL) {
-            mutex_lock(&keeps->mutex);
+            mutex_lock(self->terms.mutex);
             op->next_cancelled = self->cancelled;
             self->cancelled = op;
-            mutex_unlock(&keeps->mutex);
+            mutex_unlock(self->terms.mutex);
             continue;
         }
         if (!op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_CANCELLED, now_us);
@@ -277,26 +271,25 @@ static void stop_cancelled(keeper *keeps, operation *cancelled, int64_t now_us)
     }
 }
 
-static void take_in(keeper *keeps, int64_t now_us)
+static void take_in(operations *self, int64_t now_us)
 {
-    operations *self = &keeps->operations;
-    mutex_lock(&keeps->mutex);
+    mutex_lock(self->terms.mutex);
     operation *submitted = cut_submitted(self), *cancelled = self->cancelled;
     self->cancelled = NULL;
-    mutex_unlock(&keeps->mutex);
+    mutex_unlock(self->terms.mutex);
     while (submitted != NULL) {
         operation *op = submitted;
         submitted = op->after;
-        start(keeps, op, now_us);
+        start(self, op, now_us);
     }
-    stop_cancelled(keeps, cancelled, now_us);
+    stop_cancelled(self, cancelled, now_us);
 }
 
-static bool has_submitted(keeper *keeps)
+static bool has_submitted(operations *self)
 {
-    mutex_lock(&keeps->mutex);
-    bool has = keeps->operations.submitted != NULL;
-    mutex_unlock(&keeps->mutex);
+    mutex_lock(self->terms.mutex);
+    bool has = self->submitted != NULL;
+    mutex_unlock(self->terms.mutex);
     return has;
 }
 
@@ -316,16 +309,15 @@ bool operations_has_work(const operations *self)
     return self->ready != NULL || self->unswept != NULL;
 }
 
-int64_t operations_turn(keeper *keeps, int64_t now_us, int64_t budget_us)
+int64_t operations_turn(operations *self, int64_t now_us, int64_t budget_us)
 {
-    operations *self = &keeps->operations;
-    take_in(keeps, now_us);
+    take_in(self, now_us);
     take_due(self, now_us);
     int64_t until_us = now_us + budget_us;
     operation *op;
     for (unsigned n = 1; (op = take_next(self)) != NULL; n++) {
-        advance(keeps, op, now_us);
-        if (keeps->is_forked) return NEVER;
+        advance(self, op, now_us);
+        if (fork_guard_is_child(self->terms.fork)) return NEVER;
         if (n % BETWEEN_CLOCKS != 0) continue;
         now_us = clock_now_us();
         if (now_us >= until_us) break;
@@ -343,27 +335,25 @@ static unsigned look(const conn *at)
     return at->generation * 3 + stage;
 }
 
-void operations_notice(keeper *keeps)
+void operations_notice(operations *self)
 {
-    operations *self = &keeps->operations;
-    unsigned looks[] = {look(&keeps->lane.command), look(&keeps->lane.inbox)};
+    unsigned looks[] = {look(&self->terms.on->command), look(&self->terms.on->inbox)};
     if (memcmp(looks, self->looks, sizeof looks) == 0) return;
     memcpy(self->looks, looks, sizeof looks);
     sweep_again(self);
 }
 
-void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
+void operations_stop_all(operations *self, bool even_those, int64_t now_us)
 {
-    operations *self = &keeps->operations;
-    do take_in(keeps, now_us);
-    while (has_submitted(keeps));
+    do take_in(self, now_us);
+    while (has_submitted(self));
     for (operation *op = self->all, *next; op != NULL; op = next) {
         next = op->next;
         if (op->is_told || (op->outlasts_close && !even_those)) continue;
         if (op->acquires && !op->is_at_once)
             acquire_stop(&op->acquisition, REDLOCK_ERR_CLOSED, now_us);
-        tell(keeps, op, REDLOCK_ERR_CLOSED, now_us);
-        if (keeps->is_forked) return;
+        tell(self, op, REDLOCK_ERR_CLOSED, now_us);
+        if (fork_guard_is_child(self->terms.fork)) return;
     }
 }
 
@@ -371,15 +361,15 @@ void operations_stop_all(keeper *keeps, bool even_those, int64_t now_us)
 
 static void opened(void *arg, int64_t now_us)
 {
-    keeper *keeps = arg;
+    operations *self = arg;
     (void)now_us;
-    keeps->operations.inbox_changes++;
-    sweep_again(&keeps->operations);
+    self->inbox_changes++;
+    sweep_again(self);
 }
 
 static void lost(void *arg, redlock_status why, const char *text, int64_t now_us)
 {
-    operations *self = &((keeper *)arg)->operations;
+    operations *self = arg;
     (void)now_us;
     self->inbox_changes++;
     self->inbox_why = why;
@@ -403,15 +393,15 @@ static uint64_t number_of(const char *hold_id, size_t length)
 
 static void granted(void *arg, const grant *message, int64_t now_us)
 {
-    keeper *keeps = arg;
-    mutex_lock(&keeps->mutex);
-    operation *op = find(&keeps->operations, number_of(message->hold_id, message->hold_id_length));
-    mutex_unlock(&keeps->mutex);
+    operations *self = arg;
+    mutex_lock(self->terms.mutex);
+    operation *op = find(self, number_of(message->hold_id, message->hold_id_length));
+    mutex_unlock(self->terms.mutex);
     if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL)
         return;
-    catch_up(keeps, op, now_us);
+    catch_up(self, op, now_us);
     acquire_granted(&op->acquisition, message, now_us);
-    make_ready(&keeps->operations, op);
+    make_ready(self, op);
 }
 
 const lane_listener operations_listener = {opened, lost, granted};

@@ -2,7 +2,7 @@
  * Asynchronous operations: the same engine as for blocking calls, any number at once on the
  * keeper's lane.
  *
- *    operation_submit          the keeper's next turn      finished() runs        its call is back
+ *    operations_submit         the keeper's next turn      finished() runs        its call is back
  *   ------------------> SUBMITTED ------------> RUNNING -------------------> TOLD ---------> freed
  *    (any thread)                                |  ^
  *                                                +--+ answer, message, timer
@@ -21,6 +21,8 @@
 #define REDLOCK_KEEPER_OPERATION_H
 
 #include "engine/acquire.h"
+#include "host/fork.h"
+#include "host/mutex.h"
 #include "keeper/directory.h"
 #include "keeper/schedule.h"
 #include "lane/exchange.h"
@@ -54,7 +56,17 @@ struct operation {
     void (*free_self)(operation *self);
 };
 
+/* All of it outlives the operations. */
+typedef struct operations_terms {
+    lane *on;
+    mutex *mutex; /* the keeper's */
+    const memory *memory;
+    _Atomic int64_t *nonces;
+    const fork_guard *fork; /* after a callback in a child of fork nothing is touched any more */
+} operations_terms;
+
 typedef struct operations {
+    operations_terms terms;
     directory by_id;
     operation *submitted, **submitted_end;
     operation *cancelled;
@@ -71,30 +83,29 @@ typedef struct operations {
     char inbox_text[ANSWER_TEXT];
 } operations;
 
-struct keeper;
-
-void operations_init(operations *self);
-void operations_destroy(operations *self, const memory *from);
+/* It points into itself, and must not be copied. */
+void operations_init(operations *self, const operations_terms *terms);
+void operations_destroy(operations *self);
 
 /* With the mutex: hands an operation in; and cancels one by its id, if it is still there. */
-void operation_submit(struct keeper *keeps, operation *op);
-void operation_cancel(struct keeper *keeps, uint64_t id);
+void operations_submit(operations *self, operation *op);
+void operations_cancel(operations *self, uint64_t id);
 
 /* On the turning thread, without the mutex: starts, stops and moves what is ready, for about
  * `budget_us`. Until when nothing more is to be done is returned (an instant in the past: there is
  * more to do now). */
-int64_t operations_turn(struct keeper *keeps, int64_t now_us, int64_t budget_us);
+int64_t operations_turn(operations *self, int64_t now_us, int64_t budget_us);
 
 /* Is there more to do now, whatever the clock says? */
 bool operations_has_work(const operations *self);
 
 /* After the lane was pumped: notices connections that changed. */
-void operations_notice(struct keeper *keeps);
+void operations_notice(operations *self);
 
 /* Finishes all with REDLOCK_ERR_CLOSED, but for those that outlast the beginning of the close
  * unless `even_those`. */
-void operations_stop_all(struct keeper *keeps, bool even_those, int64_t now_us);
+void operations_stop_all(operations *self, bool even_those, int64_t now_us);
 
-extern const lane_listener operations_listener; /* its argument is the keeper */
+extern const lane_listener operations_listener; /* its argument is the operations */
 
 #endif

@@ -44,7 +44,7 @@ static void tell_lost(keeper *self, redlock_lock *lock)
     lock->tenure.pins++;
     mutex_unlock(&self->mutex);
     lock->on_lost(lock->on_lost_arg, lock);
-    if (keeper_has_forked(self)) return;
+    if (fork_guard_is_child(self->terms.fork)) return;
     mutex_lock(&self->mutex);
     lock->loss = LOSS_TOLD;
     pthread_cond_broadcast(&self->called_back);
@@ -103,7 +103,8 @@ static void attend_all(keeper *self, int64_t now_us)
 {
     assert(mutex_is_mine(&self->mutex));
     redlock_lock *due;
-    for (int n = 0; n < ATTENDED_MOST && !self->is_forked && (due = next_due(self, now_us)) != NULL;
+    for (int n = 0; n < ATTENDED_MOST && !fork_guard_is_child(self->terms.fork) &&
+                    (due = next_due(self, now_us)) != NULL;
          n++)
         attend(self, due, now_us);
 }
@@ -180,14 +181,14 @@ static bool work(keeper *self, int64_t *until_us)
     bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
     if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us))
         conn_open(on, now_us);
-    if (closes && !self->is_taking) operations_stop_all(self, false, now_us);
-    int64_t operations_until_us = operations_turn(self, now_us, BUDGET_US);
-    if (self->is_forked) return false;
+    if (closes && !self->is_taking) operations_stop_all(&self->operations, false, now_us);
+    int64_t operations_until_us = operations_turn(&self->operations, now_us, BUDGET_US);
+    if (fork_guard_is_child(self->terms.fork)) return false;
     mutex_lock(&self->mutex);
     if (closes) take_all(self, now_us);
     hasten_all(self, now_us);
     attend_all(self, now_us);
-    if (self->is_forked) return false;
+    if (fork_guard_is_child(self->terms.fork)) return false;
     *until_us = arm(self, operations_until_us);
     bool is_done = self->to_take == NULL && self->undoing == 0 && self->releasing == 0 &&
                    self->operations.untold == 0;
@@ -201,7 +202,7 @@ static void pump(keeper *self, int64_t until_us)
     lane_stops stops = {.fd = {self->wake.fd, self->alarm.fd}};
     lane_pump(&self->lane, until_us, &stops);
     if (stops.is_set[0]) wake_clear(&self->wake);
-    operations_notice(self);
+    operations_notice(&self->operations);
 }
 
 bool keeper_turn(keeper *self)
@@ -271,12 +272,12 @@ void keeper_process(keeper *self)
     do {
         pump(self, began_us);
         (void)work(self, &until_us);
-        if (self->is_forked) return;
+        if (fork_guard_is_child(self->terms.fork)) return;
         conn_flush(&self->lane.command, clock_now_us());
         conn_flush(&self->lane.inbox, clock_now_us());
     } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&
              !atomic_load(&self->close_requested));
-    operations_notice(self);
+    operations_notice(&self->operations);
     /* The last flush may have broken a connection: what that means is found out at once. */
     if (operations_has_work(&self->operations)) until_us = INT64_MIN;
     poller_watch(&self->poller, 0, &self->lane.command);
