@@ -13,7 +13,7 @@ static redlock_status part_with_lock(acting *self)
     redlock_lock *lock = self->what.lock;
     redlock_status status = self->what.status;
     if (status == REDLOCK_OK && self->what.kind->needs_the_lease) status = handle_status(lock);
-    keeper_unuse(&self->base.client->keeper, lock);
+    lock_unuse(lock);
     return status;
 }
 
@@ -82,7 +82,7 @@ static void begin(acting *self, int64_t deadline_us)
 {
     operation *op = &self->base.op;
     redlock_lock *lock = self->what.lock;
-    if (lock != NULL) keeper_use(lock->keeper, lock);
+    if (lock != NULL) lock_use(lock);
     op->is_at_once = !act_begin(&self->what, &op->asks, &op->single, deadline_us);
     op->status = self->what.status;
 }
@@ -93,7 +93,7 @@ static void end_unsubmitted(acting *self, redlock_status why)
     act_end(&self->what, why);
     act_forget_name(&self->what);
     completion_free(&self->base);
-    if (lock != NULL) keeper_unuse(lock->keeper, lock);
+    if (lock != NULL) lock_unuse(lock);
 }
 
 static acting *next_of(const acting *self) { return (acting *)self->base.op.after; }

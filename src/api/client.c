@@ -25,7 +25,7 @@ static const int64_t duration_most_ms = INT64_C(30) * 24 * 3600 * 1000;
 
 redlock_client *client_of(const redlock_lock *lock)
 {
-    return (redlock_client *)((char *)lock->keeper - offsetof(redlock_client, keeper));
+    return (redlock_client *)((char *)lock->among - offsetof(redlock_client, keeper.locks));
 }
 
 /* ---- Memory ---- */

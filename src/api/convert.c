@@ -22,7 +22,7 @@ bool conversion_is_asked(act *self, question *about, enum script_id id)
     self->status = handle_status(lock);
     if (self->status == REDLOCK_OK && has_permits(lock)) self->status = REDLOCK_ERR_ARGUMENT;
     if (self->status != REDLOCK_OK) return false;
-    tenure known = keeper_known(lock->keeper, lock);
+    tenure known = lock_known(lock);
     if (tenure_has_kind(&known, kind_after(id))) return false;
     *about = handle_question(lock, id, lock->hold.ttl_ms);
     about->fence = (int64_t)known.version.fence;
@@ -35,7 +35,7 @@ void conversion_is_sent(act *self)
 {
     const question *asked = &self->asks->question;
     if (asked->script == SCRIPT_RENEW) return;
-    keeper_doubted(self->lock->keeper, self->lock, (uint64_t)asked->fence);
+    lock_doubted(self->lock, (uint64_t)asked->fence);
 }
 
 /* STALE, and of that kind: an earlier attempt of ours made the conversion. */
@@ -60,16 +60,15 @@ bool conversion_is_judged(act *self, const answer *from)
     standing held;
     redlock_lock *lock = self->lock;
     char kind = kind_after(self->asks->question.script);
-    if (from->code == CONVERT_ABSENT) keeper_lost(lock->keeper, lock);
+    if (from->code == CONVERT_ABSENT) lock_absent(lock);
     self->status = from->code == CONVERT_ABSENT ? REDLOCK_LOST : REDLOCK_ERR_PROTOCOL;
     if (from->code == CONVERT_ABSENT || !standing_read(&held, from->value)) return false;
     bool is_stale = from->code == CONVERT_STALE;
     conversion asked = {.own_fence = self->own_fence, .kind = kind, .is_stale = is_stale};
     if (!is_stale && from->code != CONVERT_DONE) {
-        keeper_told(lock->keeper, lock, &held, self->own_fence, self->state->sent_us);
+        lock_told(lock, &held, self->own_fence, self->state->sent_us);
     } else {
-        tenure known =
-            keeper_told_conversion(lock->keeper, lock, &held, &asked, self->state->sent_us);
+        tenure known = lock_told_conversion(lock, &held, &asked, self->state->sent_us);
         if (tenure_voids(&known, &asked, held.fence)) return asks_again(self, &known);
     }
     self->status = meaning_of(self, from, &held, kind);

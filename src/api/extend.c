@@ -23,11 +23,11 @@ static redlock_status meaning_of(act *self, const answer *from)
     standing held;
     redlock_lock *lock = self->lock;
     if (from->code == RENEW_ABSENT) {
-        keeper_lost(lock->keeper, lock);
+        lock_absent(lock);
         return REDLOCK_LOST;
     }
     if (from->code != RENEW_DONE || !standing_read(&held, from->value)) return REDLOCK_ERR_PROTOCOL;
-    keeper_told(lock->keeper, lock, &held, self->own_fence, self->state->sent_us);
+    lock_told(lock, &held, self->own_fence, self->state->sent_us);
     return handle_status(lock);
 }
 

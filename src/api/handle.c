@@ -65,7 +65,7 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     if (lock == NULL) return NULL;
     copy_texts(lock, client->key_prefix, name, &made);
     atomic_store(&lock->standing, standing_word(0, what->as.kind));
-    lock->keeper = &client->keeper;
+    lock->among = &client->keeper.locks;
     lock->is_reentrant = options->reentrant;
     lock->thread = thread_number();
     lock->claim_ms = (uint32_t)options->claim_ms;

@@ -112,13 +112,13 @@ redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
     assert(self->count > 0);
     for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        if (is_bound) keeper_bound(lock->keeper, lock, o->auto_renew, o->max_hold_ms, now_us);
+        if (is_bound) lock_bound(lock, o->auto_renew, o->max_hold_ms, now_us);
         redlock_status status = handle_status(lock);
         if (status != REDLOCK_OK) return status;
     }
     for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        if (!keeper_watch(lock->keeper, lock, o->on_lost)) return REDLOCK_LOST;
+        if (!keeper_watch(&client_of(lock)->keeper, lock, o->on_lost)) return REDLOCK_LOST;
     }
     return REDLOCK_OK;
 }

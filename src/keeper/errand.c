@@ -29,7 +29,7 @@ enum { USUAL_ANSWERS = 4 };
  * the lease. */
 static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     int64_t timeout_us = self->terms.timeout_us;
     if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return timeout_us;
     int64_t half_us = (atomic_load(&lock->hold.valid_until_us) - now_us) / 2;
@@ -55,7 +55,7 @@ static void ask_undo(question *ask, char inbox[INBOX_SIZE], const keeper *self,
 
 static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->errand.state == ERRAND_NONE);
     errand *out = &lock->errand;
     char inbox[INBOX_SIZE];
@@ -82,7 +82,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now
 
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     bool renews = tenure_is_held(&lock->tenure);
     int64_t ttl_ms = renews ? hold_renew(&lock->hold, now_us) : 0;
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum
@@ -93,7 +93,7 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
         if (!was_sent) hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
-    keeper_plan(self, lock);
+    lock_plan(lock);
 }
 
 /* Every lock is seen to, in the rounds that follow, also one whose errand is out: its answer may be
@@ -101,23 +101,23 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 static void look_at_clock(keeper *self, const redlock_lock *lock, const answer *read,
                           int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     if (read->kind != ANSWER_CODE || read->server_us == 0) return;
     int64_t step_us =
         server_clock_read(&self->server_clock, read->server_us, lock->errand.call.sent_us, now_us);
     if (step_us == 0) return;
-    self->to_hasten = self->locks;
-    self->step_us = step_us;
+    self->locks.to_hasten = self->locks.first;
+    self->locks.step_us = step_us;
 }
 
 /* What is answered after the lease ended brings nothing back. */
 static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool is_old,
                     int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     assert(tenure_is_held(&lock->tenure));
     counter_add(&self->terms.stats->renewed, 1);
-    if (!lock_told(lock, held, is_old ? 0 : lock->tenure.own_fence)) return;
+    if (!lock_learn(lock, held, is_old ? 0 : lock->tenure.own_fence)) return;
     if (now_us < atomic_load(&lock->hold.valid_until_us))
         hold_renewed(&lock->hold, lock->errand.call.sent_us, held->lease_ms);
 }
@@ -126,7 +126,7 @@ static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool
 static void renewal_answered(keeper *self, redlock_lock *lock, const answer *read, bool is_old,
                              int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     standing held;
     enum verdict verdict = request_verdict(read, lock->errand.by_source);
     if (verdict == VERDICT_DONE && read->code == RENEW_ABSENT) lock_move(lock, TENURE_ABSENT);
@@ -145,14 +145,14 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
 /* Once for each request: if it was done behind the request, it was counted then. */
 static void end_undo(keeper *self, redlock_lock *lock, enum verdict verdict)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     counter_add(&self->terms.stats->undone, lock->undo_counts && verdict == VERDICT_DONE);
     lock_move(lock, TENURE_UNDONE);
 }
 
 static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     assert(tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO);
     enum verdict verdict = request_verdict(read, lock->errand.by_source);
     switch (verdict) {
@@ -168,12 +168,17 @@ static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, 
     lock->errand.by_source = verdict == VERDICT_BY_SOURCE;
 }
 
+static keeper *keeper_of(const redlock_lock *lock)
+{
+    return (keeper *)((char *)lock->among - offsetof(keeper, locks));
+}
+
 static void answered(call *back, const reply *from, int64_t now_us)
 {
     redlock_lock *lock = (redlock_lock *)back;
-    keeper *self = lock->keeper;
+    keeper *self = keeper_of(lock);
     answer read;
-    mutex_lock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
     answer_to(&read, from, lock->errand.nonce);
     look_at_clock(self, lock, &read, now_us);
     enum errand_state state = lock->errand.state;
@@ -183,7 +188,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     else if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO)
         undo_answered(self, lock, &read, now_us);
     bool is_free = lock_unpin(lock);
-    if (!is_free) keeper_plan(self, lock);
-    mutex_unlock(&self->mutex);
-    if (is_free) self->terms.free_lock(lock);
+    if (!is_free) lock_plan(lock);
+    mutex_unlock(&self->locks.mutex);
+    if (is_free) self->locks.free_lock(lock);
 }

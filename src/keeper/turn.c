@@ -23,29 +23,29 @@ static redlock_lock *lock_of(timer *which)
 
 static void free_here(keeper *self, redlock_lock *lock)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     assert(tenure_is_freeable(&lock->tenure));
-    mutex_unlock(&self->mutex);
-    self->terms.free_lock(lock);
-    mutex_lock(&self->mutex);
+    mutex_unlock(&self->locks.mutex);
+    self->locks.free_lock(lock);
+    mutex_lock(&self->locks.mutex);
 }
 
 /* The callback pins the lock: what it lets go of is freed behind it. In a child of fork that it
  * made, nothing more. */
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->loss == LOSS_UNTOLD);
     lock->loss = LOSS_TOLD;
-    schedule_remove(&self->timers, &lock->timer);
+    schedule_remove(&self->locks.timers, &lock->timer);
     counter_add(&self->terms.stats->lost, 1);
     if (lock->on_lost == NULL) return;
     lock->loss = LOSS_BEING_TOLD;
     lock->tenure.pins++;
-    mutex_unlock(&self->mutex);
+    mutex_unlock(&self->locks.mutex);
     lock->on_lost(lock->on_lost_arg, lock);
     if (fork_guard_is_child(self->terms.fork)) return;
-    mutex_lock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
     lock->loss = LOSS_TOLD;
     pthread_cond_broadcast(&self->called_back);
     if (lock_unpin(lock)) free_here(self, lock);
@@ -54,27 +54,27 @@ static void tell_lost(keeper *self, redlock_lock *lock)
 /* There is no hope of it any more. */
 static void give_up_undo(keeper *self, redlock_lock *lock)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     lock_move(lock, TENURE_UNDONE);
-    if (!tenure_is_freeable(&lock->tenure)) keeper_unlist(self, lock);
+    if (!tenure_is_freeable(&lock->tenure)) lock_unlist(lock);
     else free_here(self, lock);
 }
 
 void keeper_let_go_of_all(keeper *self)
 {
-    mutex_lock(&self->mutex);
-    while (self->locks != NULL) {
-        redlock_lock *lock = self->locks;
+    mutex_lock(&self->locks.mutex);
+    while (self->locks.first != NULL) {
+        redlock_lock *lock = self->locks.first;
         if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) give_up_undo(self, lock);
-        else keeper_unlist(self, lock);
+        else lock_unlist(lock);
     }
-    mutex_unlock(&self->mutex);
+    mutex_unlock(&self->locks.mutex);
 }
 
 static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
-    assert(lock->keeper == self);
+    assert(mutex_is_mine(&self->locks.mutex));
+    assert(lock->among == &self->locks);
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     bool is_hopeless = undoes && lock->errand.state == ERRAND_NONE && now_us >= lock->until_us;
     enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
@@ -82,7 +82,7 @@ static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
     if (lock->loss == LOSS_UNTOLD) tell_lost(self, lock);
     else if (is_hopeless) give_up_undo(self, lock);
     else if (undoes || due == HOLD_RENEWS) errand_send(self, lock, now_us);
-    else keeper_plan(self, lock);
+    else lock_plan(lock);
 }
 
 static bool is_due(const redlock_lock *lock, int64_t now_us)
@@ -94,14 +94,14 @@ static bool is_due(const redlock_lock *lock, int64_t now_us)
 
 static redlock_lock *next_due(keeper *self, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
-    timer *first = schedule_first(&self->timers);
+    assert(mutex_is_mine(&self->locks.mutex));
+    timer *first = schedule_first(&self->locks.timers);
     return first != NULL && is_due(lock_of(first), now_us) ? lock_of(first) : NULL;
 }
 
 static void attend_all(keeper *self, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     redlock_lock *due;
     for (int n = 0; n < ATTENDED_MOST && !fork_guard_is_child(self->terms.fork) &&
                     (due = next_due(self, now_us)) != NULL;
@@ -112,15 +112,15 @@ static void attend_all(keeper *self, int64_t now_us)
 /* The server's clock was set: leases end by it. */
 static void hasten_all(keeper *self, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
-    for (int n = 0; n < ATTENDED_MOST && self->to_hasten != NULL; n++) {
-        redlock_lock *lock = self->to_hasten;
-        self->to_hasten = lock->next;
+    assert(mutex_is_mine(&self->locks.mutex));
+    for (int n = 0; n < ATTENDED_MOST && self->locks.to_hasten != NULL; n++) {
+        redlock_lock *lock = self->locks.to_hasten;
+        self->locks.to_hasten = lock->next;
         if (!tenure_is_held(&lock->tenure) ||
-            !server_clock_step_matters(self->step_us, lock->hold.ttl_ms))
+            !server_clock_step_matters(self->locks.step_us, lock->hold.ttl_ms))
             continue;
         hold_hasten(&lock->hold, now_us);
-        keeper_plan(self, lock);
+        lock_plan(lock);
     }
 }
 
@@ -128,14 +128,14 @@ static void hasten_all(keeper *self, int64_t now_us)
  * is let go of. */
 static void take_all(keeper *self, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->mutex));
-    assert(self->is_closing);
-    if (!self->is_taking) self->to_take = self->locks;
+    assert(mutex_is_mine(&self->locks.mutex));
+    assert(self->locks.is_closing);
+    if (!self->is_taking) self->locks.to_take = self->locks.first;
     self->is_taking = true;
-    for (int n = 0; n < ATTENDED_MOST && self->to_take != NULL; n++) {
-        redlock_lock *lock = self->to_take;
-        self->to_take = lock->next;
-        keeper_take(self, lock, now_us);
+    for (int n = 0; n < ATTENDED_MOST && self->locks.to_take != NULL; n++) {
+        redlock_lock *lock = self->locks.to_take;
+        self->locks.to_take = lock->next;
+        lock_take(lock, now_us);
     }
 }
 
@@ -143,17 +143,17 @@ static void take_all(keeper *self, int64_t now_us)
 
 static bool has_due(keeper *self, int64_t now_us)
 {
-    mutex_lock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
     bool has = next_due(self, now_us) != NULL;
-    mutex_unlock(&self->mutex);
+    mutex_unlock(&self->locks.mutex);
     return has;
 }
 
 static bool is_closing(keeper *self)
 {
-    mutex_lock(&self->mutex);
-    bool is = self->is_closing;
-    mutex_unlock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
+    bool is = self->locks.is_closing;
+    mutex_unlock(&self->locks.mutex);
     return is;
 }
 
@@ -161,14 +161,14 @@ static bool is_closing(keeper *self)
  * mutex. */
 static int64_t arm(keeper *self, int64_t operations_until_us)
 {
-    assert(mutex_is_mine(&self->mutex));
-    timer *first = schedule_first(&self->timers);
+    assert(mutex_is_mine(&self->locks.mutex));
+    timer *first = schedule_first(&self->locks.timers);
     int64_t until_us = earliest(operations_until_us, first != NULL ? first->at_us : NEVER);
-    bool has_more = self->to_hasten != NULL || self->to_take != NULL ||
+    bool has_more = self->locks.to_hasten != NULL || self->locks.to_take != NULL ||
                     self->operations.submitted != NULL || self->operations.cancelled != NULL;
     if (has_more) until_us = INT64_MIN;
-    if (self->is_closing) until_us = earliest(until_us, self->closing_until_us);
-    self->armed_us = until_us;
+    if (self->locks.is_closing) until_us = earliest(until_us, self->locks.closing_until_us);
+    self->locks.armed_us = until_us;
     return until_us;
 }
 
@@ -184,24 +184,24 @@ static bool work(keeper *self, int64_t *until_us)
     if (closes && !self->is_taking) operations_stop_all(&self->operations, false, now_us);
     int64_t operations_until_us = operations_turn(&self->operations, now_us, BUDGET_US);
     if (fork_guard_is_child(self->terms.fork)) return false;
-    mutex_lock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
     if (closes) take_all(self, now_us);
     hasten_all(self, now_us);
     attend_all(self, now_us);
     if (fork_guard_is_child(self->terms.fork)) return false;
     *until_us = arm(self, operations_until_us);
-    bool is_done = self->to_take == NULL && self->undoing == 0 && self->releasing == 0 &&
-                   self->operations.untold == 0;
-    bool is_complete = closes && (is_done || now_us >= self->closing_until_us);
-    mutex_unlock(&self->mutex);
+    bool is_done = self->locks.to_take == NULL && self->locks.undoing == 0 &&
+                   self->locks.releasing == 0 && self->operations.untold == 0;
+    bool is_complete = closes && (is_done || now_us >= self->locks.closing_until_us);
+    mutex_unlock(&self->locks.mutex);
     return !is_complete;
 }
 
 static void pump(keeper *self, int64_t until_us)
 {
-    lane_stops stops = {.fd = {self->wake.fd, self->alarm.fd}};
+    lane_stops stops = {.fd = {self->locks.wake.fd, self->alarm.fd}};
     lane_pump(&self->lane, until_us, &stops);
-    if (stops.is_set[0]) wake_clear(&self->wake);
+    if (stops.is_set[0]) wake_clear(&self->locks.wake);
     operations_notice(&self->operations);
 }
 
@@ -216,9 +216,9 @@ bool keeper_turn(keeper *self)
     int64_t now_us = clock_now_us();
     if (due_us > now_us) alarm_advance(&self->alarm, due_us, now_us);
     pump(self, due_us);
-    mutex_lock(&self->mutex);
-    self->armed_us = INT64_MIN;
-    mutex_unlock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
+    self->locks.armed_us = INT64_MIN;
+    mutex_unlock(&self->locks.mutex);
     return true;
 }
 
@@ -241,11 +241,11 @@ static void *run(void *arg)
 
 redlock_status keeper_start(keeper *self)
 {
-    assert(mutex_is_mine(&self->mutex));
+    assert(mutex_is_mine(&self->locks.mutex));
     /* Whoever closes the client turns it: a thread that began now would turn it, too. (In this
      * order: a thread that closes it from a callback gives itself up after it was requested.) */
     bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) ||
-                     self->is_closing;
+                     self->locks.is_closing;
     if (self->terms.host == REDLOCK_HOST_MANUAL || is_turned) return REDLOCK_OK;
     if (thread_start(&self->thread, NULL, run, self) != 0) return REDLOCK_ERR_SYSTEM;
     atomic_store(&self->has_thread, true);
@@ -288,9 +288,9 @@ void keeper_process(keeper *self)
 
 int64_t keeper_wake_us(keeper *self)
 {
-    mutex_lock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
     int64_t wake_us = self->alarm.at_us;
-    if (self->armed_us < wake_us) wake_us = self->armed_us;
-    mutex_unlock(&self->mutex);
+    if (self->locks.armed_us < wake_us) wake_us = self->locks.armed_us;
+    mutex_unlock(&self->locks.mutex);
     return wake_us;
 }

@@ -268,9 +268,9 @@ static void a_call_that_has_only_just_begun_is_waited_for(void **state)
 static bool is_closing(void *of)
 {
     keeper *self = of;
-    mutex_lock(&self->mutex);
-    bool is = self->is_closing;
-    mutex_unlock(&self->mutex);
+    mutex_lock(&self->locks.mutex);
+    bool is = self->locks.is_closing;
+    mutex_unlock(&self->locks.mutex);
     return is;
 }
 
@@ -283,7 +283,7 @@ static void a_release_that_has_only_just_begun_is_waited_for(void **state)
     hurdle before = {.is_up = false};
     EXPECT(redlock_open(server_uri(the->server), NULL, &before.client), REDLOCK_OK);
     redlock_lock *lock = take(before.client, "r", REDLOCK_OPTIONS(.ttl_ms = 60000));
-    keeper *keeps = lock->keeper;
+    keeper *keeps = &client_of(lock)->keeper;
     assert_true(holds_leave(&before.client->holds, lock));
     assert_int_equal(keeper_let_go(keeps, lock, true, clock_now_us()), REDLOCK_OK);
     assert_int_equal(pthread_create(&closer, NULL, close_behind, &before), 0);

@@ -2,7 +2,7 @@
  * Those who believe that they hold: may they, together, and for how long? */
 #include <string.h>
 
-#include "keeper/keeper.h"
+#include "keeper/locks.h"
 #include "sim/grants.h"
 #include "sim/stance.h"
 #include "sim/system.h"

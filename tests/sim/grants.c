@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keeper/keeper.h"
+#include "keeper/locks.h"
 #include "sim/ghosts.h"
 #include "sim/machine.h"
 #include "sim/stance.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keeper/keeper.h"
+#include "keeper/locks.h"
 #include "sim/grants.h"
 #include "sim/stance.h"
 #include "sim/system.h"

@@ -3,7 +3,7 @@
  * worker's. */
 #include <string.h>
 
-#include "keeper/keeper.h"
+#include "keeper/locks.h"
 #include "sim/actor.h"
 #include "sim/grants.h"
 #include "sim/machine.h"
