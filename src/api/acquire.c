@@ -21,15 +21,15 @@ enum { NEAR_US = 1000 };
 static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op,
                 const redlock_options *o, const limits *within)
 {
-    char inbox[INBOX_SIZE];
+    char inbox_field[INBOX_SIZE];
     int64_t now_us = clock_now_us();
     acquire_terms terms = acquisition_terms(client, lock, o, within);
-    question asked = acquisition_question(client, lock, o, on, inbox);
+    question asked = acquisition_question(client, lock, o, on, inbox_field);
     exchange asks = {.round_trip = &client->stats.round_trip};
     exchange_begin(&asks, &op->asks, &on->command, &asked);
     lane_stops stops = {.fd = {client->closing.fd, canceller_fd(o->canceller)}};
     on->command.may_spin = !on->was_contended;
-    acquire_begin(op, &terms, on->inbox_is_subscribed, now_us);
+    acquire_begin(op, &terms, on->inbox.state == INBOX_OPEN, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     question undo = acquisition_undo(client, &asked);
     bool undo_is_behind = drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
@@ -71,8 +71,8 @@ static const act_kind act_undo = {
 static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op,
                   const redlock_options *o, const limits *within)
 {
-    char inbox[INBOX_SIZE];
-    question about = acquisition_question(client, lock, o, on, inbox);
+    char inbox_field[INBOX_SIZE];
+    question about = acquisition_question(client, lock, o, on, inbox_field);
     about = acquisition_undo(client, &about);
     int64_t now_us = clock_now_us();
     lock->unanswered_us = acquire_unanswered_us(op);

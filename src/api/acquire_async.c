@@ -95,8 +95,8 @@ redlock_status acquiring_start(acquiring *self, const void *name, size_t name_le
 acquiring *acquiring_new(redlock_client *client, const redlock_options *o,
                          redlock_acquired_fn *acquired, void *arg)
 {
-    size_t inbox = o->wait_ms != 0 ? INBOX_SIZE : 0;
-    acquiring *self = completion_new(client, sizeof *self + inbox, finished, tell);
+    size_t room = o->wait_ms != 0 ? INBOX_SIZE : 0;
+    acquiring *self = completion_new(client, sizeof *self + room, finished, tell);
     if (self == NULL) return NULL;
     self->options = *o;
     self->acquired = acquired;

@@ -74,14 +74,14 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
 }
 
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o,
-                              const lane *on, char inbox[INBOX_SIZE])
+                              const lane *on, char inbox_field[INBOX_SIZE])
 {
     question asked = handle_question(lock, SCRIPT_ACQUIRE, o->ttl_ms);
     asked.grace_ms = client->grace_ms;
     if (o->wait_ms == 0) return asked;
     lock->inbox_number = on->number;
-    asked.inbox = inbox;
-    asked.inbox_length = inbox_write(inbox, o->claim_ms, on->channel);
+    asked.inbox = inbox_field;
+    asked.inbox_length = inbox_write(inbox_field, o->claim_ms, on->inbox.channel);
     return asked;
 }
 

@@ -21,7 +21,7 @@ acquire_terms acquisition_terms(const redlock_client *client, const redlock_lock
 
 /* The question, and the inbox that it points to. */
 question acquisition_question(redlock_client *client, redlock_lock *lock, const redlock_options *o,
-                              const lane *on, char inbox[INBOX_SIZE]);
+                              const lane *on, char inbox_field[INBOX_SIZE]);
 
 /* The question that undoes it, with the same inbox. */
 question acquisition_undo(const redlock_client *client, const question *asked);

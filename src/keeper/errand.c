@@ -39,7 +39,7 @@ static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t
 
 /* A hold that was granted, by a question of which no attempt is on its way, has left the line:
  * giving it back undoes all of it, and costs the server less. */
-static void ask_undo(question *ask, char inbox[INBOX_SIZE], const keeper *self,
+static void ask_undo(question *ask, char inbox_field[INBOX_SIZE], const keeper *self,
                      const redlock_lock *lock, int64_t now_us)
 {
     int64_t burial_ms = lock_burial_ms(lock, now_us);
@@ -48,8 +48,8 @@ static void ask_undo(question *ask, char inbox[INBOX_SIZE], const keeper *self,
     if (ask->script == SCRIPT_RELEASE) return;
     ask->mode = lock_mode(lock);
     ask->mode_length = lock->mode_length;
-    ask->inbox = inbox;
-    ask->inbox_length = write_inbox(inbox, self, lock);
+    ask->inbox = inbox_field;
+    ask->inbox_length = write_inbox(inbox_field, self, lock);
     ask->burial_ms = burial_ms;
 }
 
@@ -58,7 +58,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now
     assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->errand.state == ERRAND_NONE);
     errand *out = &lock->errand;
-    char inbox[INBOX_SIZE];
+    char inbox_field[INBOX_SIZE];
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     question ask = {
         .script = SCRIPT_RENEW,
@@ -69,7 +69,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now
         .first_ms = ttl_ms,
         .grace_ms = self->terms.grace_ms,
         .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
-    if (undoes) ask_undo(&ask, inbox, self, lock, now_us);
+    if (undoes) ask_undo(&ask, inbox_field, self, lock, now_us);
     out->nonce = ask.nonce;
     out->call.answered = answered;
     out->call.deadline_us = now_us + patience_us(self, lock, now_us);

@@ -22,7 +22,7 @@ static void command_closing(conn *which, int fd)
 
 static void inbox_closing(conn *which, int fd)
 {
-    keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.inbox));
+    keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.inbox.conn));
     poller_forget(&self->poller, fd);
 }
 
@@ -36,8 +36,8 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     }
     pthread_cond_init(&self->called_back, NULL);
     lane_init(&self->lane, terms->config, KEEPER_LANE, terms->key_prefix, terms->who);
-    self->lane.listener = &operations_listener;
-    self->lane.listener_arg = &self->operations;
+    self->lane.inbox.listener = &operations_listener;
+    self->lane.inbox.listener_arg = &self->operations;
     self->lane.awaits_message = true;
     operations_init(&self->operations, &(operations_terms){.on = &self->lane,
                                                            .mutex = &self->locks.mutex,
@@ -47,7 +47,7 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
     self->poller.fd = -1;
     if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
     self->lane.command.on_closing = command_closing;
-    self->lane.inbox.on_closing = inbox_closing;
+    self->lane.inbox.conn.on_closing = inbox_closing;
     self->locks.armed_us = NEVER; /* nobody turns it until the first wake-up */
     if (poller_open(&self->poller, self->locks.wake.fd, self->alarm.fd)) return REDLOCK_OK;
     keeper_destroy(self);
@@ -219,7 +219,7 @@ void keeper_close(keeper *self, int64_t until_us)
     end(self);
     operations_stop_all(&self->operations, true, clock_now_us());
     conn_close(&self->lane.command, REDLOCK_OK, NULL, clock_now_us());
-    conn_close(&self->lane.inbox, REDLOCK_OK, NULL, clock_now_us());
+    conn_close(&self->lane.inbox.conn, REDLOCK_OK, NULL, clock_now_us());
     keeper_let_go_of_all(self);
 }
 

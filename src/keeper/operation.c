@@ -171,7 +171,7 @@ static void keep_deadline(operation *op, int64_t now_us)
 static void catch_up(operations *self, operation *op, int64_t now_us)
 {
     acquire *engine = &op->acquisition;
-    bool is_open = self->terms.on->inbox_is_subscribed;
+    bool is_open = self->terms.on->inbox.state == INBOX_OPEN;
     if (op->inbox_seen == self->inbox_changes) return;
     op->inbox_seen = self->inbox_changes;
     if (engine->inbox_is_open || !is_open)
@@ -233,7 +233,8 @@ static void start(operations *self, operation *op, int64_t now_us)
         op->is_at_once = true;
         op->status = REDLOCK_ERR_MEMORY;
     } else if (op->acquires) {
-        acquire_begin(&op->acquisition, &op->terms, self->terms.on->inbox_is_subscribed, now_us);
+        acquire_begin(&op->acquisition, &op->terms, self->terms.on->inbox.state == INBOX_OPEN,
+                      now_us);
         op->inbox_seen = self->inbox_changes;
         op->asks.request = &op->acquisition.asks;
     } else {
@@ -337,7 +338,7 @@ static unsigned look(const conn *at)
 
 void operations_notice(operations *self)
 {
-    unsigned looks[] = {look(&self->terms.on->command), look(&self->terms.on->inbox)};
+    unsigned looks[] = {look(&self->terms.on->command), look(&self->terms.on->inbox.conn)};
     if (memcmp(looks, self->looks, sizeof looks) == 0) return;
     memcpy(self->looks, looks, sizeof looks);
     sweep_again(self);
@@ -404,4 +405,4 @@ static void granted(void *arg, const grant *message, int64_t now_us)
     make_ready(self, op);
 }
 
-const lane_listener operations_listener = {opened, lost, granted};
+const inbox_listener operations_listener = {opened, lost, granted};

@@ -106,6 +106,6 @@ void operations_notice(operations *self);
  * unless `even_those`. */
 void operations_stop_all(operations *self, bool even_those, int64_t now_us);
 
-extern const lane_listener operations_listener; /* its argument is the operations */
+extern const inbox_listener operations_listener; /* its argument is the operations */
 
 #endif

@@ -256,13 +256,13 @@ redlock_status keeper_start(keeper *self)
 
 static bool has_pending(const keeper *self)
 {
-    return conn_has_pending(&self->lane.command) || conn_has_pending(&self->lane.inbox);
+    return conn_has_pending(&self->lane.command) || conn_has_pending(&self->lane.inbox.conn);
 }
 
 static int64_t sockets_wake_us(const keeper *self)
 {
     if (has_pending(self)) return INT64_MIN;
-    return earliest(conn_wake_us(&self->lane.command), conn_wake_us(&self->lane.inbox));
+    return earliest(conn_wake_us(&self->lane.command), conn_wake_us(&self->lane.inbox.conn));
 }
 
 void keeper_process(keeper *self)
@@ -274,14 +274,14 @@ void keeper_process(keeper *self)
         (void)work(self, &until_us);
         if (fork_guard_is_child(self->terms.fork)) return;
         conn_flush(&self->lane.command, clock_now_us());
-        conn_flush(&self->lane.inbox, clock_now_us());
+        conn_flush(&self->lane.inbox.conn, clock_now_us());
     } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&
              !atomic_load(&self->close_requested));
     operations_notice(&self->operations);
     /* The last flush may have broken a connection: what that means is found out at once. */
     if (operations_has_work(&self->operations)) until_us = INT64_MIN;
     poller_watch(&self->poller, 0, &self->lane.command);
-    poller_watch(&self->poller, 1, &self->lane.inbox);
+    poller_watch(&self->poller, 1, &self->lane.inbox.conn);
     alarm_set(&self->alarm, earliest(until_us, sockets_wake_us(self)));
     atomic_store(&self->turning, 0);
 }

@@ -19,7 +19,7 @@ static void granted(void *op, const grant *message, int64_t now_us)
     acquire_granted(op, message, now_us);
 }
 
-static const lane_listener to_acquire = {opened, lost, granted};
+static const inbox_listener to_acquire = {opened, lost, granted};
 
 void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
                    _Atomic int64_t *nonces, int64_t now_us)
@@ -27,10 +27,10 @@ void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
     acquire_tick(op, now_us);
     if (op->distrusts_inbox) {
         op->distrusts_inbox = false;
-        lane_distrust_inbox(on, op->asks.sent_us, op->unheard > 1, now_us);
+        inbox_distrust(&on->inbox, op->asks.sent_us, op->unheard > 1, now_us);
     }
-    if (acquire_wants_inbox(op)) lane_open_inbox(on, now_us);
-    if (op->state == ACQUIRE_SUBSCRIBING && on->inbox_is_subscribed)
+    if (acquire_wants_inbox(op)) inbox_open(&on->inbox, now_us);
+    if (op->state == ACQUIRE_SUBSCRIBING && on->inbox.state == INBOX_OPEN)
         acquire_inbox_opened(op, now_us);
     if (op->state != ACQUIRE_TRYING && op->state != ACQUIRE_ASKING) return;
     if (op->asks.state == REQUEST_READY) {
@@ -47,14 +47,14 @@ int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks)
     int64_t wake = acquire_wake_us(op);
     if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING)
         wake = earliest(wake, exchange_wake_us(asks));
-    if (acquire_wants_inbox(op)) wake = earliest(wake, lane_inbox_wake_us(on));
+    if (acquire_wants_inbox(op)) wake = earliest(wake, inbox_wake_us(&on->inbox));
     return wake;
 }
 
 bool drive_can_go_on(const lane *on, const acquire *op)
 {
     if (op->state == ACQUIRE_SUBSCRIBING)
-        return on->inbox.state == CONN_OPEN && !on->subscription_is_in_flight;
+        return on->inbox.conn.state == CONN_OPEN && on->inbox.state != INBOX_SUBSCRIBING;
     bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
     return asks_now && op->asks.state == REQUEST_READY && on->command.state == CONN_OPEN;
 }
@@ -98,11 +98,11 @@ static bool part(lane *on, const acquire *op, const question *undo, _Atomic int6
 bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
                    _Atomic int64_t *nonces, lane_stops *stops)
 {
-    assert(on->listener == NULL);
+    assert(on->inbox.listener == NULL);
     assert(on->command.first == NULL);
     size_t inbox_length = asks->question.inbox_length;
-    on->listener = &to_acquire;
-    on->listener_arg = op;
+    on->inbox.listener = &to_acquire;
+    on->inbox.listener_arg = op;
     on->may_sleep_on_inbox = true;
     while (op->state != ACQUIRE_DONE) {
         int64_t now_us = clock_now_us();
@@ -114,7 +114,7 @@ bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
         acquire_asked(op, clock_now_us());
         obey(op, stops);
     }
-    on->listener = NULL;
+    on->inbox.listener = NULL;
     on->awaits_message = false;
     return part(on, op, undo, nonces, clock_now_us());
 }

@@ -6,6 +6,8 @@
 
 #include <stdatomic.h>
 
+#include "engine/acquire.h"
+#include "lane/exchange.h"
 #include "lane/lane.h"
 
 /* One round of everything that needs no waiting. inbox_length is that of the inbox in the

@@ -62,7 +62,7 @@ redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
 void pool_return(pool *self, lane *back, int64_t now_us)
 {
     assert(back->command.first == NULL);
-    assert(back->listener == NULL);
+    assert(back->inbox.listener == NULL);
     back->used_us = now_us;
     count_back(self, back);
 }

@@ -72,7 +72,7 @@ typedef struct conn_config {
 typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
-    _Atomic bool told_unheard; /* see lane_distrust_inbox */
+    _Atomic bool told_unheard; /* see inbox_distrust */
     _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
 } conn_counters;
 

@@ -79,7 +79,7 @@ static void pass_time(world *self, int64_t span_us)
     acquire_asked(&self->op, self->now_us);
 }
 
-/* An inbox that nobody hears is closed: see lane_distrust_inbox. */
+/* An inbox that nobody hears is closed: see inbox_distrust. */
 static void obey_distrust(world *self)
 {
     if (!self->op.distrusts_inbox) return;

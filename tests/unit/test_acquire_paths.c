@@ -247,7 +247,7 @@ static void explore_flight(const world *at, int depth)
     if (at->cuts > 0) explore_cut(*at, depth);
 }
 
-/* The driver closes an inbox that leads elsewhere: see lane_distrust_inbox. */
+/* The driver closes an inbox that leads elsewhere: see inbox_distrust. */
 static void obey_distrust(world *at)
 {
     at->op.distrusts_inbox = false;
