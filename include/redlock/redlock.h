@@ -93,8 +93,8 @@ extern "C" {
     X(ERR_TLS, -10, "the TLS handshake or the certificate check failed")                           \
     X(ERR_TLS_UNAVAILABLE, -11, "this library was built without TLS")                              \
     X(ERR_DENIED, -12, "the server refused the credentials or a command (ACL)")                    \
-    X(ERR_UNAVAILABLE, -13, "the server is up but cannot serve writes now")                        \
-    X(ERR_SERVER, -14, "the server answered with an unexpected error")                             \
+    X(ERR_UNAVAILABLE, -13, "the server cannot serve us now")                                      \
+    X(ERR_SERVER, -14, "the server does not know, or does not support, what it was asked")         \
     X(ERR_PROTOCOL, -15, "the server's answer is not one this library understands")                \
     X(ERR_WRONG_TYPE, -16, "the key of this lock holds something that is not a lock")              \
     X(ERR_QUEUE_FULL, -17, "too many waiters queue for this lock")                                 \

@@ -112,13 +112,15 @@ static redlock_status status_of(enum answer_kind kind)
     switch (kind) {
     case ANSWER_CODE: return REDLOCK_OK;
     case ANSWER_UNKNOWN_SCRIPT:
-    case ANSWER_TRANSIENT: return REDLOCK_ERR_UNAVAILABLE;
+    case ANSWER_TRANSIENT:
+    case ANSWER_MISPLACED:
+    case ANSWER_ERROR: return REDLOCK_ERR_UNAVAILABLE;
     case ANSWER_DENIED: return REDLOCK_ERR_DENIED;
     case ANSWER_WRONG_TYPE: return REDLOCK_ERR_WRONG_TYPE;
     case ANSWER_MALFORMED: return REDLOCK_ERR_PROTOCOL;
     case ANSWER_CUT: return REDLOCK_ERR_CONNECT;
     case ANSWER_REDIRECT:
-    case ANSWER_ERROR: break;
+    case ANSWER_UNSUPPORTED: break;
     }
     return REDLOCK_ERR_SERVER;
 }

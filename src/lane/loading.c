@@ -63,6 +63,13 @@ static void load_cut(const sent_source *self)
     if (self->known == CUT_ONCE) learn(self->on, CUT_ONCE, REFUSED);
 }
 
+/* What may pass is no word about SCRIPT LOAD. */
+static bool is_refused(const reply *from)
+{
+    enum answer_kind kind = answer_error_kind(from->text, from->length);
+    return kind != ANSWER_TRANSIENT && kind != ANSWER_MISPLACED && kind != ANSWER_ERROR;
+}
+
 static void load_answered(call *back, const reply *from, int64_t now_us)
 {
     sent_source *self = (sent_source *)back;
@@ -73,7 +80,7 @@ static void load_answered(call *back, const reply *from, int64_t now_us)
     } else if (from->kind != REPLY_ERROR) {
         learn(self->on, UNTRIED, WORKS);
         learn(self->on, CUT_ONCE, WORKS);
-    } else if (answer_error_kind(from->text, from->length) != ANSWER_TRANSIENT) {
+    } else if (is_refused(from)) {
         learn_refusal(self->on, from->text, from->length);
     }
 }

@@ -93,7 +93,8 @@ static redlock_status refusal(const reply *from, redlock_status otherwise)
     if (is_turned_away(from))
         return begins_with(from, "DENIED ") ? REDLOCK_ERR_DENIED : REDLOCK_ERR_UNAVAILABLE;
     switch (answer_error_kind(from->text, from->length)) {
-    case ANSWER_TRANSIENT: return REDLOCK_ERR_UNAVAILABLE;
+    case ANSWER_TRANSIENT:
+    case ANSWER_MISPLACED: return REDLOCK_ERR_UNAVAILABLE;
     case ANSWER_DENIED: return REDLOCK_ERR_DENIED;
     default: return otherwise;
     }

@@ -21,8 +21,9 @@ static const error_code codes[] = {
     {"WRONGTYPE", ANSWER_WRONG_TYPE},
     {"LOADING", ANSWER_TRANSIENT},
     {"BUSY", ANSWER_TRANSIENT},
-    {"READONLY", ANSWER_TRANSIENT},
-    {"MASTERDOWN", ANSWER_TRANSIENT},
+    {"READONLY", ANSWER_MISPLACED},
+    {"MASTERDOWN", ANSWER_MISPLACED},
+    {"UNBLOCKED", ANSWER_MISPLACED},
     {"CLUSTERDOWN", ANSWER_TRANSIENT},
     {"TRYAGAIN", ANSWER_TRANSIENT},
     {"MISCONF", ANSWER_TRANSIENT},
@@ -43,6 +44,16 @@ static const error_code outer_codes[] = {
     {"ERR invalid password", ANSWER_DENIED},
     {"ERR The user executing the script", ANSWER_DENIED},
     {"ERR ACL failure in script:", ANSWER_DENIED}, /* Valkey, and Redis from 7.2 on */
+    {"CROSSSLOT", ANSWER_UNSUPPORTED},
+};
+
+/* Anywhere in an error that has no code of its own, in small letters: no patience helps. The words
+ * of Redis and Valkey first, then those of other servers and of proxies. */
+static const char *const hopeless_words[] = {
+    "unknown command", "unknown subcommand", "unknown redis command", "wrong number of arg",
+    "syntax error",    "not allowed",        "running script",        "compiling script",
+    "user_script:",    "unsupported",        "not supported",         "not available",
+    "not permitted",   "disabled",           "invalid request",
 };
 
 static bool begins_with(const char *text, size_t length, const char *start)
@@ -89,6 +100,30 @@ static enum answer_kind inner_kind(const char *text, size_t length)
     return ANSWER_ERROR;
 }
 
+static char small(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
+}
+
+static bool has_words_at(const char *text, size_t left, const char *words)
+{
+    for (; *words != '\0'; words++, text++, left--)
+        if (left == 0 || small(*text) != *words) return false;
+    return true;
+}
+
+static bool is_hopeless(const char *text, size_t length)
+{
+    enum { WORDS = sizeof hopeless_words / sizeof *hopeless_words };
+
+    for (size_t at = 0; at < length; at++) {
+        for (size_t i = 0; i < WORDS; i++) {
+            if (has_words_at(text + at, length - at, hopeless_words[i])) return true;
+        }
+    }
+    return false;
+}
+
 enum answer_kind answer_error_kind(const char *text, size_t length)
 {
     enum answer_kind kind =
@@ -96,6 +131,7 @@ enum answer_kind answer_error_kind(const char *text, size_t length)
 
     if (kind == ANSWER_ERROR) kind = look_up_code(text, length);
     if (kind == ANSWER_ERROR && begins_with(text, length, "ERR")) kind = inner_kind(text, length);
+    if (kind == ANSWER_ERROR && is_hopeless(text, length)) kind = ANSWER_UNSUPPORTED;
     return kind;
 }
 

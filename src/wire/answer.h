@@ -9,13 +9,15 @@
 enum answer_kind {
     ANSWER_CODE,           /* a script's integers: code, nonce, now us, value[] */
     ANSWER_UNKNOWN_SCRIPT, /* send the source once */
-    ANSWER_TRANSIENT,  /* LOADING, BUSY, READONLY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, MISCONF, OOM,
-                          NOREPLICAS: retry */
+    ANSWER_TRANSIENT,  /* LOADING, BUSY, CLUSTERDOWN, TRYAGAIN, MISCONF, OOM, NOREPLICAS: retry */
+    ANSWER_MISPLACED,  /* READONLY, MASTERDOWN, UNBLOCKED: a replica, or about to be one; retry on a
+                          new connection */
     ANSWER_REDIRECT,   /* MOVED or ASK: the text has it */
     ANSWER_DENIED,     /* NOAUTH, WRONGPASS, NOPERM */
     ANSWER_WRONG_TYPE, /* WRONGTYPE, also from within a script */
-    ANSWER_ERROR,      /* any other error */
-    ANSWER_MALFORMED,  /* not what this script answers: wrong type, too few integers */
+    ANSWER_UNSUPPORTED, /* the command, or the script, is unknown or refused here for good */
+    ANSWER_ERROR,       /* any other error: a proxy says so of a server that is away; retry */
+    ANSWER_MALFORMED,   /* not what this script answers: wrong type, too few integers */
     ANSWER_CUT /* no reply: the connection ended or the time was up. The outcome is unknown */
 };
 

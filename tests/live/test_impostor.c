@@ -134,8 +134,7 @@ static void an_answer_that_is_no_protocol_at_all_is_a_protocol_error(void **stat
 static void an_error_is_told_by_its_kind(void **state)
 {
     static const lie lies[] = {
-        {"-ERR no\r\n", REDLOCK_ERR_SERVER},
-        {"-\r\n", REDLOCK_ERR_SERVER},
+        {"-ERR unknown command 'EVALSHA'\r\n", REDLOCK_ERR_SERVER},
         {"-MOVED 1 127.0.0.1:1\r\n", REDLOCK_ERR_SERVER},
         {"-NOPERM no\r\n", REDLOCK_ERR_DENIED},
         {"-NOAUTH Authentication required.\r\n", REDLOCK_ERR_DENIED},
@@ -150,6 +149,8 @@ static void an_error_that_may_pass_is_tried_again_and_told_by_its_kind(void **st
 {
     static const lie lies[] = {
         {"-LOADING no\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-ERR Connection refused\r\n", REDLOCK_ERR_UNAVAILABLE},
+        {"-\r\n", REDLOCK_ERR_UNAVAILABLE},
         {"-OOM no\r\n", REDLOCK_ERR_UNAVAILABLE},
         {"-READONLY no\r\n", REDLOCK_ERR_UNAVAILABLE},
         {"-MISCONF no\r\n", REDLOCK_ERR_UNAVAILABLE},

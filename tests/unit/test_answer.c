@@ -195,9 +195,12 @@ static void errors_are_told_by_their_first_word(void **state)
         {ANSWER_TRANSIENT, "LOADING Redis is loading the dataset in memory"},
         {ANSWER_TRANSIENT,
          "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."},
-        {ANSWER_TRANSIENT, "READONLY You can't write against a read only replica."},
-        {ANSWER_TRANSIENT,
+        {ANSWER_MISPLACED, "READONLY You can't write against a read only replica."},
+        {ANSWER_MISPLACED,
          "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."},
+        {ANSWER_MISPLACED,
+         "UNBLOCKED force unblock from blocking operation, instance state changed "
+         "(master -> replica?)"},
         {ANSWER_TRANSIENT, "CLUSTERDOWN Hash slot not served"},
         {ANSWER_TRANSIENT, "TRYAGAIN Multiple keys request during rehashing of slot"},
         {ANSWER_TRANSIENT, "MISCONF Redis is configured to save RDB snapshots, but it's currently "
@@ -230,7 +233,7 @@ static void redis_7_puts_the_code_of_a_scripts_error_first(void **state)
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
         {ANSWER_TRANSIENT, "NOREPLICAS Not enough good replicas to write. script: "
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
-        {ANSWER_TRANSIENT, "READONLY You can't write against a read only replica. script: "
+        {ANSWER_MISPLACED, "READONLY You can't write against a read only replica. script: "
                            "e25027e4bd4e49e8f8d98add3d07bd774f8a608f, on @user_script:1."},
         {ANSWER_DENIED,
          "ERR The user executing the script can't publish to the channel mentioned in the command "
@@ -256,7 +259,7 @@ static void redis_6_hides_the_code_of_a_scripts_error_inside(void **state)
          "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
          "@user_script:1: @user_script: 1: -OOM command not allowed when used memory > "
          "'maxmemory'."},
-        {ANSWER_TRANSIENT,
+        {ANSWER_MISPLACED,
          "ERR Error running script (call to f_e25027e4bd4e49e8f8d98add3d07bd774f8a608f): "
          "@user_script:1: -READONLY You can't write against a read only replica."},
         {ANSWER_TRANSIENT, "ERR something -OOM command not allowed"},
@@ -276,17 +279,55 @@ static void any_other_error_is_just_an_error(void **state)
         {ANSWER_ERROR, "ERR"},
         {ANSWER_ERROR, "ERR "},
         {ANSWER_ERROR, "ERR DB index is out of range"},
-        {ANSWER_ERROR, "ERR user_script:1: attempt to perform arithmetic on a table value script: "
-                       "f1cd7df0c64e5b83fffdfacfe26085fda16f084c, on @user_script:1."},
-        {ANSWER_ERROR, "CROSSSLOT Keys in request don't hash to the same slot"},
         {ANSWER_ERROR, "BUSYGROUP Consumer Group name already exists"},
         {ANSWER_ERROR, "BUSYKEY Target key name already exists."},
         {ANSWER_ERROR, "OO"},
-        {ANSWER_ERROR, "oom command not allowed"},
+        {ANSWER_ERROR, "oom command"},
         {ANSWER_ERROR, "ERR the word OOM in a sentence"},
         {ANSWER_ERROR, "ERR a place: OOMPH"},
         {ANSWER_ERROR, "ERR a script may not redirect: MOVED 1 host:1"},
         {ANSWER_ERROR, "EXECABORT something: OOM command"},
+    };
+
+    (void)state;
+    ASSERT_KINDS(examples);
+}
+
+/* What Redis, Valkey, Envoy, Kvrocks, Upstash and Dragonfly say of what they do not know. */
+static void what_is_not_supported_is_told_by_its_words(void **state)
+{
+    const example examples[] = {
+        {ANSWER_UNSUPPORTED, "ERR unknown command 'EVALSHA', with args beginning with: 'a' 'b' "},
+        {ANSWER_UNSUPPORTED, "ERR Unknown subcommand or wrong number of arguments for 'LOAD'."},
+        {ANSWER_UNSUPPORTED, "ERR wrong number of arguments for 'subscribe' command"},
+        {ANSWER_UNSUPPORTED, "ERR Unknown Redis command called from script script: ab, on @x:1."},
+        {ANSWER_UNSUPPORTED, "ERR This Redis command is not allowed from script script: ab"},
+        {ANSWER_UNSUPPORTED,
+         "ERR Error compiling script (new function): user_script:1: '=' expected"},
+        {ANSWER_UNSUPPORTED,
+         "ERR user_script:1: attempt to perform arithmetic on a table value "
+         "script: f1cd7df0c64e5b83fffdfacfe26085fda16f084c, on @user_script:1."},
+        {ANSWER_UNSUPPORTED, "CROSSSLOT Keys in request don't hash to the same slot"},
+        {ANSWER_UNSUPPORTED, "unsupported command 'subscribe'"},
+        {ANSWER_UNSUPPORTED, "invalid request"},
+        {ANSWER_UNSUPPORTED, "ERR Command is not available: 'SUBSCRIBE'"},
+        {ANSWER_UNSUPPORTED, "ERR SELECT IS NOT ALLOWED in cluster mode"},
+    };
+
+    (void)state;
+    ASSERT_KINDS(examples);
+}
+
+/* twemproxy's and Envoy's words for a server that is away. */
+static void what_a_proxy_says_of_its_server_may_pass(void **state)
+{
+    const example examples[] = {
+        {ANSWER_ERROR, "ERR Connection refused"},
+        {ANSWER_ERROR, "ERR Connection timed out"},
+        {ANSWER_ERROR, "ERR Host is unreachable"},
+        {ANSWER_ERROR, "upstream failure"},
+        {ANSWER_ERROR, "no upstream host"},
+        {ANSWER_ERROR, "ERR max number of clients reached"},
     };
 
     (void)state;
@@ -300,6 +341,8 @@ static void an_error_is_read_no_further_than_its_length(void **state)
     assert_int_equal(answer_error_kind("LOADINGX", 7), ANSWER_TRANSIENT);
     assert_int_equal(answer_error_kind("ERR x: OOM", 9), ANSWER_ERROR);
     assert_int_equal(answer_error_kind("ERR x: OOM", 10), ANSWER_TRANSIENT);
+    assert_int_equal(answer_error_kind("unknown command", 14), ANSWER_ERROR);
+    assert_int_equal(answer_error_kind("unknown command", 15), ANSWER_UNSUPPORTED);
     assert_int_equal(answer_error_kind(NULL, 0), ANSWER_ERROR);
 }
 
@@ -530,6 +573,8 @@ int main(void)
         cmocka_unit_test(redis_7_puts_the_code_of_a_scripts_error_first),
         cmocka_unit_test(redis_6_hides_the_code_of_a_scripts_error_inside),
         cmocka_unit_test(any_other_error_is_just_an_error),
+        cmocka_unit_test(what_is_not_supported_is_told_by_its_words),
+        cmocka_unit_test(what_a_proxy_says_of_its_server_may_pass),
         cmocka_unit_test(an_error_is_read_no_further_than_its_length),
         cmocka_unit_test(a_standing_is_fence_kind_and_lease),
         cmocka_unit_test(the_largest_numbers_of_a_standing_are_read),

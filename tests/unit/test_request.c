@@ -264,7 +264,7 @@ static void a_hopeless_answer_ends_at_once(void **state)
     } hopeless[] = {{ANSWER_DENIED, REDLOCK_ERR_DENIED},
                     {ANSWER_WRONG_TYPE, REDLOCK_ERR_WRONG_TYPE},
                     {ANSWER_MALFORMED, REDLOCK_ERR_PROTOCOL},
-                    {ANSWER_ERROR, REDLOCK_ERR_SERVER},
+                    {ANSWER_UNSUPPORTED, REDLOCK_ERR_SERVER},
                     {ANSWER_REDIRECT, REDLOCK_ERR_SERVER}};
 
     (void)state;

@@ -50,7 +50,7 @@ static long steps;
 static bool is_hopeless_kind(enum answer_kind kind)
 {
     return kind == ANSWER_DENIED || kind == ANSWER_WRONG_TYPE || kind == ANSWER_MALFORMED ||
-           kind == ANSWER_ERROR || kind == ANSWER_REDIRECT;
+           kind == ANSWER_UNSUPPORTED || kind == ANSWER_REDIRECT;
 }
 
 static void assert_ticking_early_changes_nothing(const request *self, int64_t now_us)
@@ -113,7 +113,8 @@ static void explore_answer(const walk *at, enum answer_kind kind, int64_t code, 
         next.unanswered_us = at->self.sent_us;
         next.last_failure = REDLOCK_ERR_CONNECT;
     }
-    if (kind == ANSWER_TRANSIENT || (kind == ANSWER_UNKNOWN_SCRIPT && at->had_no_script))
+    bool may_pass = kind == ANSWER_TRANSIENT || kind == ANSWER_MISPLACED || kind == ANSWER_ERROR;
+    if (may_pass || (kind == ANSWER_UNKNOWN_SCRIPT && at->had_no_script))
         next.last_failure = REDLOCK_ERR_UNAVAILABLE;
     next.had_no_script |= kind == ANSWER_UNKNOWN_SCRIPT;
     if (is_told_more) assert_int_equal(next.self.state, REQUEST_READY);
