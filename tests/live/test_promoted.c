@@ -2,78 +2,11 @@
  * A replica that has everything is promoted, and its clock is 2 s behind or ahead of its
  * primary's. Fences rise all the same. Leases were counted by the clock of the old primary: they
  * last longer by a clock that is behind, and end sooner by one that is ahead. */
-#include "live/modes_stage.h"
+#include "live/succession.h"
 
 #define SEMAPHORE(...) SHARED(.permits = 1, __VA_ARGS__)
 
 enum { BEHIND_MS = -2000, AHEAD_MS = 2000, SHORT_MS = 500, BRIEF_MS = 1500, RENEWED_MS = 9000 };
-
-/* ---- The stage: a primary, its replica, and one address ---------------------------------------*/
-
-typedef struct succession {
-    stage stage; /* `server` is the one at the address */
-    server *primary, *replica;
-    char address[128]; /* a symbolic link to a server's socket */
-} succession;
-
-static bool follows(void *replica)
-{
-    redisReply *answer = server_command(replica, "INFO replication");
-    bool is_up = strstr(answer->str, "master_link_status:up") != NULL;
-    freeReplyObject(answer);
-    return is_up;
-}
-
-static void move_address(succession *self, server *to)
-{
-    unlink(self->address);
-    assert_int_equal(symlink(server_socket(to), self->address), 0);
-    self->stage.server = to;
-}
-
-static void start_servers(succession *self, int64_t replica_clock_ms)
-{
-    self->primary = server_start_tcp("--repl-diskless-sync-delay 0");
-    self->replica = server_start_with_clock(NULL);
-    server_shift_clock(self->replica, replica_clock_ms);
-    server_order(self->replica, "REPLICAOF 127.0.0.1 %d", server_tcp_port(self->primary));
-    eventually(follows, self->replica);
-    snprintf(self->address, sizeof self->address, "%s/address", server_directory(self->replica));
-    move_address(self, self->primary);
-}
-
-static int succession_begin(void **state)
-{
-    static succession the;
-    char uri[160];
-    int64_t replica_clock_ms = *(const int64_t *)*state;
-    memset(&the, 0, sizeof the);
-    *state = &the;
-    pthread_mutex_init(&the.stage.journal.mutex, NULL);
-    start_servers(&the, replica_clock_ms);
-    snprintf(uri, sizeof uri, "unix://%s", the.address);
-    the.stage.client = stage_open(&the.stage, uri, REDLOCK_CLIENT_OPTIONS(LOGGED(&the.stage)));
-    the.stage.other = stage_open(&the.stage, uri, REDLOCK_CLIENT_OPTIONS(LOGGED(&the.stage)));
-    return 0;
-}
-
-static int succession_end(void **state)
-{
-    succession *self = *state;
-    void *plain = &self->stage;
-    self->stage.server = self->replica;
-    stage_end(&plain);
-    server_stop(self->primary);
-    return 0;
-}
-
-/* WAIT is about the writes of its own connection: one that comes behind all others stands for
- * them. */
-static void await_replica(succession *self)
-{
-    server_order(self->primary, "SET last-write 1");
-    assert_int_equal(server_number(self->primary, "WAIT 1 5000"), 1);
-}
 
 /* The primary dies when its replica has everything; the clients find the replica in its place. */
 static void promote(succession *self)
