@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "net/conn_internal.h"
+#include "wire/answer.h"
 #include "wire/text.h"
 
 enum {
@@ -88,6 +89,7 @@ void conn_open(conn *self, int64_t now_us)
     self->has_received = false;
     self->has_answered = false;
     self->has_served = false;
+    self->is_misplaced = false;
     self->greeting_due = 0;
     conn_start_connecting(self, now_us);
 }
@@ -268,6 +270,22 @@ static bool is_message(const reply *from)
            from->items[1].kind == REPLY_STRING && from->items[2].kind == REPLY_STRING;
 }
 
+/* The words are kept for when it is closed, a little later. */
+static void note_error(conn *self, const reply *from)
+{
+    if (answer_error_kind(from->text, from->length) != ANSWER_MISPLACED) return;
+    self->is_misplaced = true;
+    text_escape(self->failure_detail.text, sizeof self->failure_detail.text, from->text,
+                from->length);
+}
+
+bool conn_closed_as_misplaced(conn *self, int64_t now_us)
+{
+    if (!self->is_misplaced) return false;
+    conn_close(self, REDLOCK_ERR_UNAVAILABLE, self->failure_detail.text, now_us);
+    return true;
+}
+
 void conn_accept(conn *self, const reply *from, int64_t now_us)
 {
     assert(self->state == CONN_GREETING || self->state == CONN_OPEN);
@@ -289,7 +307,9 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
     self->has_answered = true;
     self->answer_us += (now_us - head->sent_us - self->answer_us) /
                        8; /* over about eight answers */
-    if (from->kind != REPLY_ERROR) {
+    if (from->kind == REPLY_ERROR) {
+        note_error(self, from);
+    } else {
         self->has_served = true;
         self->failures = 0;
     }

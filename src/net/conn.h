@@ -20,6 +20,11 @@
  * conn_has_pending). A connection that was silent for longer than the owner of any call bears is
  * closed (conn_tick).
  *
+ * A server that says that it is the wrong one to ask (READONLY, MASTERDOWN, UNBLOCKED: it became a
+ * replica) is asked no more: once all that has come is read, the connection is closed, and the next
+ * one resolves the name anew. Behind one address, or one name, that finds the server which was
+ * promoted.
+ *
  * Bytes do not outlive their connection, as far as that is up to us: where calls are unanswered and
  * it ends by a failure, or the kernel has to send them again, or where something is unsent, the
  * kernel is told to drop what it has (a reset). Otherwise it would go on sending for minutes, and a
@@ -115,6 +120,7 @@ struct conn {
     bool has_received;   /* bytes came on this connection */
     bool has_answered;   /* a call was answered on it ... */
     bool has_served;     /* ... and not with an error: whoever listens there serves us */
+    bool is_misplaced;   /* whoever listens there says that another is to be asked */
     bool may_spin;       /* the owner's word: this answer is worth spinning for */
     int64_t answer_us;   /* how long answers took lately: a moving average */
     int64_t received_us; /* when bytes last came */

@@ -36,6 +36,9 @@ void conn_greeting_answered(conn *self, const reply *from, int64_t now_us);
 /* Closes if the reply says that this server does not serve us at all. */
 bool conn_closed_by_refusal(conn *self, const reply *from, int64_t now_us);
 
+/* Closes if a reply said that another server is to be asked; when all that has come was read. */
+bool conn_closed_as_misplaced(conn *self, int64_t now_us);
+
 /* To OPEN, and whatever was submitted leaves. */
 void conn_opened(conn *self, int64_t now_us);
 

@@ -132,7 +132,7 @@ static bool accept_replies(conn *self, int64_t now_us)
     for (;;) {
         const reply *from;
         enum codec_result result = codec_next(self->reader, &from);
-        if (result == CODEC_MORE) return true;
+        if (result == CODEC_MORE) return !conn_closed_as_misplaced(self, now_us);
         if (result == CODEC_REFUSED) {
             refuse(self, now_us);
             return false;

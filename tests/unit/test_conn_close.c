@@ -233,6 +233,36 @@ static void a_failure_without_calls_in_flight_is_no_reset(void **state)
     assert_int_equal(end_for_the_server(), 0);
 }
 
+/* A replica says so of every write; what it says behind that is heard, and then it is left. */
+static void who_is_the_wrong_one_to_ask_is_left(void **state)
+{
+    (void)state;
+    static probe refused, heard, unheard;
+    connect_tcp();
+    ask(&refused);
+    ask(&heard);
+    ask(&unheard);
+    answer_with("-READONLY You can't write against a read only replica.\r\n:1\r\n");
+    assert_int_equal(refused.answers, 1);
+    assert_int_equal(heard.answers, 1);
+    assert_int_equal(heard.integer, 1);
+    assert_told_once(&unheard);
+    assert_closed(REDLOCK_ERR_UNAVAILABLE);
+    assert_non_null(strstr(it.conn.failure_detail.text, "READONLY You can't write"));
+    assert_int_equal(end_for_the_server(), ECONNRESET);
+}
+
+static void what_only_passes_closes_nothing(void **state)
+{
+    (void)state;
+    static probe refused;
+    connect_tcp();
+    ask(&refused);
+    answer_with("-LOADING Redis is loading the dataset in memory\r\n");
+    assert_int_equal(refused.answers, 1);
+    assert_int_equal(it.conn.state, CONN_OPEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +277,8 @@ int main(void)
         ON_TCP(the_owner_that_closes_with_bytes_unsent_resets),
         ON_TCP(the_owner_that_closes_lets_arrive_what_was_sent),
         ON_TCP(a_failure_without_calls_in_flight_is_no_reset),
+        ON_TCP(who_is_the_wrong_one_to_ask_is_left),
+        ON_TCP(what_only_passes_closes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
