@@ -107,9 +107,9 @@ int64_t request_attempt_deadline_us(const request *self)
     return until_us < self->deadline_us ? until_us : self->deadline_us;
 }
 
-static redlock_status status_of(enum answer_kind kind)
+redlock_status request_failure(const answer *from)
 {
-    switch (kind) {
+    switch (from->kind) {
     case ANSWER_CODE: return REDLOCK_OK;
     case ANSWER_UNKNOWN_SCRIPT:
     case ANSWER_TRANSIENT:
@@ -129,7 +129,7 @@ enum verdict request_verdict(const answer *from, bool by_source)
 {
     if (from->kind == ANSWER_CODE) return from->code == CODE_MORE ? VERDICT_MORE : VERDICT_DONE;
     if (from->kind == ANSWER_UNKNOWN_SCRIPT && !by_source) return VERDICT_BY_SOURCE;
-    return status_is_hopeless(status_of(from->kind)) ? VERDICT_HOPELESS : VERDICT_LATER;
+    return status_is_hopeless(request_failure(from)) ? VERDICT_HOPELESS : VERDICT_LATER;
 }
 
 static void finish_with_code(request *self, const answer *from)
@@ -160,7 +160,7 @@ void request_answered(request *self, const answer *from, int64_t now_us)
     if (verdict == VERDICT_MORE || verdict == VERDICT_BY_SOURCE) request_again(self);
     else if (verdict == VERDICT_DONE) finish_with_code(self, from);
     else if (from->kind == ANSWER_CUT) request_cut(self, REDLOCK_ERR_CONNECT, from->text, now_us);
-    else retry_later(self, status_of(from->kind), from->text, now_us);
+    else retry_later(self, request_failure(from), from->text, now_us);
 }
 
 void request_again(request *self) { move(self, REQUEST_READY, self->deadline_us); }

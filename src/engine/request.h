@@ -89,6 +89,9 @@ enum verdict {
 /* by_source: it was asked so that the server cannot have missed the script. */
 enum verdict request_verdict(const answer *from, bool by_source);
 
+/* What a bad answer comes to for whoever asked. REDLOCK_OK for a script's code. */
+redlock_status request_failure(const answer *from);
+
 /* Does a failure of this kind end a request at once, whatever time is left? */
 bool status_is_hopeless(redlock_status status);
 

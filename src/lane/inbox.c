@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "engine/request.h"
 
@@ -54,10 +55,11 @@ static void lose(inbox *self, int64_t now_us)
 
 static void refused(inbox *self, const reply *from, int64_t now_us)
 {
-    redlock_status why = answer_error_kind(from->text, from->length) == ANSWER_DENIED
-                             ? REDLOCK_ERR_DENIED
-                             : REDLOCK_ERR_UNAVAILABLE;
-    conn_close(&self->conn, why, "the server refused SUBSCRIBE", now_us);
+    answer read;
+    redlock_detail detail;
+    answer_read(&read, from);
+    snprintf(detail.text, sizeof detail.text, "the server refused SUBSCRIBE: %s", read.text);
+    conn_close(&self->conn, request_failure(&read), detail.text, now_us);
     lose(self, now_us);
 }
 

@@ -292,6 +292,20 @@ static void an_inbox_that_is_never_heard_is_waited_for_to_the_end(void **state)
     EXPECT(st, REDLOCK_TIMED_OUT);
 }
 
+/* Asking alone would serve, but no patience helps: whoever waits is to hear of it. */
+static void a_server_without_subscribe_ends_a_wait_in_its_words(void **state)
+{
+    impostor self;
+    redlock_detail detail;
+    impostor_start(&self, *state, BUSY_OR_QUEUED, "-ERR unknown command 'SUBSCRIBE'\r\n");
+    redlock_status st = ask_for(&self, *state, PATIENT_MS,
+                                REDLOCK_OPTIONS(.wait_ms = PATIENT_MS, .detail = &detail))
+                            .status;
+    EXPECT(st, REDLOCK_ERR_SERVER);
+    assert_string_equal(detail.text,
+                        "the server refused SUBSCRIBE: ERR unknown command 'SUBSCRIBE'");
+}
+
 static void a_server_that_always_has_more_to_do_delays_nobody_beyond_the_deadline(void **state)
 {
     static const lie lies[] = {{"*3\r\n:7\r\n:" N "\r\n" NOW, REDLOCK_ERR_TIMEOUT}};
@@ -330,6 +344,7 @@ int main(void)
         ON_STAGE(queue_answers_out_of_all_proportion_are_survived),
         ON_STAGE(a_full_queue_is_a_status),
         ON_STAGE(an_inbox_that_is_never_heard_is_waited_for_to_the_end),
+        ON_STAGE(a_server_without_subscribe_ends_a_wait_in_its_words),
         ON_STAGE(a_server_that_always_has_more_to_do_delays_nobody_beyond_the_deadline),
         ON_STAGE(a_grant_out_of_all_proportion_makes_no_lock_that_outlives_its_ttl),
         ON_STAGE(a_subscription_that_is_answered_wrongly_is_a_status),
