@@ -55,6 +55,8 @@ struct proxy {
     size_t step; /* 0: no limit */
     int pause_us;
     char word[WORD_SIZE]; /* "" : any request */
+    const char *apology;  /* NULL: none */
+    int apologies;
     char target[108], path[108], uri[128], tcp_uri[48];
     route routes[ROUTES];
 };
@@ -95,9 +97,32 @@ static void arm_swallowing(proxy *self, route *at)
     at->is_swallowing = true;
 }
 
+/* Requests are arrays, and no argument of ours has a line that begins like one. */
+static int count_requests(const flow *from)
+{
+    int count = 0;
+    for (size_t i = from->start; i < from->end; i++) {
+        bool begins = i == from->start || (i > from->start + 1 && from->bytes[i - 1] == '\n' &&
+                                           from->bytes[i - 2] == '\r');
+        count += from->bytes[i] == '*' && begins;
+    }
+    return count;
+}
+
+static bool apologize(proxy *self, route *at)
+{
+    if (!flow_fill(&at->up, at->client_fd)) return false;
+    for (int left = count_requests(&at->up); left > 0; left--, self->apologies++)
+        if (send(at->client_fd, self->apology, strlen(self->apology), MSG_NOSIGNAL) < 0)
+            return false;
+    at->up.start = at->up.end = 0;
+    return true;
+}
+
 static bool move_up(proxy *self, route *at)
 {
     if (at->is_kept) return true;
+    if (self->apology != NULL) return apologize(self, at);
     bool was_empty = is_empty(&at->up);
     if (!flow_fill(&at->up, at->client_fd)) return false;
     if (was_empty) arm_swallowing(self, at);
@@ -328,6 +353,22 @@ static void set(proxy *self, bool *flag, bool is_on)
 
 void proxy_hold(proxy *self, bool is_on) { set(self, &self->is_holding, is_on); }
 void proxy_blackhole(proxy *self, bool is_on) { set(self, &self->is_black, is_on); }
+
+void proxy_apologize(proxy *self, const char *error)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->apology = error;
+    self->apologies = 0;
+    wake_and_unlock(self);
+}
+
+int proxy_apologies(proxy *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    int count = self->apologies;
+    pthread_mutex_unlock(&self->mutex);
+    return count;
+}
 void proxy_refuse(proxy *self, bool is_on) { set(self, &self->is_refusing, is_on); }
 
 void proxy_cut(proxy *self)

@@ -55,6 +55,11 @@ void proxy_drop_replies_once(proxy *self); /* of any request */
 /* Has the reply been swallowed since that was ordered? */
 bool proxy_has_dropped(proxy *self);
 
+/* Every request that comes from now on is answered with this error by the proxy itself, as proxies
+ * do whose server is away; NULL: it reaches the server again. How many were. */
+void proxy_apologize(proxy *self, const char *error);
+int proxy_apologies(proxy *self);
+
 /* Connections: made so far (refused ones included), and there now. */
 int proxy_accepted(proxy *self);
 int proxy_connected(proxy *self);
