@@ -80,6 +80,16 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now
     return true;
 }
 
+/* A connection that backs off is waited for, but for no more than a quarter of what is left of the
+ * lease: its server may be back. */
+static int64_t not_before_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
+{
+    assert(mutex_is_mine(&self->locks.mutex));
+    const conn *on = &self->lane.command;
+    if (on->state != CONN_CLOSED) return now_us;
+    return earliest(conn_retry_us(on), lock_hurry_us(lock, now_us));
+}
+
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
@@ -90,7 +100,7 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     if (lock->errand.state == ERRAND_NONE && !(renews && ttl_ms <= 0)) {
         bool was_sent = self->lane.command.state != CONN_CLOSED &&
                         submit(self, lock, ttl_ms, now_us);
-        if (!was_sent) hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
+        if (!was_sent) hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
     lock_plan(lock);
@@ -137,7 +147,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
         lock->hold.renew_at_us = now_us;
     } else {
         counter_add(&self->terms.stats->renewal_retried, 1);
-        hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
+        hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
     }
     lock->errand.by_source = verdict == VERDICT_BY_SOURCE;
 }
@@ -162,7 +172,7 @@ static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, 
     case VERDICT_BY_SOURCE: lock->hold.renew_at_us = now_us; break;
     case VERDICT_LATER:
         if (now_us >= lock->until_us) end_undo(self, lock, verdict);
-        else hold_retry(&lock->hold, self->lane.command.retry_at_us, now_us);
+        else hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
         break;
     }
     lock->errand.by_source = verdict == VERDICT_BY_SOURCE;

@@ -7,6 +7,8 @@
 #include "engine/lease.h"
 #include "host/clock.h"
 
+enum { ATTEMPTS = 4 }; /* at a renewal, on a server that is away, in what is left of a lease */
+
 /* An undo is tried for the ttl, or so long if that is longer: a queued waiter has no lease that
  * would end it. */
 static const int64_t undo_least_us = 60 * 1000000;
@@ -147,6 +149,13 @@ bool lock_unpin(redlock_lock *lock)
     assert(lock->tenure.pins > 0);
     lock->tenure.pins--;
     return tenure_is_freeable(&lock->tenure);
+}
+
+int64_t lock_hurry_us(const redlock_lock *lock, int64_t now_us)
+{
+    assert(mutex_is_mine(&lock->among->mutex));
+    if (!tenure_is_held(&lock->tenure)) return NEVER;
+    return now_us + (atomic_load(&lock->hold.valid_until_us) - now_us) / ATTEMPTS;
 }
 
 void lock_begin_undo(redlock_lock *lock, int64_t now_us)

@@ -167,6 +167,10 @@ void lock_granted(redlock_lock *lock, uint64_t fence, char kind);
 /* The version that an answer tells. False: it is so old that the hold has lapsed. */
 bool lock_learn(redlock_lock *lock, const standing *held, uint64_t own_fence);
 
+/* Until then it can wait for a server that is away: it has time for a few more attempts after that.
+ * NEVER: it is not held. */
+int64_t lock_hurry_us(const redlock_lock *lock, int64_t now_us);
+
 /* It is undone from now on. */
 void lock_begin_undo(redlock_lock *lock, int64_t now_us);
 

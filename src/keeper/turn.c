@@ -141,12 +141,17 @@ static void take_all(keeper *self, int64_t now_us)
 
 /* ---- Rounds ---- */
 
-static bool has_due(keeper *self, int64_t now_us)
+/* Is the connection to be opened for what is due? Before its time, if that would be too late. */
+static bool wants_connection(keeper *self, int64_t now_us)
 {
+    const conn *on = &self->lane.command;
+    if (on->state != CONN_CLOSED) return false;
+    int64_t retry_us = conn_retry_us(on);
     mutex_lock(&self->locks.mutex);
-    bool has = next_due(self, now_us) != NULL;
+    const redlock_lock *due = next_due(self, now_us);
+    bool is_urgent = due != NULL && lock_hurry_us(due, now_us) < retry_us;
     mutex_unlock(&self->locks.mutex);
-    return has;
+    return due != NULL && (now_us >= retry_us || (is_urgent && conn_may_hurry(on, now_us)));
 }
 
 static bool is_closing(keeper *self)
@@ -179,8 +184,7 @@ static bool work(keeper *self, int64_t *until_us)
     int64_t now_us = clock_now_us();
     conn *on = &self->lane.command;
     bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
-    if (on->state == CONN_CLOSED && now_us >= on->retry_at_us && has_due(self, now_us))
-        conn_open(on, now_us);
+    if (wants_connection(self, now_us)) conn_open(on, now_us);
     if (closes && !self->is_taking) operations_stop_all(&self->operations, false, now_us);
     int64_t operations_until_us = operations_turn(&self->operations, now_us, BUDGET_US);
     if (fork_guard_is_child(self->terms.fork)) return false;

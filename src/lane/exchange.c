@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "engine/lease.h"
 #include "host/histogram.h"
 
 void exchange_begin(exchange *self, request *asks, conn *on, const question *about)
@@ -57,8 +58,8 @@ static void submit(exchange *self, int64_t now_us)
 static void open_connection(exchange *self, int64_t now_us)
 {
     conn *on = self->on;
-    bool may_open = now_us >= on->retry_at_us || self->request->failures == 0;
-    if (on->state == CONN_CLOSED && !self->awaits_connection && may_open) {
+    bool is_closed = on->state == CONN_CLOSED && !self->awaits_connection;
+    if (is_closed && (self->request->failures == 0 || now_us >= conn_retry_us(on))) {
         self->awaits_connection = true;
         conn_open(on, now_us);
     }
@@ -83,7 +84,7 @@ int64_t exchange_wake_us(const exchange *self)
 {
     int64_t wake_us = self->request->wake_us;
     bool awaits_retry = self->request->state == REQUEST_READY && self->on->state == CONN_CLOSED;
-    return awaits_retry && self->on->retry_at_us < wake_us ? self->on->retry_at_us : wake_us;
+    return awaits_retry ? earliest(wake_us, conn_retry_us(self->on)) : wake_us;
 }
 
 bool exchange_is_in_flight(const exchange *self) { return self->request->state == REQUEST_SENT; }

@@ -101,7 +101,7 @@ void inbox_notice(inbox *self, int64_t now_us)
 
 void inbox_open(inbox *self, int64_t now_us)
 {
-    if (self->state == INBOX_CLOSED && now_us >= self->conn.retry_at_us) {
+    if (self->state == INBOX_CLOSED && now_us >= conn_retry_us(&self->conn)) {
         assert(self->conn.state == CONN_CLOSED);
         move(self, INBOX_CONNECTING);
         conn_open(&self->conn, now_us);
@@ -112,7 +112,7 @@ void inbox_open(inbox *self, int64_t now_us)
 
 int64_t inbox_wake_us(const inbox *self)
 {
-    return self->conn.state == CONN_CLOSED ? self->conn.retry_at_us : NEVER;
+    return self->conn.state == CONN_CLOSED ? conn_retry_us(&self->conn) : NEVER;
 }
 
 void inbox_distrust(inbox *self, int64_t sent_us, bool is_again, int64_t now_us)

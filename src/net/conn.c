@@ -18,7 +18,8 @@ enum {
     BACKOFF_FIRST_US = 50 * 1000,
     BACKOFF_MOST_US = 2000 * 1000,
     BACKOFF_DOUBLINGS = 6, /* beyond it the most is reached */
-    REOPEN_SPREAD_US = 10 * 1000
+    REOPEN_SPREAD_US = 10 * 1000,
+    HURRY_US = 20 * 1000
 };
 
 /* ---- States ---------------------------------------------------------------------------------- */
@@ -83,6 +84,7 @@ void conn_destroy(conn *self)
 void conn_open(conn *self, int64_t now_us)
 {
     if (self->state != CONN_CLOSED) return;
+    self->tried_us = now_us;
     self->state_deadline_us = now_us + self->config->connect_timeout_us;
     self->address_index = 0;
     self->tls_wants_write = false;
@@ -113,10 +115,29 @@ static int64_t jitter_below(conn *self, int64_t bound)
     return (int64_t)(((uint64_t)x * (uint64_t)bound) >> 32);
 }
 
+/* So many connections of the client were served: whoever only accepts is no news. */
+static uint64_t news(const conn *self)
+{
+    conn_counters *shared = self->config->counters;
+    return shared == NULL ? 0 : atomic_load_explicit(&shared->served, memory_order_relaxed);
+}
+
+int64_t conn_retry_us(const conn *self)
+{
+    assert(self->state == CONN_CLOSED);
+    return news(self) == self->news_seen ? self->retry_at_us : INT64_MIN;
+}
+
+bool conn_may_hurry(const conn *self, int64_t now_us)
+{
+    return now_us >= self->tried_us + HURRY_US;
+}
+
 /* A connection that served us is opened again at once, but for a spread, since its server's other
  * clients lost theirs at the same instant. One that did not, even if it was accepted, backs off. */
 static void schedule_retry(conn *self, int64_t now_us)
 {
+    self->news_seen = news(self);
     if (self->has_served) {
         self->retry_at_us = now_us + jitter_below(self, REOPEN_SPREAD_US);
         return;
@@ -309,9 +330,10 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
                        8; /* over about eight answers */
     if (from->kind == REPLY_ERROR) {
         note_error(self, from);
-    } else {
+    } else if (!self->has_served) {
         self->has_served = true;
         self->failures = 0;
+        if (self->config->counters != NULL) conn_count(&self->config->counters->served);
     }
     self->first = head->next;
     if (self->first == NULL) self->last = NULL;

@@ -76,6 +76,7 @@ typedef struct conn_config {
 /* Counted with relaxed atomics, for many connections at once. */
 typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
+    _Atomic uint64_t served;   /* connections on which a call was answered, and not with an error */
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
     _Atomic bool told_unheard; /* see inbox_distrust */
     _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
@@ -107,7 +108,9 @@ struct conn {
     enum conn_state state;
     int fd;                    /* -1 when there is none */
     int64_t state_deadline_us; /* for the whole way to OPEN */
-    int64_t retry_at_us;       /* CLOSED: not to be opened before this (backoff with jitter) */
+    int64_t retry_at_us;       /* CLOSED: not to be opened before this; see conn_retry_us */
+    uint64_t news_seen;        /* what counters->served was when that was decided */
+    int64_t tried_us;          /* when it was opened last */
     unsigned failures;         /* attempts that failed since it last served us */
     redlock_status failure;    /* why it was last closed; REDLOCK_OK if never or by the owner */
     redlock_detail failure_detail;
@@ -147,9 +150,17 @@ void conn_init(conn *self, const conn_config *config);
 /* Closes and frees. */
 void conn_destroy(conn *self);
 
-/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at retry_at_us: the owner
- * does. Afterwards the state may be CLOSED again, with a failure. */
+/* Starts to connect, from CLOSED (otherwise does nothing). Does not look at conn_retry_us: the
+ * owner does. Afterwards the state may be CLOSED again, with a failure. */
 void conn_open(conn *self, int64_t now_us);
+
+/* CLOSED: from when on it may be opened. A connection that did not serve us backs off, with jitter,
+ * up to 2 s; but another one of the client that was served since is news, and ends that. */
+int64_t conn_retry_us(const conn *self);
+
+/* May it be opened earlier for once, since its owner cannot wait for so long? Not so often that a
+ * server which is away notices. */
+bool conn_may_hurry(const conn *self, int64_t now_us);
 
 /* Closes; every call in flight is answered NULL, in order, after the state is CLOSED. `why`
  * REDLOCK_OK: by the owner, not a failure: then all are answered before it returns, otherwise

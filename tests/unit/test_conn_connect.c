@@ -292,6 +292,30 @@ static void a_connection_that_served_us_is_opened_again_at_once_but_spread(void 
     assert_in_range(longest, 9000, 10000);
 }
 
+static void a_backoff_ends_when_another_connection_is_served(void **state)
+{
+    (void)state;
+    it.conn.failures = 9;
+    unlink(it.server.host);
+    conn_open(&it.conn, it.now_us);
+    assert_true(conn_retry_us(&it.conn) == it.conn.retry_at_us);
+    it.counters.connections++;
+    assert_true(conn_retry_us(&it.conn) == it.conn.retry_at_us);
+    it.counters.served++;
+    assert_true(conn_retry_us(&it.conn) < it.now_us);
+    conn_open(&it.conn, it.now_us); /* in vain again */
+    assert_true(conn_retry_us(&it.conn) == it.conn.retry_at_us);
+}
+
+static void who_is_in_a_hurry_waits_a_little_all_the_same(void **state)
+{
+    (void)state;
+    unlink(it.server.host);
+    conn_open(&it.conn, it.now_us);
+    assert_false(conn_may_hurry(&it.conn, it.now_us + 19999));
+    assert_true(conn_may_hurry(&it.conn, it.now_us + 20000));
+}
+
 static void a_server_that_accepts_and_hangs_up_is_backed_off_from(void **state)
 {
     (void)state;
@@ -340,6 +364,8 @@ int main(void)
         TCP_TEST(a_unix_socket_whose_queue_is_full_is_tried_again_later),
         TEST(failures_back_off_with_jitter_up_to_two_seconds),
         TEST(a_connection_that_served_us_is_opened_again_at_once_but_spread),
+        TEST(a_backoff_ends_when_another_connection_is_served),
+        TEST(who_is_in_a_hurry_waits_a_little_all_the_same),
         TEST(a_server_that_accepts_and_hangs_up_is_backed_off_from),
         TEST(a_server_that_answers_with_errors_only_is_backed_off_from),
         TEST(connections_of_one_client_do_not_share_their_jitter),

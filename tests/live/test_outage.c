@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ * A server that was away, and is back: whoever can still be served is, whatever was tried in vain
+ * meanwhile. */
+#include "live/modes_stage.h"
+
+enum {
+    AWAY_MS = 8000,
+    BRIEF_TTL_MS = 600,
+    LOCKS = 20,
+    RENEWALS = 3,
+    LAST_TTL_MS = 3000,
+    LAST_MS = 700,
+    ROUNDS = 4
+};
+
+static void pause_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* Something is owed to a server that is away: the keeper tries to connect, ever more seldom. */
+static void owe_something(stage *the)
+{
+    redlock_lock *lock = take(the->client, "owed", EXCLUSIVE());
+    server_kill(the->server);
+    assert_int_not_equal(redlock_release(lock), REDLOCK_OK);
+}
+
+typedef struct renewals {
+    redlock_client *client;
+    uint64_t least;
+} renewals;
+
+static bool were_made(void *arg)
+{
+    const renewals *self = arg;
+    return stats_of(self->client).renewed >= self->least;
+}
+
+static void locks_that_are_taken_at_its_return_are_kept(void **state)
+{
+    stage *the = *state;
+    redlock_lock *locks[LOCKS];
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(BRIEF_TTL_MS), .auto_renew = true);
+    owe_something(the);
+    pause_ms(AWAY_MS);
+    server_restart(the->server);
+    for (int i = 0; i < LOCKS; i++) {
+        char each[16];
+        snprintf(each, sizeof each, "r%d", i);
+        locks[i] = take(the->client, each, options);
+    }
+    renewals all = {the->client, LOCKS * RENEWALS};
+    eventually(were_made, &all);
+    for (int i = 0; i < LOCKS; i++) EXPECT(redlock_release(locks[i]), REDLOCK_OK);
+    assert_int_equal(stats_of(the->client).lost, 0);
+}
+
+/* Nobody but the keeper connects, and its backoff ends after the lease. */
+static void a_lease_that_ends_soon_is_tried_for_more_often(void **state)
+{
+    stage *the = *state;
+    the->proxy = proxy_start(the->server);
+    redlock_client *client = stage_open_through(the);
+    int64_t scale = patience_outlasting_ms(1);
+    for (int i = 0; i < ROUNDS; i++) {
+        redlock_lock *lock =
+            take(client, "r", REDLOCK_OPTIONS(.ttl_ms = LAST_TTL_MS * scale, .auto_renew = true));
+        renewals next = {client, stats_of(client).renewed + 1};
+        proxy_refuse(the->proxy, true);
+        proxy_cut(the->proxy);
+        while (redlock_remaining_ms(lock) > LAST_MS * scale) patience_pause();
+        proxy_refuse(the->proxy, false);
+        eventually(were_made, &next);
+        EXPECT(redlock_release(lock), REDLOCK_OK);
+    }
+    assert_int_equal(stats_of(client).lost, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_STAGE(locks_that_are_taken_at_its_return_are_kept),
+        ON_STAGE(a_lease_that_ends_soon_is_tried_for_more_often),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
