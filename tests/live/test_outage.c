@@ -10,7 +10,7 @@ enum {
     RENEWALS = 3,
     LAST_TTL_MS = 3000,
     LAST_MS = 700,
-    ROUNDS = 4
+    ROUNDS = 4 /* the old backoff might have been short by chance */
 };
 
 static void pause_ms(int64_t ms)
@@ -64,7 +64,8 @@ static void a_lease_that_ends_soon_is_tried_for_more_often(void **state)
     the->proxy = proxy_start(the->server);
     redlock_client *client = stage_open_through(the);
     int64_t scale = patience_outlasting_ms(1);
-    for (int i = 0; i < ROUNDS; i++) {
+    int rounds = patience_is_instrumented() ? 1 : ROUNDS;
+    for (int i = 0; i < rounds; i++) {
         redlock_lock *lock =
             take(client, "r", REDLOCK_OPTIONS(.ttl_ms = LAST_TTL_MS * scale, .auto_renew = true));
         renewals next = {client, stats_of(client).renewed + 1};
