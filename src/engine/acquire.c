@@ -46,17 +46,25 @@ static void ask(acquire *self)
                   jitter_below(&self->jitter, UINT32_MAX));
 }
 
-static void queue_up(acquire *self)
+/* When to ask though the inbox is not there: between a half and the whole of the claim. */
+static int64_t ask_blindly_us(acquire *self, int64_t now_us)
+{
+    int64_t half_us = self->terms.claim_ms * US_PER_MS / 2;
+    uint32_t spread = half_us < UINT32_MAX ? (uint32_t)half_us : UINT32_MAX;
+    return now_us + half_us + (int64_t)jitter_below(&self->jitter, spread);
+}
+
+static void queue_up(acquire *self, int64_t now_us)
 {
     assert(self->terms.may_wait);
     self->must_ask_again = false;
     move(self, self->inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING);
     if (self->inbox_is_open) ask(self);
+    else self->recheck_us = ask_blindly_us(self, now_us);
 }
 
 void acquire_begin(acquire *self, const acquire_terms *terms, bool inbox_is_open, int64_t now_us)
 {
-    (void)now_us;
     assert(terms->wait_until_us <= terms->deadline_us);
     *self = (acquire){.terms = *terms,
                       .jitter = terms->seed,
@@ -65,6 +73,7 @@ void acquire_begin(acquire *self, const acquire_terms *terms, bool inbox_is_open
                       .at_deadline = REDLOCK_ERR_TIMEOUT};
     bool queues = terms->may_wait && (inbox_is_open || terms->queues_first);
     self->state = !queues ? ACQUIRE_TRYING : inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING;
+    if (self->state == ACQUIRE_SUBSCRIBING) self->recheck_us = ask_blindly_us(self, now_us);
     ask(self);
 }
 
@@ -97,7 +106,7 @@ static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
     }
     self->is_queued = false;
     if (self->state == ACQUIRE_TRYING) {
-        queue_up(self);
+        queue_up(self, now_us);
         return;
     }
     self->recheck_us = now_us + lease_ms * US_PER_MS;
@@ -188,17 +197,17 @@ static void note_queued(acquire *self, int64_t now_us)
                                         self->asks.value[2], &self->jitter);
     if (take_early_grant(self, now_us)) return;
     if (!self->inbox_is_open || self->must_ask_again) {
-        queue_up(self);
+        queue_up(self, now_us);
     } else {
         move(self, ACQUIRE_WAITING);
     }
 }
 
-static void subscribe_anew(acquire *self)
+static void subscribe_anew(acquire *self, int64_t now_us)
 {
     self->distrusts_inbox = true;
     self->inbox_is_open = false;
-    queue_up(self);
+    queue_up(self, now_us);
 }
 
 /* Nobody hears us there: the question comes back once the inbox has been opened anew. */
@@ -208,15 +217,19 @@ static void note_unheard(acquire *self, int64_t now_us)
     self->at_deadline = REDLOCK_TIMED_OUT;
     self->is_queued = false;
     if (take_early_grant(self, now_us)) return;
+    if (!self->inbox_is_open) { /* no wonder */
+        queue_up(self, now_us);
+        return;
+    }
     if (++self->unheard == 1) {
-        subscribe_anew(self);
+        subscribe_anew(self, now_us);
         return;
     }
     self->recheck_us = now_us + self->terms.claim_ms * US_PER_MS;
     move(self, ACQUIRE_WAITING);
 }
 
-static void note_busy(acquire *self)
+static void note_busy(acquire *self, int64_t now_us)
 {
     assert(self->state == ACQUIRE_TRYING);
     self->is_owed = acquire_unanswered_us(self) > 0;
@@ -225,7 +238,7 @@ static void note_busy(acquire *self)
         return;
     }
     self->at_deadline = REDLOCK_TIMED_OUT;
-    queue_up(self);
+    queue_up(self, now_us);
 }
 
 static void read_answer(acquire *self, int64_t now_us)
@@ -243,7 +256,7 @@ static void read_answer(acquire *self, int64_t now_us)
     switch (is_for_another ? CODE_BAD_ARGUMENT : self->asks.code) {
     case ACQUIRE_GRANTED: take_answer(self, now_us); break;
     case ACQUIRE_QUEUED: note_queued(self, now_us); break;
-    case ACQUIRE_BUSY: note_busy(self); break;
+    case ACQUIRE_BUSY: note_busy(self, now_us); break;
     case ACQUIRE_UNHEARD: note_unheard(self, now_us); break;
     case ACQUIRE_DEADLOCK:
         self->is_owed = acquire_unanswered_us(self) > 0 || self->is_queued;
@@ -303,14 +316,12 @@ void acquire_asked(acquire *self, int64_t now_us)
 
 void acquire_inbox_opened(acquire *self, int64_t now_us)
 {
-    (void)now_us;
     self->inbox_is_open = true;
-    if (self->state == ACQUIRE_SUBSCRIBING) queue_up(self);
+    if (self->state == ACQUIRE_SUBSCRIBING) queue_up(self, now_us);
 }
 
 void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int64_t now_us)
 {
-    (void)now_us;
     self->inbox_is_open = false;
     if (!acquire_wants_inbox(self)) return;
     note_failure(self, why, text);
@@ -322,7 +333,7 @@ void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int
      * again. */
     self->must_ask_again = true;
     bool asks_already = self->state == ACQUIRE_ASKING && self->asks.state == REQUEST_SENT;
-    if (self->state != ACQUIRE_SUBSCRIBING && !asks_already) queue_up(self);
+    if (self->state != ACQUIRE_SUBSCRIBING && !asks_already) queue_up(self, now_us);
 }
 
 static bool is_for(const acquire *self, const grant *from)
@@ -356,13 +367,29 @@ void acquire_stop(acquire *self, redlock_status why, int64_t now_us)
     if (self->state != ACQUIRE_DONE) finish(self, why);
 }
 
+/* Nobody could tell us, and the lock may be free. Who is queued all the same (not every server
+ * knows who hears) asks again once the inbox is open. */
+static void ask_blindly(acquire *self)
+{
+    assert(!self->inbox_is_open);
+    self->must_ask_again = true;
+    self->recheck_us = NEVER;
+    move(self, ACQUIRE_ASKING);
+    ask(self);
+}
+
 void acquire_tick(acquire *self, int64_t now_us)
 {
     if (self->state == ACQUIRE_DONE) return;
     if (self->state == ACQUIRE_WAITING && now_us >= self->recheck_us && now_us < end_us(self)) {
         self->rechecks++;
-        if (self->unheard > 0) subscribe_anew(self);
-        else queue_up(self);
+        if (self->unheard > 0) subscribe_anew(self, now_us);
+        else queue_up(self, now_us);
+        return;
+    }
+    if (self->state == ACQUIRE_SUBSCRIBING && now_us >= self->recheck_us && now_us < end_us(self)) {
+        self->rechecks++;
+        ask_blindly(self);
         return;
     }
     bool is_answered_for = self->asks.state == REQUEST_SENT && self->state != ACQUIRE_WAITING &&
@@ -373,6 +400,7 @@ void acquire_tick(acquire *self, int64_t now_us)
 int64_t acquire_wake_us(const acquire *self)
 {
     if (self->state == ACQUIRE_DONE) return NEVER;
-    if (self->state == ACQUIRE_WAITING && self->recheck_us < end_us(self)) return self->recheck_us;
+    bool rechecks = self->state == ACQUIRE_WAITING || self->state == ACQUIRE_SUBSCRIBING;
+    if (rechecks && self->recheck_us < end_us(self)) return self->recheck_us;
     return end_us(self);
 }

@@ -15,7 +15,8 @@
  *
  * TRYING asks without queueing, and is skipped by a waiter whose inbox is open already. ASKING
  * queues, or finds itself queued or granted; WAITING sends nothing. Its end, cancel and close end
- * every state.
+ * every state. For as long as no inbox can be had, SUBSCRIBING goes to ASKING once a while (between
+ * a half and the whole of the claim), and back: asking serves then, and keeps the place in the line.
  *
  * When it ends. Whoever waits for 5 ms over a link of 20 ms must get a free lock as surely as
  * whoever does not wait at all, so the first question has the time that a try has:
@@ -76,7 +77,7 @@ typedef struct acquire {
     int64_t unanswered_us; /* when the latest question was sent that was cut, and may still be
                               carried out; 0: none */
     bool must_ask_again;   /* the inbox opened anew while a question was under way */
-    int64_t recheck_us;    /* WAITING: when to ask again */
+    int64_t recheck_us;    /* WAITING, SUBSCRIBING: when to ask again */
     int64_t arrival_us;    /* as the server told it, to keep the place in the line; 0: it did not */
     unsigned unheard;      /* how often in a row the server said that nobody hears us there */
     bool distrusts_inbox; /* the driver is to subscribe anew, if the subscription is older than this

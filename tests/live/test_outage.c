@@ -61,7 +61,6 @@ static void locks_that_are_taken_at_its_return_are_kept(void **state)
 static void a_lease_that_ends_soon_is_tried_for_more_often(void **state)
 {
     stage *the = *state;
-    the->proxy = proxy_start(the->server);
     redlock_client *client = stage_open_through(the);
     int64_t scale = patience_outlasting_ms(1);
     int rounds = patience_is_instrumented() ? 1 : ROUNDS;
@@ -79,11 +78,44 @@ static void a_lease_that_ends_soon_is_tried_for_more_often(void **state)
     assert_int_equal(stats_of(client).lost, 0);
 }
 
+static long long told_by_info(server *of, const char *field)
+{
+    redisReply *info = server_command(of, "INFO");
+    const char *at = strstr(info->str, field);
+    assert_non_null(at);
+    long long number = atoll(at + strlen(field) + 1);
+    freeReplyObject(info);
+    return number;
+}
+
+static bool has_refused_somebody(void *arg)
+{
+    return told_by_info(arg, "rejected_connections") > 0;
+}
+
+/* The client's first connection is the last that the server allows. */
+static void who_gets_no_inbox_has_the_lock_once_it_is_free(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->other, "r", EXCLUSIVE());
+    EXPECT(attempt(the->client, EXCLUSIVE()), REDLOCK_BUSY);
+    server_order(the->server, "CONFIG SET maxclients %lld",
+                 told_by_info(the->server, "connected_clients"));
+    taker *next =
+        taker_start(the, the->client, "r", EXCLUSIVE(.wait_ms = LONG_MS, .claim_ms = SOON_MS / 2));
+    eventually(has_refused_somebody, the->server);
+    stall freed = stall_begin();
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_soon(next, &freed);
+    taker_release(next);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_STAGE(locks_that_are_taken_at_its_return_are_kept),
         ON_STAGE(a_lease_that_ends_soon_is_tried_for_more_often),
+        ON_STAGE(who_gets_no_inbox_has_the_lock_once_it_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

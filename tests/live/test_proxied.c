@@ -12,7 +12,6 @@ enum { PROXIES = sizeof words / sizeof *words };
 
 static redlock_client *open_through(stage *the)
 {
-    if (the->proxy == NULL) the->proxy = proxy_start(the->server);
     return stage_open(the, proxy_uri(the->proxy),
                       REDLOCK_CLIENT_OPTIONS(.timeout_ms = PATIENCE_MS, LOGGED(the)));
 }

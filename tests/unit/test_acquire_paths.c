@@ -356,7 +356,7 @@ static void walk_all(world budget, int depth)
                   unheard);
     assert_true(locks > 1000);
     assert_int_equal(deadlocks > 0, budget.kin > 0);
-    assert_int_equal(unheard > 0, budget.losses + budget.detours > 0);
+    if (budget.losses + budget.detours > 0) assert_true(unheard > 0);
 }
 
 static void a_true_server_over_slow_connections(void **state)

@@ -221,6 +221,60 @@ static void an_inbox_lost_under_a_question_is_not_trusted(void **state)
     }
 }
 
+/* ---- No inbox is to be had ---- */
+
+/* Within a half and the whole of the claim it asks. */
+static void expect_a_blind_question(acquire *self, int64_t since_us)
+{
+    int64_t again_us = acquire_wake_us(self);
+
+    assert_int_equal(self->state, ACQUIRE_SUBSCRIBING);
+    assert_in_range(again_us - since_us, CLAIM_MS * US_PER_MS / 2, CLAIM_MS * US_PER_MS);
+    acquire_tick(self, again_us - 1);
+    assert_int_equal(self->state, ACQUIRE_SUBSCRIBING);
+    acquire_tick(self, again_us);
+    assert_int_equal(self->state, ACQUIRE_ASKING);
+    assert_true(acquire_wants_inbox(self));
+    send(self, again_us);
+}
+
+static void who_has_no_inbox_asks_once_a_while(void **state)
+{
+    acquire self = begun(true, false);
+    int64_t now_us = t0;
+
+    (void)state;
+    send(&self, now_us);
+    told(&self, ACQUIRE_BUSY, 5000, 0, now_us);
+    for (int i = 0; i < 3; i++) {
+        acquire_inbox_lost(&self, REDLOCK_ERR_UNAVAILABLE, "too many clients", now_us);
+        expect_a_blind_question(&self, now_us);
+        now_us += CLAIM_MS * US_PER_MS;
+        if (i < 2) told(&self, ACQUIRE_UNHEARD, 5000, 0, now_us);
+    }
+    told_granted(&self, TTL_MS, now_us);
+    assert_done(&self, REDLOCK_OK, false);
+    assert_int_equal(self.rechecks, 3);
+    assert_int_equal(self.unheard, 0); /* of an inbox that is not there nobody is to be warned */
+}
+
+/* What was published before the inbox was there is lost. */
+static void who_has_an_inbox_at_last_asks_again(void **state)
+{
+    acquire self = begun(true, false);
+
+    (void)state;
+    send(&self, t0);
+    told(&self, ACQUIRE_BUSY, 5000, 0, t0);
+    expect_a_blind_question(&self, t0);
+    acquire_inbox_opened(&self, t0 + 3 * second_us);
+    told_queued(&self, 5000, 1, t0 + 3 * second_us);
+    assert_int_equal(self.state, ACQUIRE_ASKING);
+    send(&self, t0 + 3 * second_us);
+    told_queued(&self, 5000, 1, t0 + 3 * second_us);
+    assert_int_equal(self.state, ACQUIRE_WAITING);
+}
+
 /* ---- The place in the line ---- */
 
 static void an_arrival_is_kept_as_it_was_told_last(void **state)
@@ -445,6 +499,8 @@ int main(void)
         cmocka_unit_test(a_waiter_that_is_told_now_asks_at_once_three_times_and_then_slower),
         cmocka_unit_test(a_lost_inbox_is_opened_again_and_the_question_asked_anew),
         cmocka_unit_test(an_inbox_lost_under_a_question_is_not_trusted),
+        cmocka_unit_test(who_has_no_inbox_asks_once_a_while),
+        cmocka_unit_test(who_has_an_inbox_at_last_asks_again),
         cmocka_unit_test(an_arrival_is_kept_as_it_was_told_last),
         cmocka_unit_test(an_arrival_outlives_whatever_happens_to_the_question),
         cmocka_unit_test(an_inbox_that_nobody_hears_is_opened_anew_at_once),
