@@ -40,17 +40,47 @@ static const char *const state_names[] = {
     [CONN_SECURING] = "securing", [CONN_GREETING] = "greeting",   [CONN_OPEN] = "open",
 };
 
+enum { NAME_SIZE = 160 };
+
+/* Of the server, for people. */
+static const char *name_server(const conn *self, char out[NAME_SIZE])
+{
+    const endpoint *server = self->config->server;
+    char host[NAME_SIZE - 16];
+    text_escape(host, sizeof host, server->host, strlen(server->host));
+    if (server->is_unix) snprintf(out, NAME_SIZE, "%s", host);
+    else snprintf(out, NAME_SIZE, "%s port %u", host, (unsigned)server->port);
+    return out;
+}
+
 static void trace(const conn *self, enum conn_state to)
 {
     const event_log *log = self->config->log;
     if (log->level != REDLOCK_LOG_DEBUG) return;
-    const endpoint *server = self->config->server;
-    char host[128];
-    text_escape(host, sizeof host, server->host, strlen(server->host));
+    char name[NAME_SIZE];
     const char *why = to == CONN_CLOSED ? self->failure_detail.text : "";
-    log_line(log, REDLOCK_LOG_DEBUG, "connection to %s port %u: %s, was %s%s%s", host,
-             server->is_unix ? 0u : (unsigned)server->port, state_names[to],
-             state_names[self->state], why[0] != '\0' ? ": " : "", why);
+    log_line(log, REDLOCK_LOG_DEBUG, "connection to %s: %s, was %s%s%s", name_server(self, name),
+             state_names[to], state_names[self->state], why[0] != '\0' ? ": " : "", why);
+}
+
+/* An outage begins with a failure, and ends with a good answer. */
+static void note_failure(const conn *self, int64_t now_us)
+{
+    char name[NAME_SIZE];
+    if (self->config->counters == NULL) return;
+    outage_note_failure(&self->config->counters->outage, self->config->log, name_server(self, name),
+                        self->failure_detail.text, now_us);
+}
+
+static void note_service(conn *self, int64_t now_us)
+{
+    char name[NAME_SIZE];
+    conn_counters *shared = self->config->counters;
+    if (!self->has_served && shared != NULL) conn_count(&shared->served);
+    self->has_served = true;
+    self->failures = 0;
+    if (shared == NULL || !outage_is_on(&shared->outage)) return;
+    outage_end(&shared->outage, self->config->log, name_server(self, name), now_us);
 }
 
 void conn_move(conn *self, enum conn_state to)
@@ -212,6 +242,7 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
     if (is_by_owner) self->retry_at_us = now_us;
     else schedule_retry(self, now_us);
     bool is_loss = !is_by_owner && self->state == CONN_OPEN;
+    if (!is_by_owner) note_failure(self, now_us);
     if (is_loss && self->config->counters != NULL)
         conn_count(&self->config->counters->connections_lost);
 
@@ -328,13 +359,8 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
     self->has_answered = true;
     self->answer_us += (now_us - head->sent_us - self->answer_us) /
                        8; /* over about eight answers */
-    if (from->kind == REPLY_ERROR) {
-        note_error(self, from);
-    } else if (!self->has_served) {
-        self->has_served = true;
-        self->failures = 0;
-        if (self->config->counters != NULL) conn_count(&self->config->counters->served);
-    }
+    if (from->kind == REPLY_ERROR) note_error(self, from);
+    else note_service(self, now_us);
     self->first = head->next;
     if (self->first == NULL) self->last = NULL;
     head->next = NULL;

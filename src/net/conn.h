@@ -42,6 +42,7 @@
 #include "host/memory.h"
 #include "host/portion.h"
 #include "net/codec.h"
+#include "net/outage.h"
 #include "net/resolve.h"
 #include "net/tls.h"
 #include "wire/command.h"
@@ -78,6 +79,7 @@ typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
     _Atomic uint64_t served;   /* connections on which a call was answered, and not with an error */
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
+    outage outage;
     _Atomic bool told_unheard; /* see inbox_distrust */
     _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
 } conn_counters;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * The lines about an outage. */
+#include "net/outage.h"
+
+enum { US_PER_S = 1000000, TOLD_AFTER_US = 3 * US_PER_S };
+
+void outage_note_failure(outage *self, const event_log *log, const char *where, const char *why,
+                         int64_t now_us)
+{
+    int64_t since_us = 0;
+    if (atomic_compare_exchange_strong(&self->since_us, &since_us, now_us)) return;
+    if (now_us < since_us + TOLD_AFTER_US || atomic_exchange(&self->is_told, true)) return;
+    log_line(log, REDLOCK_LOG_WARNING, "%s: no service for %.1f s: %s", where,
+             (double)(now_us - since_us) / US_PER_S, why);
+}
+
+void outage_end(outage *self, const event_log *log, const char *where, int64_t now_us)
+{
+    int64_t since_us = atomic_exchange(&self->since_us, 0);
+    if (since_us == 0 || !atomic_exchange(&self->is_told, false)) return;
+    log_line(log, REDLOCK_LOG_INFO, "%s: it serves again, after %.1f s", where,
+             (double)(now_us - since_us) / US_PER_S);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * What is logged of a server that serves nobody: one line when that has lasted for a while, and one
+ * when it is over, however many connections meet it.
+ *
+ *     answer      failure             failure            answer
+ *   ----|------------|----------- 3 s ---|------------------|----
+ *                    since               WARNING            INFO
+ *
+ * Shared by all connections of a client; any thread. */
+#ifndef REDLOCK_NET_OUTAGE_H
+#define REDLOCK_NET_OUTAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host/log.h"
+
+typedef struct outage {
+    _Atomic int64_t
+        since_us; /* when a connection failed first since the last answer; 0: none did */
+    _Atomic bool is_told;
+} outage;
+
+/* A connection to `where` failed, for the reason `why`. */
+void outage_note_failure(outage *self, const event_log *log, const char *where, const char *why,
+                         int64_t now_us);
+
+void outage_end(outage *self, const event_log *log, const char *where, int64_t now_us);
+
+/* Is there one? It costs every answer one load. */
+static inline bool outage_is_on(const outage *self)
+{
+    return atomic_load_explicit(&self->since_us, memory_order_relaxed) != 0;
+}
+
+#endif
