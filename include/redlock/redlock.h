@@ -243,11 +243,29 @@ REDLOCK_API void redlock_canceller_close(redlock_canceller *canceller);
 
 typedef struct redlock_lock redlock_lock;
 
+/* Why a lock is not ours any more. Each line is (name, value, what redlock_loss_text says). */
+#define REDLOCK_LOSSES(X)                                                                          \
+    X(NONE, 0, "it is not lost, as far as is known")                                               \
+    X(NOT_RENEWED, 1, "its lease ended before a renewal was answered")                             \
+    X(EXPIRED, 2, "its lease ended, and it was to be renewed no longer")                           \
+    X(TAKEN, 3, "the server has it no more: it was forced, deleted, evicted, or had ended there")  \
+    X(FORGOTTEN, 4, "the server has lost data, and may have given it to another")
+
+typedef enum redlock_loss {
+#define REDLOCK_LOSS_ENUM(name, value, text) REDLOCK_LOSS_##name = (value),
+    REDLOCK_LOSSES(REDLOCK_LOSS_ENUM)
+#undef REDLOCK_LOSS_ENUM
+} redlock_loss;
+
+/* What a loss says, in words: a static string, never NULL, for any value. */
+REDLOCK_API const char *redlock_loss_text(redlock_loss why);
+
 /* Told once that a lock is no longer ours, no later than the end of its validity, even when the
  * network is silent. Runs on the keeper's thread (REDLOCK_HOST_MANUAL: inside redlock_process) with
  * no lock of the library held: be brief, do not block. It may read the lock; a blocking call of
- * this client answers REDLOCK_ERR_IN_CALLBACK. It is never called after redlock_release returned
- * (release waits for a call that is running). */
+ * this client answers REDLOCK_ERR_IN_CALLBACK. redlock_why_lost tells why. It is never called after
+ * redlock_release returned (release waits for a call that is running). A loss that nobody is told
+ * of is logged as a warning, one in a second at the most, with the number of the others. */
 typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
 
 #define REDLOCK_WAIT_FOREVER ((int64_t)-1)
@@ -377,6 +395,10 @@ REDLOCK_API redlock_mode redlock_lock_mode(const redlock_lock *lock);
 
 /* Is the lock surely ours at this moment? One clock read; any thread; no I/O. */
 REDLOCK_API bool redlock_is_held(const redlock_lock *lock);
+
+/* Why is it not? REDLOCK_LOSS_NONE while it is held, and after the client was closed. Any thread;
+ * no I/O. */
+REDLOCK_API redlock_loss redlock_why_lost(const redlock_lock *lock);
 
 /* How long it surely stays ours without another renewal, in ms; 0 when it is not. */
 REDLOCK_API int64_t redlock_remaining_ms(const redlock_lock *lock);

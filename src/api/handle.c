@@ -134,6 +134,11 @@ bool redlock_is_held(const redlock_lock *lock)
     return is_ours(lock) && handle_is_valid(lock, clock_now_us());
 }
 
+redlock_loss redlock_why_lost(const redlock_lock *lock)
+{
+    return is_ours(lock) ? lock_why_lost(lock, clock_now_us()) : REDLOCK_LOSS_NONE;
+}
+
 int64_t redlock_remaining_ms(const redlock_lock *lock)
 {
     int64_t now_us = clock_now_us();

@@ -27,6 +27,17 @@ const char *redlock_status_name(redlock_status status)
     }
 }
 
+const char *redlock_loss_text(redlock_loss why)
+{
+    switch ((int)why) {
+#define LOSS_TEXT(name, value, text)                                                               \
+    case value: return text;
+        REDLOCK_LOSSES(LOSS_TEXT)
+#undef LOSS_TEXT
+    default: return "not a loss of this library";
+    }
+}
+
 const char *redlock_version(void)
 {
     return STRINGIFY(REDLOCK_VERSION_MAJOR) "." STRINGIFY(REDLOCK_VERSION_MINOR) "." STRINGIFY(

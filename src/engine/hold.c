@@ -20,7 +20,9 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
 {
     assert(lease_ms > 0);
-    if (self->end_us != NEVER && from_us + (lease_ms + 1) * US_PER_MS >= self->end_us) return NEVER;
+    self->reaches_end = self->end_us != NEVER &&
+                        from_us + (lease_ms + 1) * US_PER_MS >= self->end_us;
+    if (self->reaches_end) return NEVER;
     int64_t third = lease_ms * US_PER_MS / 3;
     int64_t most = least(third / 10, INT32_MAX);
     return from_us + third - (int64_t)jitter_below(&self->jitter, (uint32_t)most);
@@ -126,4 +128,5 @@ void hold_end_renewal(hold *self)
     self->auto_renew = false;
     self->end_us = valid_until(self);
     self->renew_at_us = NEVER;
+    self->reaches_end = true;
 }

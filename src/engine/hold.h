@@ -28,6 +28,7 @@ typedef struct hold {
     uint32_t jitter;
     uint16_t failures; /* renewals that came to nothing, in a row */
     bool auto_renew;
+    bool reaches_end; /* the lease in hand lasts for as long as it is to be renewed */
 } hold;
 
 enum hold_due { HOLD_RESTS, HOLD_RENEWS, HOLD_IS_OVER };

@@ -98,14 +98,22 @@ static void count_state(lock_list *self, enum tenure_state state, size_t by)
     if (state == TENURE_TAKING || state == TENURE_UNDOING) self->undoing += by;
 }
 
+static redlock_loss why_ended(const redlock_lock *lock)
+{
+    return lock->hold.reaches_end ? REDLOCK_LOSS_EXPIRED : REDLOCK_LOSS_NOT_RENEWED;
+}
+
 /* Belief ends before anything else does. */
 static void leave_held(redlock_lock *lock)
 {
     assert(mutex_is_mine(&lock->among->mutex));
     assert(lock->tenure.state != TENURE_HELD);
     lock->until_us = atomic_exchange(&lock->hold.valid_until_us, 0);
-    bool is_lost = lock->tenure.state == TENURE_LAPSED || lock->tenure.state == TENURE_GONE;
-    if (is_lost) lock->loss = LOSS_UNTOLD;
+    bool is_gone = lock->tenure.state == TENURE_GONE;
+    if (!is_gone && lock->tenure.state != TENURE_LAPSED) return;
+    lock->loss = LOSS_UNTOLD;
+    if (lock->why_lost != REDLOCK_LOSS_NONE) return;
+    lock->why_lost = (unsigned char)(is_gone ? REDLOCK_LOSS_TAKEN : why_ended(lock));
 }
 
 static void publish(redlock_lock *lock)
@@ -186,7 +194,10 @@ bool lock_learn(redlock_lock *lock, const standing *held, uint64_t own_fence)
     assert(mutex_is_mine(&lock->among->mutex));
     assert(tenure_is_held(&lock->tenure));
     bool is_newer = tenure_told(&lock->tenure, held->fence, held->kind, own_fence);
-    if (!is_newer) lock_move(lock, TENURE_LAPSES);
+    if (!is_newer) {
+        lock->why_lost = REDLOCK_LOSS_FORGOTTEN;
+        lock_move(lock, TENURE_LAPSES);
+    }
     publish(lock);
     return is_newer;
 }
@@ -273,6 +284,18 @@ void lock_bound(redlock_lock *lock, bool auto_renew, int64_t max_hold_ms, int64_
     else hold_end_renewal(&lock->hold);
     lock_plan(lock);
     mutex_unlock(&self->mutex);
+}
+
+/* Of what nobody watches the end is noticed by whoever asks. */
+redlock_loss lock_why_lost(const redlock_lock *lock, int64_t now_us)
+{
+    lock_list *self = lock->among;
+    mutex_lock(&self->mutex);
+    bool has_ended = tenure_is_held(&lock->tenure) &&
+                     now_us >= atomic_load(&lock->hold.valid_until_us);
+    redlock_loss why = has_ended ? why_ended(lock) : (redlock_loss)lock->why_lost;
+    mutex_unlock(&self->mutex);
+    return why;
 }
 
 void lock_absent(redlock_lock *lock)

@@ -66,6 +66,7 @@ struct redlock_lock {
     tenure tenure;         /* with the mutex, and moved by lock_move alone */
     _Atomic unsigned char state; /* of the tenure, for who has not the mutex */
     unsigned char loss;          /* enum loss */
+    unsigned char why_lost;      /* redlock_loss; with the mutex */
     bool is_reentrant;
     bool was_handed_over; /* others want this lock */
     bool undo_counts; /* in `undone`: a question about it was never answered, nor undone behind that
@@ -205,6 +206,9 @@ tenure lock_told_conversion(redlock_lock *lock, const standing *held, const conv
 /* The lock was renewed without a bound so far. From now on the maximum hold counts; or, without
  * auto_renew, it is no longer renewed, and lasts for the lease that it has. */
 void lock_bound(redlock_lock *lock, bool auto_renew, int64_t max_hold_ms, int64_t now_us);
+
+/* Why it is not held at now_us; REDLOCK_LOSS_NONE: it is, or its client was closed. */
+redlock_loss lock_why_lost(const redlock_lock *lock, int64_t now_us);
 
 /* The server no longer knows the lock. */
 void lock_absent(redlock_lock *lock);

@@ -2,6 +2,7 @@
  * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's
  * event loop, or redlock_close. */
 #include <assert.h>
+#include <stdio.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -9,10 +10,13 @@
 #include "host/portion.h"
 #include "host/thread.h"
 #include "keeper/keeper_internal.h"
+#include "wire/text.h"
 
 /* How long a round may work on operations, and on how many locks, before it looks at the sockets
  * again. */
 enum { BUDGET_US = PORTION(400, 0), ATTENDED_MOST = PORTION(64, 1) };
+
+enum { LOSS_PAUSE_US = 1000000 };
 
 static redlock_lock *lock_of(timer *which)
 {
@@ -30,6 +34,25 @@ static void free_here(keeper *self, redlock_lock *lock)
     mutex_lock(&self->locks.mutex);
 }
 
+/* Whoever is not told reads it in the log; not ten thousand times. */
+static void log_loss(keeper *self, const redlock_lock *lock, redlock_loss why)
+{
+    assert(!mutex_is_mine(&self->locks.mutex));
+    char name[128], more[32] = "";
+    int64_t now_us = clock_now_us();
+    if (now_us < self->loss_logged_us + LOSS_PAUSE_US) {
+        self->losses_unlogged++;
+        return;
+    }
+    if (self->losses_unlogged > 0)
+        snprintf(more, sizeof more, " (and %u more)", self->losses_unlogged);
+    text_escape(name, sizeof name, lock_name(lock), lock->name_length);
+    log_line(self->terms.config->log, REDLOCK_LOG_WARNING, "lock \"%s\" is lost%s: %s", name, more,
+             redlock_loss_text(why));
+    self->loss_logged_us = now_us;
+    self->losses_unlogged = 0;
+}
+
 /* The callback pins the lock: what it lets go of is freed behind it. In a child of fork that it
  * made, nothing more. */
 static void tell_lost(keeper *self, redlock_lock *lock)
@@ -39,11 +62,12 @@ static void tell_lost(keeper *self, redlock_lock *lock)
     lock->loss = LOSS_TOLD;
     schedule_remove(&self->locks.timers, &lock->timer);
     counter_add(&self->terms.stats->lost, 1);
-    if (lock->on_lost == NULL) return;
+    redlock_loss why = (redlock_loss)lock->why_lost;
     lock->loss = LOSS_BEING_TOLD;
     lock->tenure.pins++;
     mutex_unlock(&self->locks.mutex);
-    lock->on_lost(lock->on_lost_arg, lock);
+    if (lock->on_lost != NULL) lock->on_lost(lock->on_lost_arg, lock);
+    else log_loss(self, lock, why);
     if (fork_guard_is_child(self->terms.fork)) return;
     mutex_lock(&self->locks.mutex);
     lock->loss = LOSS_TOLD;

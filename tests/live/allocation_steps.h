@@ -451,7 +451,8 @@ static redlock_status looks(scene *the)
                       redlock_timeout_ms(client) >= -1 && stats.acquired == 2;
     is_as_told = is_as_told && redlock_version()[0] != '\0' &&
                  redlock_strerror(REDLOCK_OK)[0] != '\0' &&
-                 redlock_status_name(REDLOCK_OK)[0] != '\0';
+                 redlock_status_name(REDLOCK_OK)[0] != '\0' &&
+                 redlock_loss_text(redlock_why_lost(lock))[0] != '\0';
     return is_as_told ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
 }
 

@@ -87,6 +87,25 @@ static void the_version_is_the_header_s(void **state)
     assert_string_equal(redlock_version(), expected);
 }
 
+static void every_loss_says_something_of_its_own(void **state)
+{
+    static const int losses[] = {
+#define LOSS_VALUE(name, value, text) (value),
+        REDLOCK_LOSSES(LOSS_VALUE)
+#undef LOSS_VALUE
+    };
+    enum { LOSSES = sizeof losses / sizeof *losses };
+
+    (void)state;
+    for (int i = 0; i < LOSSES; i++) {
+        assert_true(strlen(redlock_loss_text((redlock_loss)losses[i])) >= 10);
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(redlock_loss_text((redlock_loss)losses[i]),
+                                    redlock_loss_text((redlock_loss)losses[j]));
+    }
+    assert_non_null(redlock_loss_text((redlock_loss)12345));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -95,6 +114,7 @@ int main(void)
         cmocka_unit_test(every_sentence_says_something),
         cmocka_unit_test(the_sign_tells_the_kind),
         cmocka_unit_test(a_value_of_another_library_is_answered_too),
+        cmocka_unit_test(every_loss_says_something_of_its_own),
         cmocka_unit_test(the_version_is_the_header_s),
     };
 
