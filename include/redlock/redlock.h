@@ -173,7 +173,8 @@ typedef struct redlock_client_options {
     redlock_host host;          /* default REDLOCK_HOST_KEEPER */
     const char *name;           /* shown to people who look who holds a lock; default: none */
     const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no controls */
-    const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md */
+    const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md;
+                                   without a password it is one that needs none */
     const char *password;       /* overrides the URI's; as the user, 511 bytes at the most */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
@@ -206,8 +207,8 @@ typedef struct redlock_client_options {
  *
  * User and password are percent-decoded; an IPv6 address stands in brackets. Nothing is sent before
  * the first use unless connect_now is set; that greets (AUTH, SELECT) where there is something to
- * greet with, and asks nothing else. `options` may be NULL. On REDLOCK_OK, *client is to be
- * closed with redlock_close; otherwise it is set to NULL.
+ * greet with, and asks whether a server is there that serves us (PING). `options` may be NULL. On
+ * REDLOCK_OK, *client is to be closed with redlock_close; otherwise it is set to NULL.
  *
  * REDLOCK_ERR_URI, _ERR_ARGUMENT, _ERR_MEMORY, _ERR_SYSTEM, _ERR_TLS, _ERR_TLS_UNAVAILABLE; with
  * connect_now also _ERR_RESOLVE, _ERR_CONNECT, _ERR_TIMEOUT, _ERR_DENIED, _ERR_UNAVAILABLE,

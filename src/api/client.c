@@ -221,8 +221,7 @@ static redlock_status connect_now(redlock_client *self, redlock_detail *detail)
     lane *on;
     redlock_status status = pool_borrow(&self->lanes, &on, clock_now_us());
     if (status != REDLOCK_OK) return status;
-    status = lane_connect(on);
-    if (status != REDLOCK_OK) detail_write(detail, on->command.failure_detail.text);
+    status = lane_connect(on, detail);
     pool_return(&self->lanes, on, clock_now_us());
     return status;
 }

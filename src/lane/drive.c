@@ -3,6 +3,8 @@
 #include "lane/drive.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -119,11 +121,64 @@ bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
     return part(on, op, undo, nonces, clock_now_us());
 }
 
-redlock_status lane_connect(lane *on)
+/* ---- Connecting now ---- */
+
+typedef struct hello {
+    call call; /* first */
+    const conn *on;
+    bool is_over;
+    redlock_status status;
+    redlock_detail *detail; /* may be NULL */
+} hello;
+
+static void end_hello(hello *self, redlock_status status, const char *words)
+{
+    self->is_over = true;
+    self->status = status;
+    if (self->detail != NULL)
+        snprintf(self->detail->text, sizeof self->detail->text, "%s",
+                 status == REDLOCK_OK ? "" : words);
+}
+
+/* A user may lack the right to it, and is served all the same. */
+static bool is_at_home(const reply *from)
+{
+    static const char no_right[] = "NOPERM";
+    if (from->kind == REPLY_STATUS) return true;
+    return from->kind == REPLY_ERROR && from->length >= sizeof no_right - 1 &&
+           memcmp(from->text, no_right, sizeof no_right - 1) == 0;
+}
+
+static void said_hello(call *back, const reply *from, int64_t now_us)
+{
+    hello *self = (hello *)back;
+    answer read;
+    (void)now_us;
+    if (from == NULL) {
+        end_hello(self, self->on->failure, self->on->failure_detail.text);
+        return;
+    }
+    answer_read(&read, from);
+    if (is_at_home(from)) end_hello(self, REDLOCK_OK, "");
+    else if (read.kind == ANSWER_CODE) end_hello(self, REDLOCK_ERR_PROTOCOL, "");
+    else end_hello(self, request_failure(&read), read.text);
+}
+
+redlock_status lane_connect(lane *on, redlock_detail *detail)
 {
     lane_stops none = {.fd = {-1, -1}};
-    conn_open(&on->command, clock_now_us());
-    while (on->command.state != CONN_OPEN && on->command.state != CONN_CLOSED)
-        lane_pump(on, NEVER, &none);
-    return on->command.state == CONN_OPEN ? REDLOCK_OK : on->command.failure;
+    int64_t now_us = clock_now_us();
+    hello asks = {.on = &on->command, .detail = detail};
+    asks.call.answered = said_hello;
+    asks.call.deadline_us = now_us + on->command.config->connect_timeout_us;
+    command cmd;
+    command_begin(&cmd, "PING");
+    conn_open(&on->command, now_us);
+    if (on->command.state == CONN_CLOSED)
+        end_hello(&asks, on->command.failure, on->command.failure_detail.text);
+    else if (!conn_submit(&on->command, &asks.call, &cmd, now_us))
+        end_hello(&asks, REDLOCK_ERR_MEMORY, "out of memory");
+    while (!asks.is_over) lane_pump(on, NEVER, &none);
+    lane_abandon(on);
+    return asks.status;
 }

@@ -26,7 +26,8 @@ int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
 bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
                    _Atomic int64_t *nonces, lane_stops *stops);
 
-/* Connects the lane's command connection, one attempt; on failure its failure_detail says more. */
-redlock_status lane_connect(lane *on);
+/* Connects the lane's command connection, one attempt, and asks whether somebody there serves us
+ * (PING). `detail` may be NULL. */
+redlock_status lane_connect(lane *on, redlock_detail *detail);
 
 #endif

@@ -22,10 +22,11 @@ static bool write_step(conn *self, unsigned step, const command *cmd)
     return true;
 }
 
+/* A user without a password is that user, or refused; and never the default one. */
 static bool write_auth(conn *self)
 {
     const endpoint *server = self->config->server;
-    if (server->password[0] == '\0') return true;
+    if (server->user[0] == '\0' && server->password[0] == '\0') return true;
     command cmd;
     command_begin(&cmd, "AUTH");
     if (server->user[0] != '\0') command_add_text(&cmd, server->user);

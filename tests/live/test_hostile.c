@@ -288,6 +288,22 @@ static void a_user_without_rights_is_told_so(void **state)
     assert_int_equal(stage_waiters(the, "r"), 0);
 }
 
+/* Or it would do as the default user what it has no right to. */
+static void a_user_without_a_password_is_that_user_or_an_error(void **state)
+{
+    stage *the = *state;
+    redlock_client *client =
+        stage_open(the, server_uri(the->server), REDLOCK_CLIENT_OPTIONS(.user = "u", LOGGED(the)));
+    expect_refusal(client, NULL, REDLOCK_ERR_DENIED);
+    server_number(the->server, "ACL SETUSER u reset on nopass ~other:* &* +@all");
+    expect_refusal(client, NULL, REDLOCK_ERR_DENIED);
+    server_number(the->server, "ACL SETUSER u allkeys");
+    expect_free(client, "r");
+    server_number(the->server, "ACL SETUSER u reset on >right allkeys &* +@all");
+    server_order(the->server, "CLIENT KILL USER u");
+    expect_refusal(client, NULL, REDLOCK_ERR_DENIED);
+}
+
 static void a_wrong_password_fails_the_open_that_connects(void **state)
 {
     stage *the = *state;
@@ -417,6 +433,7 @@ int main(void)
         ON_STAGE(a_lock_of_version_0_1_is_left_as_it_is),
         ON_STAGE(strange_waiters_are_dropped),
         ON_STAGE(a_user_without_rights_is_told_so),
+        ON_STAGE(a_user_without_a_password_is_that_user_or_an_error),
         ON_STAGE(a_wrong_password_fails_the_open_that_connects),
         ON_STAGE(a_clients_name_of_any_bytes_is_no_obstacle),
         ON_STAGE(control_characters_of_a_name_never_reach_the_log),

@@ -41,6 +41,47 @@ static void an_open_that_cannot_connect_gives_no_client(void **state)
     assert_true(detail.text[0] != '\0');
 }
 
+static void expect_no_client(const char *uri, redlock_status due, const char *words)
+{
+    redlock_client *client;
+    redlock_detail detail;
+    redlock_status st = redlock_open(
+        uri,
+        REDLOCK_CLIENT_OPTIONS(.connect_now = true, .connect_timeout_ms = 300, .detail = &detail),
+        &client);
+    assert_string_equal(redlock_status_name(st), redlock_status_name(due));
+    assert_null(client);
+    if (strstr(detail.text, words) == NULL) fail_msg("%s", detail.text);
+}
+
+/* That a connection is made proves nothing of who is there. */
+static void an_open_that_connects_proves_that_somebody_serves(void **state)
+{
+    stage *the = *state;
+    proxy_apologize(the->proxy, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    expect_no_client(proxy_uri(the->proxy), REDLOCK_ERR_PROTOCOL, "not RESP2");
+    proxy_apologize(the->proxy, "-LOADING Redis is loading the dataset in memory\r\n");
+    expect_no_client(proxy_uri(the->proxy), REDLOCK_ERR_UNAVAILABLE, "LOADING");
+    proxy_apologize(the->proxy, "*0\r\n");
+    expect_no_client(proxy_uri(the->proxy), REDLOCK_ERR_PROTOCOL, "");
+    proxy_apologize(the->proxy, NULL);
+    server_order(the->server, "CONFIG SET requirepass secret");
+    expect_no_client(proxy_uri(the->proxy), REDLOCK_ERR_DENIED, "NOAUTH");
+    proxy_blackhole(the->proxy, true);
+    expect_no_client(proxy_uri(the->proxy), REDLOCK_ERR_TIMEOUT, "not answered in time");
+    proxy_blackhole(the->proxy, false);
+}
+
+static void a_user_who_may_not_ping_connects_now(void **state)
+{
+    stage *the = *state;
+    server_order(the->server, "ACL SETUSER u reset on >p ~* &* +@all -ping");
+    redlock_client *client = stage_open(
+        the, server_uri(the->server),
+        REDLOCK_CLIENT_OPTIONS(.user = "u", .password = "p", .connect_now = true, LOGGED(the)));
+    expect_free(client, "r");
+}
+
 static void a_client_over_tcp_selects_its_database(void **state)
 {
     stage *the = *state;
@@ -362,6 +403,8 @@ int main(void)
         ON_STAGE(an_open_client_has_sent_nothing_yet),
         ON_STAGE(a_client_that_connects_now_keeps_that_connection_for_the_first_call),
         ON_STAGE(an_open_that_cannot_connect_gives_no_client),
+        ON_STAGE(an_open_that_connects_proves_that_somebody_serves),
+        ON_STAGE(a_user_who_may_not_ping_connects_now),
         ON_STAGE(a_client_over_tcp_selects_its_database),
         ON_STAGE(a_close_releases_what_is_held),
         ON_STAGE(a_handle_after_the_close_is_readable_and_not_held),

@@ -36,6 +36,14 @@ static void a_password_without_a_user_stands_alone(void **state)
     assert_string_equal(hear(), "*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n");
 }
 
+static void a_user_without_a_password_is_still_that_user(void **state)
+{
+    (void)state;
+    set_credentials("bob", "");
+    open_and_accept();
+    assert_string_equal(hear(), "*3\r\n$4\r\nAUTH\r\n$3\r\nbob\r\n$0\r\n\r\n");
+}
+
 static void calls_wait_for_the_answers_to_the_greeting(void **state)
 {
     (void)state;
@@ -185,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_greeting_leaves_in_one_write),
         TEST(a_password_without_a_user_stands_alone),
+        TEST(a_user_without_a_password_is_still_that_user),
         TEST(calls_wait_for_the_answers_to_the_greeting),
         TEST(a_refused_password_is_a_denial),
         TEST(a_password_that_the_server_did_not_want_is_a_denial),
