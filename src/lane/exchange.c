@@ -8,6 +8,8 @@
 #include "engine/lease.h"
 #include "host/histogram.h"
 
+enum { RESTED_US = 10 * 1000000 };
+
 void exchange_begin(exchange *self, request *asks, conn *on, const question *about)
 {
     self->request = asks;
@@ -39,6 +41,21 @@ static void answered(call *back, const reply *from, int64_t now_us)
     if (self->on_moved != NULL) self->on_moved(self);
 }
 
+/* A connection that rested may be forgotten on the way (NAT): then its first question has half of
+ * the time, and the other half is for a new connection. */
+static bool has_rested(const conn *on, int64_t now_us)
+{
+    return on->has_received && now_us - on->received_us > RESTED_US;
+}
+
+static int64_t patient_until_us(const exchange *self, int64_t now_us)
+{
+    int64_t until_us = self->shares_connection ? now_us + self->request->timeout_us
+                                               : request_attempt_deadline_us(self->request);
+    bool is_doubtful = self->request->failures == 0 && has_rested(self->on, now_us);
+    return is_doubtful ? now_us + (until_us - now_us) / 2 : until_us;
+}
+
 static void submit(exchange *self, int64_t now_us)
 {
     assert(self->request->state == REQUEST_READY);
@@ -46,8 +63,7 @@ static void submit(exchange *self, int64_t now_us)
     if (self->before_sending != NULL) self->before_sending(self);
     request_sent(self->request, now_us);
     self->call.answered = answered;
-    self->call.deadline_us = self->shares_connection ? now_us + self->request->timeout_us
-                                                     : request_attempt_deadline_us(self->request);
+    self->call.deadline_us = patient_until_us(self, now_us);
     bool *by_source = &self->request->by_source;
     if (!loading_submit(&self->loading, self->on, &self->call, &self->question, by_source, now_us))
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);

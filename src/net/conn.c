@@ -131,6 +131,7 @@ void conn_opened(conn *self, int64_t now_us)
     assert(self->first == NULL || self->last != NULL);
     conn_move(self, CONN_OPEN);
     if (self->config->counters != NULL) conn_count(&self->config->counters->connections);
+    conn_remember_address(self);
     conn_flush(self, now_us);
 }
 
@@ -241,8 +242,8 @@ void conn_close(conn *self, redlock_status why, const char *detail, int64_t now_
     self->failure_detail = copy;
     if (is_by_owner) self->retry_at_us = now_us;
     else schedule_retry(self, now_us);
-    bool is_loss = !is_by_owner && self->state == CONN_OPEN;
     if (!is_by_owner) note_failure(self, now_us);
+    bool is_loss = !is_by_owner && self->state == CONN_OPEN;
     if (is_loss && self->config->counters != NULL)
         conn_count(&self->config->counters->connections_lost);
 

@@ -80,6 +80,7 @@ typedef struct conn_counters {
     _Atomic uint64_t served;   /* connections on which a call was answered, and not with an error */
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
     outage outage;
+    _Atomic uint64_t address;  /* a mark of the one that a name led to last; 0: none */
     _Atomic bool told_unheard; /* see inbox_distrust */
     _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
 } conn_counters;
@@ -119,6 +120,8 @@ struct conn {
     lookup *lookup;
     address_list addresses;
     int address_index;           /* the one being tried */
+    bool was_silent;             /* one of them was, on this way */
+    bool is_second_round;        /* all were tried briefly */
     int64_t address_deadline_us; /* CONNECTING: its share of the time */
     tls_session *tls;
     bool tls_wants_write;

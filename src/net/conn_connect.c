@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * From CLOSED to a connected and secured socket: the name's addresses are tried in turn, each with
- * its share of the time that is left. Non-blocking. */
+ * From CLOSED to a connected and secured socket. The addresses of a name are tried in turn: that
+ * which served us last goes first, and each has a short while, as in RFC 8305; if all of them were
+ * silent for so long, they are tried once more, each with its share of the time that is left.
+ * Non-blocking. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,6 +16,8 @@
 #include "net/conn_internal.h"
 
 #include <assert.h>
+
+enum { BRIEFLY_US = 250 * 1000 }; /* RFC 8305 recommends it between two attempts */
 
 /* A dead peer of a silent connection is noticed after 15 + 3 * 5 seconds. */
 enum { KEEPALIVE_IDLE_S = 15, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
@@ -41,8 +45,18 @@ static bool address_without_lookup(conn *self)
     return resolve_numeric(&self->addresses, server->host, server->port);
 }
 
+void conn_remember_address(const conn *self)
+{
+    if (self->config->counters == NULL || self->addresses.count < 2) return;
+    atomic_store_explicit(&self->config->counters->address,
+                          address_mark(&self->addresses.at[self->address_index]),
+                          memory_order_relaxed);
+}
+
 void conn_start_connecting(conn *self, int64_t now_us)
 {
+    self->was_silent = false;
+    self->is_second_round = false;
     if (address_without_lookup(self)) {
         conn_move(self, CONN_CONNECTING);
         try_addresses(self, 0, now_us);
@@ -72,6 +86,9 @@ void conn_addresses_ready(conn *self, int64_t now_us)
                    now_us);
         return;
     }
+    if (self->config->counters != NULL)
+        address_list_prefer(&self->addresses, atomic_load_explicit(&self->config->counters->address,
+                                                                   memory_order_relaxed));
     conn_move(self, CONN_CONNECTING);
     try_addresses(self, 0, now_us);
 }
@@ -109,13 +126,32 @@ static bool is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* How long the address in hand is waited for. */
+static int64_t share_us(const conn *self, int64_t now_us)
+{
+    int remaining = self->addresses.count - self->address_index;
+    int64_t even_us = (self->state_deadline_us - now_us) / remaining;
+    bool is_brief = self->addresses.count > 1 && !self->is_second_round && even_us > BRIEFLY_US;
+    return is_brief ? BRIEFLY_US : even_us;
+}
+
+/* True when there is an address to be tried. */
+static bool has_address(conn *self, int64_t now_us)
+{
+    if (self->address_index < self->addresses.count) return true;
+    if (!self->was_silent || self->is_second_round || now_us >= self->state_deadline_us)
+        return false;
+    self->is_second_round = true;
+    self->address_index = 0;
+    return true;
+}
+
 /* From the address in hand on; `error` is why the one before failed. Only a Unix socket is
  * connected at once. */
 static void try_addresses(conn *self, int error, int64_t now_us)
 {
-    while (self->address_index < self->addresses.count) {
-        int remaining = self->addresses.count - self->address_index;
-        self->address_deadline_us = now_us + (self->state_deadline_us - now_us) / remaining;
+    while (has_address(self, now_us)) {
+        self->address_deadline_us = now_us + share_us(self, now_us);
         error = begin_connect(self, &self->addresses.at[self->address_index]);
         if (error == 0) {
             if (self->config->server->is_unix) conn_connect_ready(self, now_us);
@@ -138,7 +174,9 @@ static void try_next_address(conn *self, int error, int64_t now_us)
 void conn_connect_tick(conn *self, int64_t now_us)
 {
     assert(self->state == CONN_CONNECTING);
-    if (now_us >= self->address_deadline_us) try_next_address(self, ETIMEDOUT, now_us);
+    if (now_us < self->address_deadline_us) return;
+    self->was_silent = true;
+    try_next_address(self, ETIMEDOUT, now_us);
 }
 
 /* A port of this machine that nobody listens on may be the one that the kernel chose for our own

@@ -25,7 +25,9 @@ void conn_drop_descriptor(conn *self);
 /* From CLOSED. */
 void conn_start_connecting(conn *self, int64_t now_us);
 void conn_addresses_ready(conn *self, int64_t now_us); /* RESOLVING, its descriptor is readable */
-void conn_connect_ready(conn *self, int64_t now_us);   /* CONNECTING, poll reported the socket */
+/* OPEN: the address that led here is tried first from now on. */
+void conn_remember_address(const conn *self);
+void conn_connect_ready(conn *self, int64_t now_us); /* CONNECTING, poll reported the socket */
 void conn_connect_tick(conn *self,
                        int64_t now_us); /* CONNECTING: the next address, if this one's time is up */
 void conn_secure(conn *self, int64_t now_us); /* SECURING: as far as the handshake goes */

@@ -46,6 +46,25 @@ static void copy_addresses(address_list *out, const struct addrinfo *info)
     }
 }
 
+/* FNV-1a (Fowler, Noll, Vo). */
+uint64_t address_mark(const address *which)
+{
+    const unsigned char *bytes = (const unsigned char *)&which->storage;
+    uint64_t mark = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < which->length; i++) mark = (mark ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return mark != 0 ? mark : 1;
+}
+
+void address_list_prefer(address_list *self, uint64_t mark)
+{
+    int index = 0;
+    while (index < self->count && address_mark(&self->at[index]) != mark) index++;
+    if (index == self->count) return;
+    address known = self->at[index];
+    memmove(&self->at[1], &self->at[0], (size_t)index * sizeof known);
+    self->at[0] = known;
+}
+
 /* Zero, or getaddrinfo's error. */
 static int resolve(address_list *out, const char *host, const char *service, int flags)
 {

@@ -22,6 +22,12 @@ typedef struct address_list {
     address at[RESOLVE_ADDRESSES];
 } address_list;
 
+/* Tells addresses apart; never 0. */
+uint64_t address_mark(const address *which);
+
+/* The address with that mark goes first, if it is there; the others keep their order. */
+void address_list_prefer(address_list *self, uint64_t mark);
+
 /* A look-up under way. Abandoning it is allowed at any time: the thread then frees what is left. */
 typedef struct lookup lookup;
 

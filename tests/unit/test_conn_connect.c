@@ -17,6 +17,8 @@ static address loopback(int fd)
     return at;
 }
 
+enum { BRIEFLY_US = 250 * 1000 };
+
 /* A socket that is bound, and listens unless `backlog` is negative. */
 static int bind_tcp(int backlog)
 {
@@ -156,24 +158,60 @@ static void a_refusal_leads_to_the_next_address(void **state)
     close(listener);
 }
 
-static void an_address_that_is_silent_gets_its_share_of_the_time(void **state)
+/* Connecting to three addresses, each of them silent as far as the clock goes. */
+static int open_three(void)
 {
-    (void)state;
-    int listener = bind_tcp(4);
+    int listener = bind_tcp(8);
     aim_at("127.0.0.1", listener);
     conn_open(&it.conn, it.now_us);
     add_address(listener);
     it.conn.addresses.at[2] = it.conn.addresses.at[1];
     it.conn.addresses.count = 3;
-    it.conn.address_deadline_us = START_US + TIMEOUT_US / 2;
-    assert_true(conn_wake_us(&it.conn) == START_US + TIMEOUT_US / 2);
-    conn_tick(&it.conn, START_US + TIMEOUT_US / 2 - 1);
-    assert_int_equal(it.conn.address_index, 0);
-    conn_tick(&it.conn, START_US + TIMEOUT_US / 2);
-    assert_int_equal(it.conn.address_index, 1);
-    assert_true(it.conn.address_deadline_us == START_US + TIMEOUT_US / 2 + TIMEOUT_US / 4);
+    it.conn.address_deadline_us = START_US + BRIEFLY_US; /* it was alone when that was decided */
+    return listener;
+}
+
+static void await_silence(int index, int64_t until_us)
+{
+    assert_int_equal(it.conn.address_index, index);
+    assert_true(conn_wake_us(&it.conn) == until_us);
+    conn_tick(&it.conn, until_us - 1);
+    assert_int_equal(it.conn.address_index, index);
+    conn_tick(&it.conn, until_us);
+}
+
+static void an_address_that_is_silent_is_left_soon(void **state)
+{
+    (void)state;
+    int listener = open_three();
+    await_silence(0, START_US + BRIEFLY_US);
+    await_silence(1, START_US + 2 * BRIEFLY_US);
     pump_while(CONN_CONNECTING);
     assert_int_equal(it.conn.state, CONN_OPEN);
+    close(listener);
+}
+
+static void addresses_that_are_all_silent_get_their_share_of_the_time(void **state)
+{
+    (void)state;
+    int listener = open_three();
+    int64_t all_us = START_US + 3 * BRIEFLY_US, left_us = START_US + TIMEOUT_US - all_us;
+    for (int i = 0; i < 3; i++) await_silence(i, START_US + (i + 1) * BRIEFLY_US);
+    await_silence(0, all_us + left_us / 3);
+    await_silence(1, all_us + left_us / 3 + (left_us - left_us / 3) / 2);
+    pump_while(CONN_CONNECTING);
+    assert_int_equal(it.conn.state, CONN_OPEN);
+    close(listener);
+}
+
+static void the_address_that_leads_there_is_remembered(void **state)
+{
+    (void)state;
+    int listener = open_three();
+    await_silence(0, START_US + BRIEFLY_US);
+    pump_while(CONN_CONNECTING);
+    assert_int_equal(it.conn.state, CONN_OPEN);
+    assert_true(it.counters.address == address_mark(&it.conn.addresses.at[1]));
     close(listener);
 }
 
@@ -356,7 +394,9 @@ int main(void)
         TCP_TEST(a_lookup_that_takes_too_long_is_abandoned),
         TCP_TEST(a_port_without_a_listener_refuses),
         TCP_TEST(a_refusal_leads_to_the_next_address),
-        TCP_TEST(an_address_that_is_silent_gets_its_share_of_the_time),
+        TCP_TEST(an_address_that_is_silent_is_left_soon),
+        TCP_TEST(addresses_that_are_all_silent_get_their_share_of_the_time),
+        TCP_TEST(the_address_that_leads_there_is_remembered),
         TCP_TEST(a_connection_that_is_not_accepted_in_time_fails),
         TCP_TEST(a_socket_that_is_connected_to_itself_is_refused),
         TCP_TEST(a_missing_unix_socket_is_no_connection),

@@ -216,6 +216,25 @@ static void the_thread_blocks_all_signals_but_of_faults_and_the_caller_none_of_t
     lookup_end(self);
 }
 
+static void an_address_is_preferred_by_its_mark(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "127.0.0.2", "::1"};
+    address_list list = {0}, one;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_true(resolve_numeric(&one, hosts[i], 7));
+        list.at[list.count++] = one.at[0];
+    }
+    address_list before = list;
+    address_list_prefer(&list, 0);
+    assert_memory_equal(&list, &before, sizeof list);
+    address_list_prefer(&list, address_mark(&before.at[2]));
+    assert_memory_equal(&list.at[0], &before.at[2], sizeof list.at[0]);
+    assert_memory_equal(&list.at[1], &before.at[0], sizeof list.at[0]);
+    assert_memory_equal(&list.at[2], &before.at[1], sizeof list.at[0]);
+    assert_true(address_mark(&before.at[0]) != address_mark(&before.at[1]));
+}
+
 int main(void)
 {
     sem_init(&gate, 0, 0);
@@ -225,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_numeric_address_needs_no_thread),
         cmocka_unit_test(a_name_is_not_numeric),
+        cmocka_unit_test(an_address_is_preferred_by_its_mark),
         cmocka_unit_test(a_name_is_resolved_by_a_thread),
         cmocka_unit_test(a_name_that_does_not_exist_has_no_address_but_a_reason),
         cmocka_unit_test(an_answer_is_there_when_the_descriptor_says_so),
