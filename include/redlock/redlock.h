@@ -24,7 +24,10 @@
  *            2 ms nothing is left), so the holder always stops believing before the server does.
  * Zero.      Zero means "the default" for every field of every options structure.
  * Threads.   A client may be used by any number of threads at once. A lock handle may be read
- *            (redlock_is_held, redlock_fence, ...) by any thread, and must be released once.
+ *            (redlock_is_held, redlock_fence, ...) by any thread, and must be released once. A
+ *            thread that is cancelled (pthread_cancel, deferred) inside a call ends behind it; to
+ *            end a wait earlier there are cancellers. What that call handed out goes with the
+ *            thread, unless a cleanup handler gives it back.
  * Ownership. What a function hands out, the caller gives back with the function that the comment
  *            names. Strings and structures that are passed in are copied before the call returns.
  * Fork.      A client belongs to the process that opened it. In a child of fork() every call that

@@ -9,6 +9,7 @@
 
 #include "api/options.h"
 #include "engine/lease.h"
+#include "host/cancellation.h"
 #include "host/clock.h"
 #include "host/entropy.h"
 #include "lane/drive.h"
@@ -226,6 +227,24 @@ static redlock_status connect_now(redlock_client *self, redlock_detail *detail)
     return status;
 }
 
+static redlock_status open_with(const char *uri, const redlock_client_options *o,
+                                redlock_client **client)
+{
+    memory from = memory_from(&o->allocator);
+    redlock_client *self = memory_new(&from, sizeof *self);
+    if (self == NULL) return REDLOCK_ERR_MEMORY;
+    self->memory = from;
+    redlock_status status = make(self, uri, o);
+    if (status != REDLOCK_OK) {
+        free_client(self);
+        return status;
+    }
+    if (o->connect_now) status = connect_now(self, o->detail);
+    if (status == REDLOCK_OK) *client = self;
+    else redlock_close(self);
+    return status;
+}
+
 redlock_status redlock_open(const char *uri, const redlock_client_options *options,
                             redlock_client **client)
 {
@@ -236,22 +255,13 @@ redlock_status redlock_open(const char *uri, const redlock_client_options *optio
     detail_write(o.detail, "");
     redlock_status status = check(&o);
     if (status != REDLOCK_OK) return status;
-    memory from = memory_from(&o.allocator);
-    redlock_client *self = memory_new(&from, sizeof *self);
-    if (self == NULL) return REDLOCK_ERR_MEMORY;
-    self->memory = from;
-    status = make(self, uri, &o);
-    if (status != REDLOCK_OK) {
-        free_client(self);
-        return status;
-    }
-    if (o.connect_now) status = connect_now(self, o.detail);
-    if (status == REDLOCK_OK) *client = self;
-    else redlock_close(self);
+    int before = cancellation_defer();
+    status = open_with(uri, &o, client);
+    cancellation_restore(before);
     return status;
 }
 
-redlock_status client_close(redlock_client *client)
+static redlock_status close_all(redlock_client *client)
 {
     wake_raise(&client->closing);
     pool_close(&client->lanes);
@@ -262,6 +272,14 @@ redlock_status client_close(redlock_client *client)
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     client_unref(client);
     return REDLOCK_OK;
+}
+
+redlock_status client_close(redlock_client *client)
+{
+    int before = cancellation_defer();
+    redlock_status status = close_all(client);
+    cancellation_restore(before);
+    return status;
 }
 
 static void close_from_keeper(keeper *keeps)

@@ -2,6 +2,7 @@
  * What a caller's event loop needs of a client: a descriptor, a timeout, and its turns. */
 #include "api/client.h"
 #include "engine/lease.h"
+#include "host/cancellation.h"
 #include "host/clock.h"
 
 int redlock_fd(const redlock_client *client)
@@ -37,7 +38,9 @@ redlock_status redlock_process(redlock_client *client)
     if (client == NULL || client->host == REDLOCK_HOST_KEEPER) return REDLOCK_ERR_ARGUMENT;
     redlock_status status = client_enter(client);
     if (status != REDLOCK_OK) return status;
+    int before = cancellation_defer();
     bool closes = turn(client);
+    cancellation_restore(before);
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     if (!closes) return REDLOCK_OK;
     status = client_close(client);

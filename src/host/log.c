@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/cancellation.h"
+
 enum { LINE_SIZE = 512, PRINTED_SIZE = LINE_SIZE + 32 };
 
 static const char *level_name(redlock_level level)
@@ -88,6 +90,8 @@ void log_line(const event_log *log, redlock_level level, const char *format, ...
 
     if (length < 0) line[0] = '\0';
     if (length >= LINE_SIZE) memcpy(line + LINE_SIZE - 4, "...", 4);
+    int before = cancellation_defer();
     log->write(log->arg, level, line);
+    cancellation_restore(before);
     errno = saved_errno;
 }

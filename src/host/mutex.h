@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "host/cancellation.h"
 #include "host/thread.h"
 
 typedef struct mutex {
@@ -60,7 +61,9 @@ static inline void mutex_wait(mutex *self, pthread_cond_t *until)
 {
     assert(mutex_is_mine(self));
     mutex_note_owner_(self, 0);
+    int before = cancellation_defer();
     pthread_cond_wait(until, &self->inner);
+    cancellation_restore(before);
     mutex_note_owner_(self, MUTEX_ME_);
 }
 

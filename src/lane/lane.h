@@ -22,6 +22,7 @@ struct lane {
     bool was_contended;      /* the last acquisition here had to queue */
     bool is_late;            /* the command connection was, after the last round */
     int64_t used_us;         /* when it was last given back */
+    int cancellation;        /* of the borrowing thread, to be restored */
 };
 
 void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,

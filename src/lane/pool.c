@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "host/cancellation.h"
+
 /* After so long without use a connection is looked at before it is used. */
 static const int64_t rest_us = 1000000;
 
@@ -41,7 +43,7 @@ static void count_back(pool *self, lane *back)
     mutex_unlock(&self->mutex);
 }
 
-redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
+static redlock_status borrow(pool *self, lane **out, int64_t now_us)
 {
     unsigned number;
     *out = take_idle(self, &number);
@@ -59,12 +61,23 @@ redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
     return REDLOCK_OK;
 }
 
+redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
+{
+    int before = cancellation_defer();
+    redlock_status status = borrow(self, out, now_us);
+    if (status == REDLOCK_OK) (*out)->cancellation = before;
+    else cancellation_restore(before);
+    return status;
+}
+
 void pool_return(pool *self, lane *back, int64_t now_us)
 {
     assert(back->command.first == NULL);
     assert(back->inbox.listener == NULL);
+    int before = back->cancellation;
     back->used_us = now_us;
     count_back(self, back);
+    cancellation_restore(before);
 }
 
 void pool_close(pool *self)

@@ -20,7 +20,8 @@ typedef struct pool {
 
 void pool_init(pool *self, const conn_config *config, const char *key_prefix, const identity *who);
 
-/* A lane for the calling thread, or why there is none: REDLOCK_ERR_CLOSED, REDLOCK_ERR_MEMORY. */
+/* A lane for the calling thread, or why there is none: REDLOCK_ERR_CLOSED, REDLOCK_ERR_MEMORY.
+ * Until it is back the thread cannot be cancelled. */
 redlock_status pool_borrow(pool *self, lane **out, int64_t now_us);
 void pool_return(pool *self, lane *back, int64_t now_us);
 
