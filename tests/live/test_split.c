@@ -14,7 +14,8 @@ enum {
     TTL_MS = 3000,
     SHORT_MS = 100,
     LONG_SECTION_MS = 1500,
-    FREE_MOST_MS = 2000
+    FREE_MOST_MS = 2000,
+    CONNECTIONS_MOST = 60
 };
 
 static const char *const name = "r";
@@ -390,7 +391,8 @@ static void a_waiter_on_a_demoted_primary_has_the_lock_soon_after_its_return(voi
     server_order(the->stage.server, "REPLICAOF NO ONE");
     expect_one_after_the_other(&both, redlock_fence(lock), &freed);
     EXPECT(redlock_release(lock), REDLOCK_LOST);
-    assert_int_equal(connections_lost(the), 0);
+    /* Whoever is refused leaves, and looks for another; not without a pause. */
+    assert_in_range(connections_lost(the), 1, CONNECTIONS_MOST);
 }
 
 #define ACROSS(test, how)                                                                          \
