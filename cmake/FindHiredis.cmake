@@ -15,6 +15,7 @@ endif()
 
 find_path(Hiredis_INCLUDE_DIR hiredis/hiredis.h ${_hiredis_search} PATH_SUFFIXES include)
 find_library(Hiredis_LIBRARY hiredis ${_hiredis_search} PATH_SUFFIXES lib lib64)
+find_library(Hiredis_ARCHIVE libhiredis.a ${_hiredis_search} PATH_SUFFIXES lib lib64)
 unset(_hiredis_search)
 
 set(Hiredis_VERSION "")
@@ -31,7 +32,7 @@ endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(Hiredis
   REQUIRED_VARS Hiredis_LIBRARY Hiredis_INCLUDE_DIR VERSION_VAR Hiredis_VERSION)
-mark_as_advanced(Hiredis_INCLUDE_DIR Hiredis_LIBRARY)
+mark_as_advanced(Hiredis_INCLUDE_DIR Hiredis_LIBRARY Hiredis_ARCHIVE)
 
 if(Hiredis_FOUND AND NOT TARGET Hiredis::Hiredis)
   add_library(Hiredis::Hiredis UNKNOWN IMPORTED)

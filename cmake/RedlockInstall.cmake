@@ -24,8 +24,11 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/redlockConfigVersion.cma
 install(FILES
   "${PROJECT_BINARY_DIR}/redlockConfig.cmake"
   "${PROJECT_BINARY_DIR}/redlockConfigVersion.cmake"
-  "${PROJECT_SOURCE_DIR}/cmake/FindHiredis.cmake"
   DESTINATION "${REDLOCK_PACKAGE_DIR}")
+if(NOT REDLOCK_HAS_PRIVATE_HIREDIS)
+  install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindHiredis.cmake"
+    DESTINATION "${REDLOCK_PACKAGE_DIR}")
+endif()
 
 # A directory as seen from the .pc file: relative to the prefix unless the user made it absolute.
 function(redlock_pc_directory out directory)
@@ -45,7 +48,10 @@ else()
 endif()
 redlock_pc_directory(REDLOCK_PC_LIBDIR "${CMAKE_INSTALL_LIBDIR}")
 redlock_pc_directory(REDLOCK_PC_INCLUDEDIR "${CMAKE_INSTALL_INCLUDEDIR}")
-set(REDLOCK_PC_REQUIRES "hiredis")
+set(REDLOCK_PC_REQUIRES "")
+if(NOT REDLOCK_HAS_PRIVATE_HIREDIS)
+  string(APPEND REDLOCK_PC_REQUIRES " hiredis")
+endif()
 if(REDLOCK_WITH_TLS)
   string(APPEND REDLOCK_PC_REQUIRES " libssl libcrypto")
 endif()
