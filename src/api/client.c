@@ -13,6 +13,7 @@
 #include "host/clock.h"
 #include "host/entropy.h"
 #include "lane/drive.h"
+#include "net/codec.h"
 #include "wire/key.h"
 
 enum {
@@ -94,6 +95,13 @@ static redlock_status check(const redlock_client_options *o)
     else if ((unsigned)o->log_level > REDLOCK_LOG_SILENT) why = "log_level is not a level";
     detail_write(o->detail, why);
     return why == NULL ? REDLOCK_OK : REDLOCK_ERR_ARGUMENT;
+}
+
+static redlock_status check_process(redlock_detail *detail)
+{
+    if (codec_is_known()) return REDLOCK_OK;
+    detail_write(detail, "this process has another hiredis than the one we were built for");
+    return REDLOCK_ERR_SYSTEM;
 }
 
 static redlock_status override(char *field, size_t size, const char *value, redlock_detail *detail)
@@ -254,6 +262,7 @@ redlock_status redlock_open(const char *uri, const redlock_client_options *optio
     if (uri == NULL || !options_copy(&o, sizeof o, options)) return REDLOCK_ERR_ARGUMENT;
     detail_write(o.detail, "");
     redlock_status status = check(&o);
+    if (status == REDLOCK_OK) status = check_process(o.detail);
     if (status != REDLOCK_OK) return status;
     int before = cancellation_defer();
     status = open_with(uri, &o, client);

@@ -208,6 +208,22 @@ static redisReplyObjectFunctions builders = {
     .freeObject = free_nothing,
 };
 
+/* ---- Which hiredis is it? -------------------------------------------------------------------- *
+ *
+ * Where it is not part of our library, the program may have another one, whose reader takes other
+ * structures. What 1.0 brought tells. */
+
+#ifdef REDLOCK_HAS_PRIVATE_HIREDIS
+bool codec_is_known(void) { return true; }
+#else
+#if HIREDIS_MAJOR < 1
+void hiredisSetAllocators(void);
+#endif
+#pragma weak hiredisSetAllocators
+
+bool codec_is_known(void) { return (hiredisSetAllocators != NULL) == (HIREDIS_MAJOR >= 1); }
+#endif
+
 /* ---- The reader ------------------------------------------------------------------------------ */
 
 codec_reader *codec_reader_new(const memory *from)

@@ -13,6 +13,9 @@
 #include "wire/command.h"
 #include "wire/reply.h"
 
+/* Is the hiredis of this process one that we can use? */
+bool codec_is_known(void);
+
 /* Appends the command's bytes, or changes nothing and answers false (out of memory). */
 bool codec_write(outbox *out, const memory *from, const command *cmd);
 
