@@ -8,21 +8,27 @@
 --       7  the arrival that an earlier answer told; 0 or absent: none
 --       8  a fence that a new one shall not be below, if that is not far ahead; 0 or absent: none
 --
--- { 1, nonce, now us, last fence, kind, lease left ms}   granted, or was already; kind 1 exclusive, 2 shared
--- { 2, nonce, now us, lease left ms, position, claim ms of the one ahead, arrival}    queued, or was already
--- { 0, nonce, now us, lease left ms, waiters}            held by another; not queued
--- { 3, nonce, now us, 0, waiters}                        the queue is full; not queued
--- { 4, nonce, now us}                                    the same owner holds it in the other mode: it would wait for
---                                                        itself; not queued
--- { 5, nonce, now us, lease left ms}                     nobody is subscribed to that channel here; not queued
--- { 6, nonce, now us}                                    the hold id is buried; nothing was done
--- { 7, nonce, now us}                                    more of those ahead are to be served: ask again at once
--- {-1, nonce, 0}                                         an argument is out of range; nothing was done
--- {-2, nonce, now us}                                    the key has no lock of this layout; nothing was done
+-- { 1, nonce, now us, last fence, kind, lease left ms}
+--                        granted, or was already; kind 1 exclusive, 2 shared
+-- { 2, nonce, now us, lease left ms, position, claim ms of the one ahead, arrival}
+--                        queued, or was already
+-- { 0, nonce, now us, lease left ms, waiters}
+--                        held by another; not queued
+-- { 3, nonce, now us, 0, waiters}
+--                        the queue is full; not queued
+-- { 4, nonce, now us}    the same owner holds it in the other mode: it would wait for itself;
+--                        not queued
+-- { 5, nonce, now us, lease left ms}
+--                        nobody is subscribed to that channel here; not queued
+-- { 6, nonce, now us}    the hold id is buried; nothing was done
+-- { 7, nonce, now us}    more of those ahead are to be served: ask again at once
+-- {-1, nonce, 0}         an argument is out of range; nothing was done
+-- {-2, nonce, now us}    the key has no lock of this layout; nothing was done
 
 local call, argv, key = redis.call, ARGV, KEYS[1]
 local holder, ttl, grace, nonce = argv[1], argv[2] + 0, argv[3] + 0, argv[4] + 0
-local mode, inbox, told_arrival, hint = argv[5] or 'x', argv[6], (argv[7] or 0) + 0, (argv[8] or 0) + 0
+local mode, inbox, told_arrival, hint =
+  argv[5] or 'x', argv[6], (argv[7] or 0) + 0, (argv[8] or 0) + 0
 
 -- The mode is nearly always one letter.
 if mode == '' then mode = 'x' end
@@ -37,9 +43,12 @@ if inbox and inbox ~= '' then
   if not claim or tonumber(claim) > SPAN_MOST then kind = nil end
 end
 if not (kind and limit and ttl >= 1 and ttl <= SPAN_MOST and ttl % 1 == 0
-    and grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and nonce >= -NUMBER_MOST and nonce <= NUMBER_MOST
-    and hint >= 0 and hint <= FENCE_MOST and hint % 1 == 0 and string.find(holder, '^[-@][^ ]* [^ ]+ [^ ]+$')
-    and (told_arrival == 0 or told_arrival >= READER_BAND and told_arrival < WRITER_BAND and told_arrival % 1 == 0)) then
+    and grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0
+    and nonce >= -NUMBER_MOST and nonce <= NUMBER_MOST
+    and hint >= 0 and hint <= FENCE_MOST and hint % 1 == 0
+    and string.find(holder, '^[-@][^ ]* [^ ]+ [^ ]+$')
+    and (told_arrival == 0
+      or told_arrival >= READER_BAND and told_arrival < WRITER_BAND and told_arrival % 1 == 0)) then
   return {-1, nonce, 0}
 end
 
@@ -55,7 +64,8 @@ if hint == 0 and members < 2 then
   if members == 0 or call('ZADD', key, 'XX', 'LT', 'CH', mint, 'f1') == 1 then
     local ends_part, format = ends % 1000000, string.format
     ends = format('%d%06d', (ends - ends_part) / 1000000, ends_part)
-    if members == 0 then call('ZADD', key, mint, 'f1', ends, holder) else call('ZADD', key, ends, holder) end
+    if members == 0 then call('ZADD', key, mint, 'f1', ends, holder)
+    else call('ZADD', key, ends, holder) end
     call('PEXPIRE', key, format(expiry < 2147483648 and '%d' or '%.0f', expiry))
     return {1, nonce, now_us, now_us, number, ttl}
   end
@@ -75,9 +85,11 @@ if kind == 's' and members > 1 then
   end
 end
 
--- The last short ones: it is held exclusively, by ourselves or by one stranger, and will be for a while.
+-- The last short ones: it is held exclusively, by ourselves or by one stranger, and will be for a
+-- while.
 local waiter = channel and inbox .. ' ' .. mode .. ' ' .. holder
-local band, arrival = kind == 'x' and WRITER_BAND or 0, math.min(told_arrival > 0 and told_arrival or now_us, now_us)
+local band, arrival = kind == 'x' and WRITER_BAND or 0,
+  math.min(told_arrival > 0 and told_arrival or now_us, now_us)
 local two = call('ZRANGE', key, '0', '1', 'WITHSCORES')
 local first, lease, is_alone = two[3], (two[4] or 0) - now_ms, false
 -- Notes and the buried come before the holders.
@@ -105,7 +117,8 @@ if lease > 0 and lease < SHARED_BAND - now_ms and two[1] == 'f1' then
   if is_alone and members == 2 and not string.find(channel, '{', 1, true) then
     local told = redis.pcall('PUBSUB', 'NUMSUB', channel)
     if not told.err and tonumber(told[2]) > 0 then
-      local score = told_arrival > 0 and decimal(arrival + band) or kind == 'x' and digits or time[1] .. micros
+      local score = told_arrival > 0 and decimal(arrival + band)
+        or kind == 'x' and digits or time[1] .. micros
       call('ZADD', key, score, waiter)
       return {2, nonce, now_us, lease, 1, 0, arrival}
     end
@@ -149,8 +162,8 @@ left = purge() or left
 least_fence = hint
 if call('ZSCORE', key, hold_id_of(holder)) then return {6, nonce, now_us} end
 
--- Was it granted already, by an earlier attempt or by a handover? A replica refuses the write, and does not answer by
--- its own clock for its primary.
+-- Was it granted already, by an earlier attempt or by a handover? A replica refuses the write, and
+-- does not answer by its own clock for its primary.
 lease, number = lease_of(holder)
 if lease > 0 then
   drop({{member = waiter or '', hold_id = hold_id_of(holder)}})
@@ -160,7 +173,8 @@ end
 -- Looks for the owner among the first holders of a band.
 local owner = string.match(holder, '^(@[^ ]+) ')
 local function is_inside(from, to)
-  for _, member in ipairs(call('ZRANGEBYSCORE', key, '(' .. decimal(from), to, 'LIMIT', '0', 'PORTION_MOST')) do
+  for _, member in ipairs(call('ZRANGEBYSCORE', key, '(' .. decimal(from), to,
+      'LIMIT', '0', 'PORTION_MOST')) do
     if string.match(member, '^(@[^ ]+) ') == owner then return true end
   end
 end
@@ -185,13 +199,14 @@ local function has_room()
   if count < QUEUE_MOST then return true end
   local at = math.max(0, now_us % count - PORTION_MOST)
   for _ = 1, PORTION_MOST, PAGE_SIZE_MOST do
-    at = at + #living(call('ZRANGEBYSCORE', key, 'READER_BAND', '+inf', 'LIMIT', decimal(at), 'PAGE_SIZE_MOST'))
+    at = at + #living(call('ZRANGEBYSCORE', key, 'READER_BAND', '+inf',
+      'LIMIT', decimal(at), 'PAGE_SIZE_MOST'))
   end
   return call('ZCOUNT', key, 'READER_BAND', '+inf') < QUEUE_MOST
 end
 
--- Everyone else enters from the queue. Who does not want to wait stands in it, as the last of its kind,
--- for as long as this call.
+-- Everyone else enters from the queue. Who does not want to wait stands in it, as the last of its
+-- kind, for as long as this call.
 local is_tried = not waiter and count_exclusive() == 0 and (kind == 's' or count_shared() == 0)
 local is_full = false
 if is_tried then
@@ -217,15 +232,16 @@ if refusal then return refusal end
 if more then return {7, nonce, now_us} end
 if is_full then return {3, nonce, now_us, 0, call('ZCOUNT', key, 'READER_BAND', '+inf')} end
 
--- Not now. The lease told is that of the holder that ends last; where permits count, of the reader that ends
--- first; and never more than the time for which somebody may still bar others.
+-- Not now. The lease told is that of the holder that ends last; where permits count, of the reader
+-- that ends first; and never more than the time for which somebody may still bar others.
 local highest, one = '(READER_BAND', {}
 if limit ~= '' and kind == 's' then
   local lowest = '(' .. decimal(now_ms + SHARED_BAND)
   one = call('ZRANGEBYSCORE', key, lowest, highest, 'WITHSCORES', 'LIMIT', '0', '1')
 end
 if not one[2] then
-  one = call('ZREVRANGEBYSCORE', key, highest, '(' .. decimal(now_ms), 'WITHSCORES', 'LIMIT', '0', '1')
+  one = call('ZREVRANGEBYSCORE', key, highest, '(' .. decimal(now_ms),
+    'WITHSCORES', 'LIMIT', '0', '1')
 end
 lease = tonumber(one[2] or 0)
 if lease >= SHARED_BAND then lease = lease - SHARED_BAND end

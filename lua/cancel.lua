@@ -9,7 +9,8 @@
 -- { 3, nonce, now us}   left the queue
 -- { 1, nonce, now us}   was granted meanwhile, and is released; nobody waited
 -- { 2, nonce, now us}   was granted meanwhile, and is handed over
--- { 7, nonce, now us}   as 1, 2, 3 or 0; but more of those who wait are to be served: ask again at once
+-- { 7, nonce, now us}   as 1, 2, 3 or 0; but more of those who wait are to be served: ask again at
+--                       once
 -- { 0, nonce, now us}   neither was there
 -- {-1, nonce, 0}        an argument is out of range; nothing was done
 -- {-2, nonce, now us}   the key has no lock of this layout; nothing was done
@@ -18,7 +19,8 @@
 local mode, inbox, burial = argv[5] or '', argv[6] or '', (argv[7] or 0) + 0
 if mode == '' then mode = 'x' end
 grace = grace + 0
-if not (grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and burial >= 0 and burial <= SPAN_MOST and burial % 1 == 0)
+if not (grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0
+    and burial >= 0 and burial <= SPAN_MOST and burial % 1 == 0)
     or inbox ~= '' and not string.find(inbox, '^[1-9]%d* [^ ]+$') then
   return {-1, nonce, 0}
 end

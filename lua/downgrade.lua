@@ -1,17 +1,21 @@
 -- SPDX-License-Identifier: MIT
--- Makes an exclusive hold a shared one without letting go, and lets waiting readers in beside it. Asked again, it
--- serves the line again.
+-- Makes an exclusive hold a shared one without letting go, and lets waiting readers in beside it.
+-- Asked again, it serves the line again.
 --
 -- KEYS  1  the lock's key
--- ARGV  1  holder member      2  not used: a ttl      3  grace ms      4  nonce      5  the last fence that is known
+-- ARGV  1  holder member      2  not used: a ttl      3  grace ms      4  nonce
+--       5  the last fence that is known
 --
--- { 1, nonce, now us, fence, 2, lease left ms}           it is shared now, or was already; the last fence is a new one
--- { 4, nonce, now us, fence, 1, lease left ms}           its owner has another exclusive hold; the last fence is new
--- { 8, nonce, now us, last fence, kind, lease left ms}   the last fence is another: nothing was done
--- { 7, nonce, now us, last fence, 2, lease left ms}      as 1 or 8; but more of those who wait are to be served: ask
---                                                        again at once
--- { 0, nonce, now us}                                    the holder is not there or has expired: nothing was done
--- {-1, nonce, 0}                                         an argument is out of range; nothing was done
+-- { 1, nonce, now us, fence, 2, lease left ms}
+--                        it is shared now, or was already; the last fence is a new one
+-- { 4, nonce, now us, fence, 1, lease left ms}
+--                        its owner has another exclusive hold; the last fence is new
+-- { 8, nonce, now us, last fence, kind, lease left ms}
+--                        the last fence is another: nothing was done
+-- { 7, nonce, now us, last fence, 2, lease left ms}
+--                        as 1 or 8; but more of those who wait are to be served: ask again at once
+-- { 0, nonce, now us}    the holder is not there or has expired: nothing was done
+-- {-1, nonce, 0}         an argument is out of range; nothing was done
 
 --@include conversion
 --@include now

@@ -3,13 +3,16 @@
 -- since is released like any other. Asked again, it serves the line again.
 --
 -- KEYS  1  the lock's key
--- ARGV  1  holder member      2  linger ms      3  grace ms (read when others are there)      4  nonce
+-- ARGV  1  holder member      2  linger ms      3  grace ms (read when others are there)
+--       4  nonce
 --       5  bury the hold id for so many ms; 0 or absent: do not
 --       6  a fence: what was given out locally since; 0 or absent: none
 --
--- { 1, nonce, now us}   released; nobody waited. Now is 0 where the clock was not looked at: TIME is a tenth of this
+-- { 1, nonce, now us}   released; nobody waited. Now is 0 where the clock was not looked at: TIME
+--                       is a tenth of this
 -- { 2, nonce, now us}   released and handed over
--- { 7, nonce, now us}   as 1 or 2, or as 0; but more of those who wait are to be served: ask again at once
+-- { 7, nonce, now us}   as 1 or 2, or as 0; but more of those who wait are to be served: ask again
+--                       at once
 -- { 0, nonce, now us}   the holder was not there
 -- {-1, nonce, 0}        an argument is out of range; nothing was done
 -- {-2, nonce, now us}   the key has no lock of this layout; nothing was done
@@ -23,7 +26,8 @@ end
 
 grace = grace + 0
 local burial, given = (argv[5] or 0) + 0, (argv[6] or 0) + 0
-if not (grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0 and burial >= 0 and burial <= SPAN_MOST and burial % 1 == 0
+if not (grace >= 0 and grace <= SPAN_MOST and grace % 1 == 0
+    and burial >= 0 and burial <= SPAN_MOST and burial % 1 == 0
     and given >= 0 and given <= FENCE_MOST and given % 1 == 0) then
   return {-1, nonce, 0}
 end
@@ -36,19 +40,21 @@ end
 
 --@include now
 
--- The handover that is kept short: the fence is in the past, then comes our hold, then a writer; so nobody
--- else holds, and no reader waits. A write comes first: a server that refuses writes does so before anybody is
--- told.
+-- The handover that is kept short: the fence is in the past, then comes our hold, then a writer; so
+-- nobody else holds, and no reader waits. A write comes first: a server that refuses writes does so
+-- before anybody is told.
 --@include digits
 local was_there, mint, clock = false, '-' .. digits, time[1] .. micros
-local three = is_plain and members > 2 and call('ZRANGEBYSCORE', key, '(' .. mint, '+inf', 'LIMIT', '0', '3')
+local three = is_plain and members > 2
+  and call('ZRANGEBYSCORE', key, '(' .. mint, '+inf', 'LIMIT', '0', '3')
 if three and three[1] == 'f1' and three[2] ~= holder then
   -- Notes and the buried come before the holders.
   local two = call('ZRANGEBYSCORE', key, '(0', '+inf', 'LIMIT', '0', '2')
   three[2], three[3] = two[1], two[2]
 end
 if three and three[1] == 'f1' and three[2] == holder and three[3] then
-  local claim, channel, at, hold_id = string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ([^ ]+) ')
+  local claim, channel, at, hold_id =
+    string.match(three[3], '^([1-9]%d*) ([^ {]+) x[fw]? ()%- ([^ ]+) ')
   local lease = tonumber(claim or 0)
   local told = claim and lease <= SPAN_MOST and redis.pcall('PUBSUB', 'NUMSUB', channel)
   if told and not told.err and tonumber(told[2]) > 0 then
@@ -60,7 +66,8 @@ if three and three[1] == 'f1' and three[2] == holder and three[3] then
       local ends = now_ms + lease
       local ends_part = ends % 1000000
       call('ZREM', key, three[3], '?' .. hold_id)
-      call('ZADD', key, mint, 'f1', string.format('%d%06d', (ends - ends_part) / 1000000, ends_part), next_one)
+      call('ZADD', key, mint, 'f1',
+        string.format('%d%06d', (ends - ends_part) / 1000000, ends_part), next_one)
       lease = lease + grace
       -- Twice as long as it takes, so that most of the handovers that follow need not do it again.
       if call('PTTL', key) < lease then call('PEXPIRE', key, string.format('%.0f', lease * 2)) end

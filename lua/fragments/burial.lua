@@ -2,13 +2,15 @@
 -- Buried hold ids: an acquire under one of them is refused, however late it comes.
 local function hold_id_of(holder) return string.match(holder, '^[^ ]+ ([^ ]+) ') end
 
--- For `ms` from now; an id that is buried for longer stays so. Where nothing is there yet, a fence is. The caller has
--- written before, for a server out of memory refuses ZADD only as the first write of a script.
+-- For `ms` from now; an id that is buried for longer stays so. Where nothing is there yet, a fence
+-- is. The caller has written before, for a server out of memory refuses ZADD only as the first
+-- write of a script.
 local function bury(holder, ms)
   if not ms or ms == 0 then return end
   if call('ZCARD', key) == 0 then call('ZADD', key, at_fence(now_us), 'f1') end
   local hold_id = hold_id_of(holder)
-  if call('ZCOUNT', key, '(-NOTE_BAND', '(0') >= BURIED_MOST and not call('ZSCORE', key, hold_id) then
+  if call('ZCOUNT', key, '(-NOTE_BAND', '(0') >= BURIED_MOST
+      and not call('ZSCORE', key, hold_id) then
     local last = decimal(call('ZCOUNT', key, '-inf', '(0') - 1)
     call('ZREM', key, call('ZRANGE', key, last, last)[1])
   end

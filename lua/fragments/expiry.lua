@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A whole number from 0 on, as Redis reads it back exactly: tostring keeps 14 digits only, %d takes no
--- more than 31 bits everywhere, and %.0f is slow.
+-- A whole number from 0 on, as Redis reads it back exactly: tostring keeps 14 digits only, %d takes
+-- no more than 31 bits everywhere, and %.0f is slow.
 local function decimal(number)
   if number < 2147483648 then return string.format('%d', number) end
   local end_part = number % 1000000

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The bands of scores, from the lowest: "f1" with the fence, notes, buried hold ids, 0, exclusive holders, shared
--- holders, waiting readers, waiting writers.
+-- The bands of scores, from the lowest: "f1" with the fence, notes, buried hold ids, 0, exclusive
+-- holders, shared holders, waiting readers, waiting writers.
 local function is_layout()
   local first = call('ZRANGE', key, '0', '0')[1]
   return not first or first == 'f1'
@@ -24,7 +24,8 @@ local function count_shared()
   return call('ZCOUNT', key, '(' .. decimal(now_ms + SHARED_BAND), '(READER_BAND')
 end
 
--- What is left of a holder's lease, and its kind: 1 exclusive, 2 shared. Nothing is left of one that is not there.
+-- What is left of a holder's lease, and its kind: 1 exclusive, 2 shared. Nothing is left of one
+-- that is not there.
 local function lease_of(holder)
   local score = tonumber(call('ZSCORE', key, holder) or 0)
   if score >= SHARED_BAND then return score - SHARED_BAND - now_ms, 2 end
@@ -47,8 +48,8 @@ local function send_to_the_end(expired)
   end
 end
 
--- Takes out what is over: all of it, since a clock that steps back would bring the rest to life beside whoever enters now.
--- Returns the kind of the holders: "x", "s", or nil.
+-- Takes out what is over: all of it, since a clock that steps back would bring the rest to life
+-- beside whoever enters now. Returns the kind of the holders: "x", "s", or nil.
 local function purge()
   if call('ZCOUNT', key, '-' .. decimal(now_ms), '(0') > 0 then
     call('ZREMRANGEBYSCORE', key, '-' .. decimal(now_ms), '(0')

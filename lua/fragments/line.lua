@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- Those who wait, and whether anybody hears them.
 --
--- A waiter's member is "<claim ms> <inbox channel> <mode> <owner> <hold id> <who>"; the last three are the holder
--- that it will become.
+-- A waiter's member is "<claim ms> <inbox channel> <mode> <owner> <hold id> <who>"; the last three
+-- are the holder that it will become.
 
--- How many are subscribed to each of the channels, asked at once; nil where the server does not say (ACL).
--- A channel with a hash tag is one of a shard.
+-- How many are subscribed to each of the channels, asked at once; nil where the server does not say
+-- (ACL). A channel with a hash tag is one of a shard.
 local function subscribers(channels)
   local counts, plain, sharded = {}, {'PUBSUB', 'NUMSUB'}, {'PUBSUB', 'SHARDNUMSUB'}
   for _, channel in ipairs(channels) do
@@ -32,7 +32,8 @@ end
 
 local function note_of(waiter) return '?' .. waiter.hold_id end
 
--- What a call may still do before it says that more are left; and the waiter that asks: it is told by the answer.
+-- What a call may still do before it says that more are left; and the waiter that asks: it is told
+-- by the answer.
 local portion, more, self = PORTION_MOST, false, nil
 
 -- Takes waiters, and the notes about them, out of the line.
@@ -63,8 +64,11 @@ local function living(members)
   return alive
 end
 
--- One band of the line, read from its head in pages. Whoever is taken from a page is out of the line, or ends it.
-local function open_line(from, to) return {from = from, to = to, page = {}, at = 1, size = '1', is_empty = false} end
+-- One band of the line, read from its head in pages. Whoever is taken from a page is out of the
+-- line, or ends it.
+local function open_line(from, to)
+  return {from = from, to = to, page = {}, at = 1, size = '1', is_empty = false}
+end
 
 -- The first that lives, or nil: there is none, or the portion is used up.
 local function head_of(line)
@@ -74,7 +78,8 @@ local function head_of(line)
       return nil
     end
     local members = call('ZRANGEBYSCORE', key, line.from, line.to, 'LIMIT', '0', line.size)
-    line.page, line.at, line.size, line.is_empty = living(members), 1, 'PAGE_SIZE_MOST', #members == 0
+    line.page, line.at, line.size, line.is_empty =
+      living(members), 1, 'PAGE_SIZE_MOST', #members == 0
   end
   return line.page[line.at]
 end
