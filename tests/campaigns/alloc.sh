@@ -3,12 +3,14 @@
 #
 #     tests/campaign alloc
 #
-# Runs tests/live/test_allocation.c under address and undefined-behaviour sanitizers, with calloc wrapped, so that what
-# the library takes past the client's allocator fails, too; once with the system's hiredis, and once, where its source
-# can be had, with hiredis 1.2.0, whose own allocations fail as well (0.14.1 has no allocator of its own, and aborts).
+# Runs tests/live/test_allocation.c under address and undefined-behaviour sanitizers, with calloc
+# wrapped, so that what the library takes past the client's allocator fails, too; once with the
+# system's hiredis, and once, where its source can be had, with hiredis 1.2.0, whose own allocations
+# fail as well (0.14.1 has no allocator of its own, and aborts).
 #
-# calls: public functions; allocations_failed: runs in which one, or all from one on, failed; leaks: blocks of memory,
-# and locks that stayed on the server; without_status: runs that ended in neither success nor REDLOCK_ERR_MEMORY
+# calls: public functions; allocations_failed: runs in which one, or all from one on, failed; leaks:
+# blocks of memory, and locks that stayed on the server; without_status: runs that ended in neither
+# success nor REDLOCK_ERR_MEMORY
 
 . tests/support/versions.sh
 [ $# = 0 ] || { echo "usage: tests/campaign alloc" && exit 2; }
@@ -43,5 +45,6 @@ starve system
 if provide_hiredis; then starve hiredis-1.2.0 -DREDLOCK_HIREDIS_ROOT="$hiredis_prefix"
 else echo "skipped: hiredis 1.2.0 (its source package cannot be had)"
 fi
-echo "calls=$calls allocations_failed=$allocations_failed crashes=$crashes leaks=$leaks without_status=$without_status"
+echo "calls=$calls allocations_failed=$allocations_failed crashes=$crashes leaks=$leaks" \
+    "without_status=$without_status"
 [ "$((failed + crashes + leaks + without_status))" = 0 ] && [ "$calls" -gt 0 ]

@@ -3,10 +3,10 @@
 #
 #     tests/campaign coverage [--least PERCENT]
 #
-# Runs the unit tests, the fuzz targets' smoke tests and the simulator in a build that counts (by gcov, in
-# build/campaign-coverage), and prints, by file, how much of src/engine and src/wire ran, with the lines that have a
-# branch never taken. A branch of an assertion is not counted: nothing may take it. Fails below 95 % of the branches of
-# either.
+# Runs the unit tests, the fuzz targets' smoke tests and the simulator in a build that counts (by
+# gcov, in build/campaign-coverage), and prints, by file, how much of src/engine and src/wire ran,
+# with the lines that have a branch never taken. A branch of an assertion is not counted: nothing
+# may take it. Fails below 95 % of the branches of either.
 
 least=95
 case ${1:-} in
@@ -19,10 +19,11 @@ coverage=build/campaign-coverage
 { has gcc && has gcov; } || { echo "missing: gcc with its gcov" && exit 2; }
 build $coverage all --preset coverage -DCMAKE_C_COMPILER=gcc
 find $coverage -name '*.gcda' -exec rm -f {} +
-ctest --test-dir $coverage -L 'unit|sim' --output-on-failure -j"$(nproc)" >$coverage/ctest.log 2>&1 ||
-    { tail -40 $coverage/ctest.log && exit 1; }
+ctest --test-dir $coverage -L 'unit|sim' --output-on-failure -j"$(nproc)" \
+    >$coverage/ctest.log 2>&1 || { tail -40 $coverage/ctest.log && exit 1; }
 
-# What gcov tells of every object: an inline function of a header is in several, and its counts are added up.
+# What gcov tells of every object: an inline function of a header is in several, and its counts are
+# added up.
 find $coverage/src -name '*.gcda' -exec gcov -b -c -t {} + 2>/dev/null | awk -v least="$least" '
 function percent(some, all) { return all > 0 ? 100 * some / all : 0 }
 /^ *-: *0:Source:/ {
@@ -58,7 +59,8 @@ END {
     sorted = "sort"
     for (file in files) {
         printf "%-24s %8.1f %8.1f   %s\n", file, percent(lines_run[file], lines[file]),
-            branches[file] ? percent(branches_taken[file], branches[file]) : 100, missing[file] | sorted
+            branches[file] ? percent(branches_taken[file], branches[file]) : 100,
+            missing[file] | sorted
         layer = substr(file, 1, index(file, "/") - 1)
         some[layer] += branches_taken[file]
         all[layer] += branches[file]
@@ -68,7 +70,7 @@ END {
     close(sorted)
     engine = percent(some["engine"], all["engine"])
     wire = percent(some["wire"], all["wire"])
-    printf "engine_branches_percent=%.1f wire_branches_percent=%.1f lines_percent=%.1f\n", engine, wire,
-        percent(some_lines, all_lines)
+    printf "engine_branches_percent=%.1f wire_branches_percent=%.1f lines_percent=%.1f\n",
+        engine, wire, percent(some_lines, all_lines)
     exit !(engine >= least && wire >= least)
 }'

@@ -4,8 +4,8 @@
 #     tests/campaign explore --deep
 #     tests/campaign explore --bounds CALLS OTHERS LAPSES CLOSES FORCES LOSSES [--break RULE]
 #
-# Without a fault it prints a line for each configuration; a fault comes with the shortest way to it.
-# --deep wants 4 GB of memory.
+# Without a fault it prints a line for each configuration; a fault comes with the shortest way to
+# it. --deep wants 4 GB of memory.
 
 build build/campaign explore_small
 exec build/campaign/tests/explore/explore "$@"

@@ -3,10 +3,11 @@
 #
 #     tests/campaign fuzz --seconds N [--only NAME]
 #
-# Each target of tests/fuzz runs for N seconds under libFuzzer, with address and undefined-behaviour sanitizers, and
-# goes on from the inputs that earlier runs kept in build/fuzz/corpus. Printed are its executions, its findings, and how
-# much of the files that it parses those inputs cover; at the end the same by file, for all targets together. A finding
-# is kept in build/fuzz/findings: build/fuzz/fuzz_<name> <file> repeats it.
+# Each target of tests/fuzz runs for N seconds under libFuzzer, with address and undefined-behaviour
+# sanitizers, and goes on from the inputs that earlier runs kept in build/fuzz/corpus. Printed are
+# its executions, its findings, and how much of the files that it parses those inputs cover; at the
+# end the same by file, for all targets together. A finding is kept in build/fuzz/findings:
+# build/fuzz/fuzz_<name> <file> repeats it.
 
 fuzz=build/fuzz
 seconds= only=
@@ -33,10 +34,13 @@ build $fuzz all -S tests/fuzz -DCMAKE_C_COMPILER=clang
 
 # The files that a target says it parses, by the paths that the compiler knows.
 parsed() {
-    for file in $(sed -n 's/^\/\* Parses: \(.*\) \*\/$/\1/p' "tests/fuzz/fuzz_$1.c"); do echo "$PWD/src/$file"; done
+    for file in $(sed -n 's/^\/\* Parses: \(.*\) \*\/$/\1/p' "tests/fuzz/fuzz_$1.c"); do
+        echo "$PWD/src/$file"
+    done
 }
 
-# coverage <name ...>: "<file> <percent of lines> <percent of branches>", and the same of all files as TOTAL
+# coverage <name ...>: "<file> <percent of lines> <percent of branches>", and the same of all files
+# as TOTAL
 coverage() {
     profiles= programs= files=
     for name in "$@"; do
@@ -62,9 +66,11 @@ fuzz_one() {
     72) echo "$1 was interrupted" && exit 130 ;;
     *) found=1 ;;
     esac
-    LLVM_PROFILE_FILE=$fuzz/profiles/$1.profraw $fuzz/fuzz_"$1" -runs=0 "$corpus" >>"$log" 2>&1 || found=1
+    LLVM_PROFILE_FILE=$fuzz/profiles/$1.profraw \
+        $fuzz/fuzz_"$1" -runs=0 "$corpus" >>"$log" 2>&1 || found=1
     executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | head -1)
-    findings=$((findings + found)) executions=$((executions + ${executed:-0})) fuzzers=$((fuzzers + 1))
+    findings=$((findings + found)) executions=$((executions + ${executed:-0}))
+    fuzzers=$((fuzzers + 1))
     printf '%-10s %12s %8s ' "$1" "${executed:-0}" "$found"
     coverage "$1" | awk '{ row = $0 } END { split(row, of, " "); printf "%9s %9s  ", of[2], of[3] }'
     parsed "$1" | sed 's|.*/src/||' | paste -sd' '

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The model: random calls on a real server, each answer and the whole lock compared with a model of the scripts.
+# The model: random calls on a real server, compared with a model of the scripts.
+# Compared are each answer and the whole lock.
 #
 #     tests/campaign model --sequences N [--seed S]
 #

@@ -15,7 +15,8 @@ work=$mutants/tree
 only='' slice='' schedules=10000 seed=1 jobs=$(nproc)
 speed=-O1 # what is simulated at length is to be fast; a slice is sooner built than run
 
-# A schedule that does not end is stopped by the simulator itself; a simulator that does not end, after so long.
+# A schedule that does not end is stopped by the simulator itself; a simulator that does not end,
+# after so long.
 most_seconds=300
 
 read_options() {
@@ -36,7 +37,10 @@ read_options() {
 chosen() {
     ls tests/mutants/"$only"*.patch |
         awk -v most="$slice" '{ all[NR] = $0 }
-            END { if (!most || most > NR) most = NR; for (i = 0; i < most; i++) print all[int(i * NR / most) + 1] }'
+            END {
+                if (!most || most > NR) most = NR
+                for (i = 0; i < most; i++) print all[int(i * NR / most) + 1]
+            }'
 }
 
 copy_tree() {
@@ -66,10 +70,12 @@ build_again() { cmake --build "$work/build" -j"$jobs" --target "$1" >"$log" 2>&1
 
 # simulate <seed> <schedules>: succeeds when no promise broke
 simulate() {
-    timeout "$most_seconds" "$work/build/tests/$simulator" --seed "$1" --schedules "$2" --workers "$jobs" >"$log" 2>&1
+    timeout "$most_seconds" "$work/build/tests/$simulator" --seed "$1" --schedules "$2" \
+        --workers "$jobs" >"$log" 2>&1
 }
 
-# hunt: in portions that grow, for most mutants show at once; $verdict is how the fault showed, "" if it did not
+# hunt: in portions that grow, for most mutants show at once; $verdict is how the fault showed, ""
+# if it did not
 hunt() {
     verdict='' needed=0 portion=64
     while [ -z "$verdict" ] && [ "$needed" -lt "$schedules" ]; do
@@ -126,7 +132,8 @@ try() {
     test=$(told test "$1") simulator=$(told simulator "$1")
     simulator=${simulator:-sim}
     if [ -n "$test" ]; then
-        build_again "$(target_of "$test")" && passes "$test" || give_up "$test fails without the mutant"
+        build_again "$(target_of "$test")" && passes "$test" ||
+            give_up "$test fails without the mutant"
     fi
     change <"$1" || give_up "$name does not apply"
     build_again "$(target_of "${test:-$simulator}")" || give_up "$name does not compile"
@@ -153,5 +160,6 @@ for simulator in sim sim_limits; do
     echo "without a mutant: $simulator: $(tail -1 "$log")"
 done
 for patch in $(chosen); do try "$patch"; done
-echo "mutants=$tried killed=$killed most_schedules=$most seconds=$(($(date +%s) - began)) seed=$seed"
+echo "mutants=$tried killed=$killed most_schedules=$most seconds=$(($(date +%s) - began))" \
+    "seed=$seed"
 [ "$tried" -gt 0 ] && [ "$killed" = "$tried" ]

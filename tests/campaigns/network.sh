@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-# The network: packets from client to server are dropped for seconds, between two network namespaces (as root).
+# The network: packets from client to server are dropped for seconds.
+# Client and server are in two network namespaces (as root).
 #
 #     tests/campaign network [--seconds N]
 #
-# Windows of 2.2, 3.4, 4.5, 7 and 14 s of silence in turn, until N seconds (10) have passed. In each, an acquire is
-# tried, waited for, cancelled, and waited for until the network speaks again; a kernel sends again what was not
-# delivered. A skip is printed where there are no namespaces.
+# Windows of 2.2, 3.4, 4.5, 7 and 14 s of silence in turn, until N seconds (10) have passed. In
+# each, an acquire is tried, waited for, cancelled, and waited for until the network speaks again; a
+# kernel sends again what was not delivered. A skip is printed where there are no namespaces.
 #
-# given_up: acquires that failed; granted: those that outlasted the silence; undone: requests without an answer that
-# were undone; granted_later, held_by_nobody: what must not be
+# given_up: acquires that failed; granted: those that outlasted the silence; undone: requests
+# without an answer that were undone; granted_later, held_by_nobody: what must not be
 
 seconds=10
 while [ $# -ge 2 ] && [ "$1" = --seconds ]; do
@@ -40,7 +41,8 @@ trap 'exit 130' INT TERM HUP
 ip netns add $far &&
     ip -n $near link add veth0 type veth peer name veth0 netns $far &&
     ip -n $near addr add 10.213.77.1/24 dev veth0 && ip -n $near link set veth0 up &&
-    ip -n $far addr add $address/24 dev veth0 && ip -n $far link set veth0 up || skip_all "no pair of interfaces"
+    ip -n $far addr add $address/24 dev veth0 && ip -n $far link set veth0 up ||
+    skip_all "no pair of interfaces"
 # What is sent to an address of nobody's is dropped; the way back stays open.
 hardware=$(ip -n $far -o link show veth0 | sed 's/.*link.ether \([^ ]*\).*/\1/')
 neighbour="ip -n $near neigh replace $address dev veth0 nud permanent lladdr"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The public header as C++ sees it: types and functions. (The macros that build options are C.) Compiled only. */
+ * The public header as C++ sees it: types and functions. (The macros that build options are C.)
+ * Compiled only. */
 #include <redlock/redlock.h>
 
 int main()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Sees to it that what the build and the tests need is there. As root on a Debian-like system it installs what is
-# missing; elsewhere it says what is missing, and exits 2. To be sourced, from the root of the tree.
+# Sees to it that what the build and the tests need is there. As root on a Debian-like system it
+# installs what is missing; elsewhere it says what is missing, and exits 2. To be sourced, from the
+# root of the tree.
 #
 #     bootstrap build                what the library and the examples need, and a server
 #     bootstrap build tests          and what the tests need
@@ -14,18 +15,21 @@ missing_packages=
 optional_names=
 optional_packages=
 
-# Some systems export it for compilers; as a make variable of hiredis it moves where hiredis is installed, and it
-# puts other libraries ahead of those that were found.
+# Some systems export it for compilers; as a make variable of hiredis it moves where hiredis is
+# installed, and it puts other libraries ahead of those that were found.
 unset LIBRARY_PATH
 
 has() { command -v "$1" >/dev/null 2>&1; }
 has_library() { has pkg-config && pkg-config --exists "$1"; }
 has_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
 has_server() { [ -n "${REDLOCK_TEST_SERVER:-}" ] || has redis-server || has valkey-server; }
-has_libfuzzer() { has clang && ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a >/dev/null 2>&1; }
+has_libfuzzer() {
+    has clang && ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a >/dev/null 2>&1
+}
 has_builder() { has make || has ninja; }
 
-# need|want <name for people> <package> <check ...>: what is wanted leaves a gap in the tests where it is missing
+# need|want <name for people> <package> <check ...>: what is wanted leaves a gap in the tests where
+# it is missing
 need() {
     name=$1 package=$2
     shift 2
@@ -81,15 +85,19 @@ list_all() {
 
 can_install() { [ "$(id -u)" = 0 ] && has apt-get && has dpkg; }
 
-# A policy that refuses to start services, for as long as the installation lasts: the tests start their own servers.
+# A policy that refuses to start services, for as long as the installation lasts: the tests start
+# their own servers.
 install_packages() {
     policy=/usr/sbin/policy-rc.d
     [ -e $policy ] && policy=
     [ -n "$policy" ] && { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; }
     echo "installing:" "$@"
     mkdir -p build
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } \
-        >build/install.log 2>&1 || { tail -20 build/install.log; echo "the installation failed: build/install.log"; }
+    {
+        apt-get update &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    } >build/install.log 2>&1 ||
+        { tail -20 build/install.log; echo "the installation failed: build/install.log"; }
     [ -n "$policy" ] && rm -f $policy
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Other versions of hiredis and of the server than the system's, each in a private directory below build/versions,
-# from the mirror that the machine's own apt is set up for. Nothing is installed. To be sourced, from the root of the tree.
+# Other versions of hiredis and of the server than the system's, each in a private directory below
+# build/versions, from the mirror that the machine's own apt is set up for. Nothing is installed. To
+# be sourced, from the root of the tree.
 
 versions=$PWD/build/versions
 hiredis_prefix=$versions/hiredis-1.2.0
@@ -8,14 +9,16 @@ valkey_program=$versions/valkey-8/usr/bin/valkey-server
 
 # The first archive of Debian itself (not its security archive) among those that apt knows.
 mirror() {
-    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -1
+    apt-get indextargets --format '$(REPO_URI)' \
+        'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -1
 }
 
 # private_apt <program> <argument ...>: apt with lists and caches of its own
 private_apt() {
     program=$1
     shift
-    "$program" -o Dir::Etc::sourcelist="$versions/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    "$program" -o Dir::Etc::sourcelist="$versions/apt/sources.list" \
+        -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::State::lists="$versions/apt/lists" -o Dir::Cache="$versions/apt/cache" \
         -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
 }
@@ -53,7 +56,8 @@ make_valkey() (
     usr/bin/valkey-server --version && mv "$versions/valkey-unpacked" "$versions/valkey-8"
 )
 
-# provide <hiredis|valkey> <path>: makes it unless it is there; the output goes to build/versions/<what>.log
+# provide <hiredis|valkey> <path>: makes it unless it is there; the output goes to
+# build/versions/<what>.log
 provide() {
     [ -e "$2" ] && return
     mkdir -p "$versions"
