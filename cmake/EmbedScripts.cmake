@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-# Embeds lua/*.lua into one C file that defines `scripts` of src/wire/script.h, each with the SHA-1 of
-# exactly the embedded bytes. A new script is a .lua file, its name here and its line in script.h.
+# Embeds lua/*.lua into one C file that defines `scripts` of src/wire/script.h, each with the SHA-1
+# of exactly the embedded bytes. A new script is a .lua file, its name here and its line in
+# script.h.
 #
 # Included, this file gives redlock_embed_scripts(target). The build then runs it as
-#   cmake -DOUT=<file.c> -DLUA_DIR=<dir> -DBANDS=<bands.h> [-DSCRIPTS="acquire;release"] [-DLIMITS="NAME=number;..."]
-#         -P EmbedScripts.cmake
-# The names of src/wire/bands.h stand for their numbers in the scripts; LIMITS replaces some, for tests.
+#   cmake -DOUT=<file.c> -DLUA_DIR=<dir> -DBANDS=<bands.h>
+#         [-DSCRIPTS="acquire;release"] [-DLIMITS="NAME=number;..."] -P EmbedScripts.cmake
+# The names of src/wire/bands.h stand for their numbers in the scripts; LIMITS replaces some, for
+# tests.
 
 if(CMAKE_SCRIPT_MODE_FILE)
     cmake_minimum_required(VERSION 3.16)
@@ -15,8 +17,8 @@ set(REDLOCK_SCRIPTS acquire release cancel renew inspect downgrade upgrade force
 set(REDLOCK_FRAGMENTS burial conversion digits expiry handover holders leaving line now vacate)
 set(REDLOCK_EMBED_SCRIPTS_FILE "${CMAKE_CURRENT_LIST_FILE}")
 
-# Adds the generated file to a target, and makes it again whenever a script or a fragment changes. What follows the
-# target replaces limits: NAME=number.
+# Adds the generated file to a target, and makes it again whenever a script or a fragment changes.
+# What follows the target replaces limits: NAME=number.
 function(redlock_embed_scripts target)
     set(lua_dir "${PROJECT_SOURCE_DIR}/lua")
     set(out "${CMAKE_CURRENT_BINARY_DIR}/scripts.c")
@@ -30,8 +32,8 @@ function(redlock_embed_scripts target)
     endforeach()
     add_custom_command(
         OUTPUT "${out}"
-        COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DLUA_DIR=${lua_dir}" "-DBANDS=${bands}" "-DLIMITS=${ARGN}"
-                -P "${REDLOCK_EMBED_SCRIPTS_FILE}"
+        COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DLUA_DIR=${lua_dir}" "-DBANDS=${bands}"
+                "-DLIMITS=${ARGN}" -P "${REDLOCK_EMBED_SCRIPTS_FILE}"
         DEPENDS ${sources}
         COMMENT "Embedding the scripts"
         VERBATIM)
@@ -45,7 +47,8 @@ function(read_joined path result)
     while(text MATCHES "--@include ([a-z_]+)")
         set(name "${CMAKE_MATCH_1}")
         if(NOT name IN_LIST REDLOCK_FRAGMENTS)
-            message(FATAL_ERROR "${path}: unknown fragment '${name}'; is it listed in EmbedScripts.cmake?")
+            message(FATAL_ERROR
+                "${path}: unknown fragment '${name}'; is it listed in EmbedScripts.cmake?")
         endif()
         file(READ "${LUA_DIR}/fragments/${name}.lua" fragment)
         string(APPEND fragment "\n")
@@ -113,14 +116,16 @@ function(embed_scripts)
         " * Generated from lua/ by cmake/EmbedScripts.cmake: edit the scripts there. */\n"
         "#include \"wire/script.h\"\n\n"
         "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Woverlength-strings\"\n#endif\n\n"
-        "_Static_assert(SCRIPT_COUNT == ${count}, \"script.h and EmbedScripts.cmake list the same scripts\");\n\n"
+        "_Static_assert(SCRIPT_COUNT == ${count}, "
+        "\"script.h and EmbedScripts.cmake list the same scripts\");\n\n"
         "${literals}"
         "const script scripts[SCRIPT_COUNT] = {\n${entries}};\n")
 endfunction()
 
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
     if(NOT DEFINED OUT OR NOT DEFINED LUA_DIR OR NOT DEFINED BANDS)
-        message(FATAL_ERROR "usage: cmake -DOUT=<file.c> -DLUA_DIR=<dir> -DBANDS=<bands.h> -P EmbedScripts.cmake")
+        message(FATAL_ERROR
+            "usage: cmake -DOUT=<file.c> -DLUA_DIR=<dir> -DBANDS=<bands.h> -P EmbedScripts.cmake")
     endif()
     if(NOT DEFINED SCRIPTS)
         set(SCRIPTS ${REDLOCK_SCRIPTS})

@@ -10,7 +10,8 @@ else()
     pkg_check_modules(PC_HIREDIS QUIET hiredis)
   endif()
   # Older versions of its hiredis.pc name the folder of the headers themselves.
-  set(_hiredis_search HINTS ${PC_HIREDIS_INCLUDEDIR} ${PC_HIREDIS_LIBRARY_DIRS} ${PC_HIREDIS_LIBDIR})
+  set(_hiredis_search HINTS
+    ${PC_HIREDIS_INCLUDEDIR} ${PC_HIREDIS_LIBRARY_DIRS} ${PC_HIREDIS_LIBDIR})
 endif()
 
 find_path(Hiredis_INCLUDE_DIR hiredis/hiredis.h ${_hiredis_search} PATH_SUFFIXES include)
@@ -21,7 +22,8 @@ unset(_hiredis_search)
 set(Hiredis_VERSION "")
 if(Hiredis_INCLUDE_DIR)
   foreach(_part MAJOR MINOR PATCH)
-    file(STRINGS "${Hiredis_INCLUDE_DIR}/hiredis/hiredis.h" _line REGEX "^#define HIREDIS_${_part} +[0-9]+")
+    file(STRINGS "${Hiredis_INCLUDE_DIR}/hiredis/hiredis.h" _line
+      REGEX "^#define HIREDIS_${_part} +[0-9]+")
     if(_line MATCHES "([0-9]+)")
       list(APPEND Hiredis_VERSION ${CMAKE_MATCH_1})
     endif()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What a user gets: the header, the libraries, and two ways to find them. Nothing in it names the place of
-# installation, so that the tree can be moved.
+# What a user gets: the header, the libraries, and two ways to find them. Nothing in it names the
+# place of installation, so that the tree can be moved.
 include(CMakePackageConfigHelpers)
 
 set(REDLOCK_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/redlock")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-# The event loops that have an adapter in include/redlock. Each that is installed becomes a target redlock_loop_<name>,
-# which the example and the live test of that adapter link; the others are named and left out.
+# The event loops that have an adapter in include/redlock. Each that is installed becomes a target
+# redlock_loop_<name>, which the example and the live test of that adapter link; the others are
+# named and left out.
 find_package(PkgConfig QUIET)
 
-# redlock_find_loop(name package header library): by pkg-config or, for those without a .pc file, by header and library
+# redlock_find_loop(name package header library): by pkg-config or, for those without a .pc file, by
+# header and library
 function(redlock_find_loop name package header library)
   if(PKG_CONFIG_FOUND)
     pkg_check_modules(REDLOCK_LOOP_${name} QUIET IMPORTED_TARGET ${package})
@@ -23,7 +25,8 @@ function(redlock_find_loop name package header library)
   add_library(redlock_loop_${name} INTERFACE)
   target_link_libraries(redlock_loop_${name} INTERFACE ${found})
   if(REDLOCK_LOOP_${name}_INCLUDE_DIR)
-    target_include_directories(redlock_loop_${name} SYSTEM INTERFACE "${REDLOCK_LOOP_${name}_INCLUDE_DIR}")
+    target_include_directories(redlock_loop_${name} SYSTEM INTERFACE
+      "${REDLOCK_LOOP_${name}_INCLUDE_DIR}")
   endif()
 endfunction()
 
