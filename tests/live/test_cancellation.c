@@ -51,12 +51,18 @@ static void forces(victim *self)
     self->status = redlock_force_release(self->client, "other", 5, NULL, NULL);
 }
 
-static void *run(void *arg)
+static void go_through(victim *self)
 {
-    victim *self = arg;
     atomic_store(&self->has_begun, true);
     self->call(self);
     atomic_store(&self->is_behind, true);
+}
+
+/* It has no variables of its own whose places a sanitizer would watch: nobody tells that of the end
+ * of a thread that is cancelled. */
+static void *run(void *arg)
+{
+    go_through(arg);
     pthread_testcancel();
     return NULL;
 }
