@@ -30,6 +30,7 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
 {
     *self = (keeper){.terms = *terms};
     if (!locks_init(&self->locks, terms->free_lock)) return REDLOCK_ERR_SYSTEM;
+    self->locks.lacks_connection = true;
     if (!alarm_open(&self->alarm)) {
         locks_destroy(&self->locks, terms->config->memory);
         return REDLOCK_ERR_SYSTEM;

@@ -91,9 +91,11 @@ void lock_plan(redlock_lock *lock)
 
 /* ---- The tenure ---- */
 
-static void count_state(lock_list *self, enum tenure_state state, size_t by)
+static void count_state(redlock_lock *lock, enum tenure_state state, size_t by)
 {
+    lock_list *self = lock->among;
     assert(mutex_is_mine(&self->mutex));
+    if (state == TENURE_HELD && lock->hold.auto_renew) self->renewing += by;
     if (state == TENURE_LEAVING) self->releasing += by;
     if (state == TENURE_TAKING || state == TENURE_UNDOING) self->undoing += by;
 }
@@ -131,8 +133,8 @@ bool lock_move(redlock_lock *lock, enum tenure_event what)
     enum tenure_state before = lock->tenure.state;
     if (!tenure_move(&lock->tenure, what)) return false;
     atomic_store(&lock->state, (unsigned char)lock->tenure.state);
-    count_state(self, before, (size_t)-1);
-    count_state(self, lock->tenure.state, 1);
+    count_state(lock, before, (size_t)-1);
+    count_state(lock, lock->tenure.state, 1);
     if (before == TENURE_HELD) leave_held(lock);
     if (lock->tenure.state == TENURE_OVER) {
         lock_unlist(lock);
@@ -149,6 +151,8 @@ void lock_granted(redlock_lock *lock, uint64_t fence, char kind)
     tenure_granted(&lock->tenure, fence, kind);
     publish(lock);
     lock_enlist(lock);
+    /* It is renewed over a connection that is there before others take the last one. */
+    if (lock->hold.auto_renew && lock->among->lacks_connection) locks_wake(lock->among);
 }
 
 bool lock_unpin(redlock_lock *lock)
@@ -280,8 +284,10 @@ void lock_bound(redlock_lock *lock, bool auto_renew, int64_t max_hold_ms, int64_
 {
     lock_list *self = lock->among;
     mutex_lock(&self->mutex);
+    bool was_renewed = lock->tenure.state == TENURE_HELD && lock->hold.auto_renew;
     if (auto_renew) hold_bound(&lock->hold, max_hold_ms, now_us);
     else hold_end_renewal(&lock->hold);
+    if (was_renewed && !auto_renew) self->renewing--;
     lock_plan(lock);
     mutex_unlock(&self->mutex);
 }

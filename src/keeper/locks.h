@@ -127,6 +127,8 @@ struct lock_list {
     redlock_lock *first;     /* of those that are held or undone */
     size_t undoing;          /* of them */
     size_t releasing;        /* locks whose release is waited for: closing waits, too */
+    size_t renewing;         /* those that are held and renewed */
+    bool lacks_connection;   /* whoever renews them has none */
     redlock_lock *to_hasten; /* after a step of the server's clock: the next to be renewed sooner,
                                 and those behind it */
     int64_t step_us;         /* ... of so much */

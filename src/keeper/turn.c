@@ -165,7 +165,8 @@ static void take_all(keeper *self, int64_t now_us)
 
 /* ---- Rounds ---- */
 
-/* Is the connection to be opened for what is due? Before its time, if that would be too late. */
+/* Is the connection to be opened, for what is due or will be renewed? Before its time, if that
+ * would be too late. */
 static bool wants_connection(keeper *self, int64_t now_us)
 {
     const conn *on = &self->lane.command;
@@ -174,8 +175,9 @@ static bool wants_connection(keeper *self, int64_t now_us)
     mutex_lock(&self->locks.mutex);
     const redlock_lock *due = next_due(self, now_us);
     bool is_urgent = due != NULL && lock_hurry_us(due, now_us) < retry_us;
+    bool is_needed = due != NULL || self->locks.renewing > 0;
     mutex_unlock(&self->locks.mutex);
-    return due != NULL && (now_us >= retry_us || (is_urgent && conn_may_hurry(on, now_us)));
+    return is_needed && (now_us >= retry_us || (is_urgent && conn_may_hurry(on, now_us)));
 }
 
 static bool is_closing(keeper *self)
@@ -196,6 +198,9 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     bool has_more = self->locks.to_hasten != NULL || self->locks.to_take != NULL ||
                     self->operations.submitted != NULL || self->operations.cancelled != NULL;
     if (has_more) until_us = INT64_MIN;
+    self->locks.lacks_connection = self->lane.command.state == CONN_CLOSED;
+    if (self->locks.lacks_connection && self->locks.renewing > 0)
+        until_us = earliest(until_us, conn_retry_us(&self->lane.command));
     if (self->locks.is_closing) until_us = earliest(until_us, self->locks.closing_until_us);
     self->locks.armed_us = until_us;
     return until_us;

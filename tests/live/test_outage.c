@@ -110,12 +110,33 @@ static void who_gets_no_inbox_has_the_lock_once_it_is_free(void **state)
     taker_release(next);
 }
 
+static bool has_two_connections(void *client) { return stats_of(client).connections == 2; }
+
+/* Long before anything is to be renewed; and then others take the last connection of the server. */
+static void who_renews_has_a_connection_from_the_first_lock_on(void **state)
+{
+    stage *the = *state;
+    redlock_lock *first =
+        take(the->client, "first", REDLOCK_OPTIONS(.ttl_ms = 10 * LONG_MS, .auto_renew = true));
+    eventually(has_two_connections, the->client);
+    server_order(the->server, "CONFIG SET maxclients %lld",
+                 told_by_info(the->server, "connected_clients"));
+    redlock_lock *lock =
+        take(the->client, "r",
+             REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(BRIEF_TTL_MS), .auto_renew = true));
+    renewals those = {the->client, RENEWALS};
+    eventually(were_made, &those);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    EXPECT(redlock_release(first), REDLOCK_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_STAGE(locks_that_are_taken_at_its_return_are_kept),
         ON_STAGE(a_lease_that_ends_soon_is_tried_for_more_often),
         ON_STAGE(who_gets_no_inbox_has_the_lock_once_it_is_free),
+        ON_STAGE(who_renews_has_a_connection_from_the_first_lock_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
