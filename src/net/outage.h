@@ -6,7 +6,8 @@
  *   ----|------------|----------- 3 s ---|------------------|----
  *                    since               WARNING            INFO
  *
- * Shared by all connections of a client; any thread. */
+ * A failure that nobody tried again after is no outage, however long ago it was. Shared by all
+ * connections of a client; any thread. */
 #ifndef REDLOCK_NET_OUTAGE_H
 #define REDLOCK_NET_OUTAGE_H
 
@@ -19,6 +20,7 @@
 typedef struct outage {
     _Atomic int64_t
         since_us; /* when a connection failed first since the last answer; 0: none did */
+    _Atomic int64_t latest_us; /* the latest failure since then */
     _Atomic bool is_told;
 } outage;
 
