@@ -378,18 +378,26 @@ static void ask_blindly(acquire *self)
     ask(self);
 }
 
+/* When to ask again without having heard anything; NEVER: its end comes first, or it asks. */
+static int64_t asks_again_us(const acquire *self)
+{
+    bool rests = self->state == ACQUIRE_WAITING || self->state == ACQUIRE_SUBSCRIBING;
+    return rests && self->recheck_us < end_us(self) ? self->recheck_us : NEVER;
+}
+
+static void ask_again(acquire *self, int64_t now_us)
+{
+    self->rechecks++;
+    if (self->state == ACQUIRE_SUBSCRIBING) ask_blindly(self);
+    else if (self->unheard > 0) subscribe_anew(self, now_us);
+    else queue_up(self, now_us);
+}
+
 void acquire_tick(acquire *self, int64_t now_us)
 {
     if (self->state == ACQUIRE_DONE) return;
-    if (self->state == ACQUIRE_WAITING && now_us >= self->recheck_us && now_us < end_us(self)) {
-        self->rechecks++;
-        if (self->unheard > 0) subscribe_anew(self, now_us);
-        else queue_up(self, now_us);
-        return;
-    }
-    if (self->state == ACQUIRE_SUBSCRIBING && now_us >= self->recheck_us && now_us < end_us(self)) {
-        self->rechecks++;
-        ask_blindly(self);
+    if (now_us >= asks_again_us(self) && now_us < end_us(self)) {
+        ask_again(self, now_us);
         return;
     }
     bool is_answered_for = self->asks.state == REQUEST_SENT && self->state != ACQUIRE_WAITING &&
@@ -400,7 +408,5 @@ void acquire_tick(acquire *self, int64_t now_us)
 int64_t acquire_wake_us(const acquire *self)
 {
     if (self->state == ACQUIRE_DONE) return NEVER;
-    bool rechecks = self->state == ACQUIRE_WAITING || self->state == ACQUIRE_SUBSCRIBING;
-    if (rechecks && self->recheck_us < end_us(self)) return self->recheck_us;
-    return end_us(self);
+    return earliest(asks_again_us(self), end_us(self));
 }

@@ -16,7 +16,7 @@
  * TRYING asks without queueing, and is skipped by a waiter whose inbox is open already. ASKING
  * queues, or finds itself queued or granted; WAITING sends nothing. Its end, cancel and close end
  * every state. For as long as no inbox can be had, SUBSCRIBING goes to ASKING once a while (between
- * a half and the whole of the claim), and back: asking serves then, and keeps the place in the line.
+ * a half and the whole of the claim), and back: asking serves then.
  *
  * When it ends. Whoever waits for 5 ms over a link of 20 ms must get a free lock as surely as
  * whoever does not wait at all, so the first question has the time that a try has:
