@@ -114,7 +114,6 @@ void conn_destroy(conn *self)
 void conn_open(conn *self, int64_t now_us)
 {
     if (self->state != CONN_CLOSED) return;
-    self->tried_us = now_us;
     self->state_deadline_us = now_us + self->config->connect_timeout_us;
     self->address_index = 0;
     self->tls_wants_write = false;
@@ -161,7 +160,8 @@ int64_t conn_retry_us(const conn *self)
 
 bool conn_may_hurry(const conn *self, int64_t now_us)
 {
-    return now_us >= self->tried_us + HURRY_US;
+    int64_t tried_us = self->state_deadline_us - self->config->connect_timeout_us;
+    return now_us >= tried_us + HURRY_US;
 }
 
 /* A connection that served us is opened again at once, but for a spread, since its server's other

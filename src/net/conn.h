@@ -113,7 +113,6 @@ struct conn {
     int64_t state_deadline_us; /* for the whole way to OPEN */
     int64_t retry_at_us;       /* CLOSED: not to be opened before this; see conn_retry_us */
     uint64_t news_seen;        /* what counters->served was when that was decided */
-    int64_t tried_us;          /* when it was opened last */
     unsigned failures;         /* attempts that failed since it last served us */
     redlock_status failure;    /* why it was last closed; REDLOCK_OK if never or by the owner */
     redlock_detail failure_detail;
