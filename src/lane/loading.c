@@ -66,8 +66,7 @@ static void load_cut(const sent_source *self)
 /* What may pass is no word about SCRIPT LOAD. */
 static bool is_refused(const reply *from)
 {
-    enum answer_kind kind = answer_error_kind(from->text, from->length);
-    return kind != ANSWER_TRANSIENT && kind != ANSWER_MISPLACED && kind != ANSWER_ERROR;
+    return !answer_may_pass(answer_error_kind(from->text, from->length));
 }
 
 static void load_answered(call *back, const reply *from, int64_t now_us)

@@ -93,12 +93,10 @@ static redlock_status refusal(const reply *from, redlock_status otherwise)
 {
     if (is_turned_away(from))
         return begins_with(from, "DENIED ") ? REDLOCK_ERR_DENIED : REDLOCK_ERR_UNAVAILABLE;
-    switch (answer_error_kind(from->text, from->length)) {
-    case ANSWER_TRANSIENT:
-    case ANSWER_MISPLACED: return REDLOCK_ERR_UNAVAILABLE;
-    case ANSWER_DENIED: return REDLOCK_ERR_DENIED;
-    default: return otherwise;
-    }
+    enum answer_kind kind = answer_error_kind(from->text, from->length);
+    if (kind == ANSWER_DENIED) return REDLOCK_ERR_DENIED;
+    /* An error without a code is about what was asked. */
+    return kind != ANSWER_ERROR && answer_may_pass(kind) ? REDLOCK_ERR_UNAVAILABLE : otherwise;
 }
 
 static void close_refused(conn *self, const reply *from, redlock_status why, const char *what,

@@ -135,6 +135,11 @@ enum answer_kind answer_error_kind(const char *text, size_t length)
     return kind;
 }
 
+_Bool answer_may_pass(enum answer_kind kind)
+{
+    return kind == ANSWER_TRANSIENT || kind == ANSWER_MISPLACED || kind == ANSWER_ERROR;
+}
+
 static bool is_integer(const reply *from, size_t at)
 {
     return at < from->count && from->items[at].kind == REPLY_INTEGER;

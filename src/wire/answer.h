@@ -44,6 +44,9 @@ void answer_to(answer *out, const reply *from, int64_t nonce);
  * at. */
 enum answer_kind answer_error_kind(const char *text, size_t length);
 
+/* Is such an error worth another try? */
+_Bool answer_may_pass(enum answer_kind kind);
+
 /* Codes by script (docs/protocol.md). */
 enum {
     ACQUIRE_BUSY = 0,
