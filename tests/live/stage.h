@@ -288,6 +288,18 @@ static inline void taker_release(taker *self)
     EXPECT(redlock_release(held), REDLOCK_OK);
 }
 
+/* So many renewals of a client, all told. */
+typedef struct renewals {
+    redlock_client *client;
+    uint64_t least;
+} renewals;
+
+static inline bool renewals_were_made(void *arg)
+{
+    const renewals *self = arg;
+    return stats_of(self->client).renewed >= self->least;
+}
+
 /* ---- Punctuality ------------------------------------------------------------------------------*/
 
 /* The call is over after so long, and not before. */

@@ -36,17 +36,6 @@ static void a_server_that_restarts_is_loaded_again(void **state)
     assert_int_equal(pair_of(the->client), PAIR);
 }
 
-typedef struct renewals {
-    redlock_client *client;
-    uint64_t count;
-} renewals;
-
-static bool are_renewed(void *arg)
-{
-    const renewals *self = arg;
-    return stats_of(self->client).renewed >= self->count;
-}
-
 static void a_renewal_loads_what_was_forgotten(void **state)
 {
     stage *the = *state;
@@ -56,7 +45,7 @@ static void a_renewal_loads_what_was_forgotten(void **state)
     for (int i = 0; i < 3; i++) {
         renewals two_more = {the->client, stats_of(the->client).renewed + 2};
         server_order(the->server, "SCRIPT FLUSH");
-        eventually(are_renewed, &two_more);
+        eventually(renewals_were_made, &two_more);
     }
     assert_true(redlock_is_held(lock));
     EXPECT(redlock_release(lock), REDLOCK_OK);
@@ -106,7 +95,7 @@ static void a_refusal_is_tried_once_in_the_life_of_a_client(void **state)
     redlock_lock *lock = take(
         worker, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300), .auto_renew = true));
     server_order(the->server, "SCRIPT FLUSH");
-    eventually(are_renewed, (&(renewals){worker, 2}));
+    eventually(renewals_were_made, (&(renewals){worker, 2}));
     taker *beside = taker_start(the, worker, "s", REDLOCK_OPTIONS(.ttl_ms = 5000));
     expect_taker(beside, REDLOCK_OK);
     taker_release(beside);

@@ -13,28 +13,12 @@ enum {
     ROUNDS = 4 /* the old backoff might have been short by chance */
 };
 
-static void pause_ms(int64_t ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
-
 /* Something is owed to a server that is away: the keeper tries to connect, ever more seldom. */
 static void owe_something(stage *the)
 {
     redlock_lock *lock = take(the->client, "owed", EXCLUSIVE());
     server_kill(the->server);
     assert_int_not_equal(redlock_release(lock), REDLOCK_OK);
-}
-
-typedef struct renewals {
-    redlock_client *client;
-    uint64_t least;
-} renewals;
-
-static bool were_made(void *arg)
-{
-    const renewals *self = arg;
-    return stats_of(self->client).renewed >= self->least;
 }
 
 static void locks_that_are_taken_at_its_return_are_kept(void **state)
@@ -44,7 +28,7 @@ static void locks_that_are_taken_at_its_return_are_kept(void **state)
     const redlock_options *options =
         REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(BRIEF_TTL_MS), .auto_renew = true);
     owe_something(the);
-    pause_ms(AWAY_MS);
+    let_pass_ms(AWAY_MS);
     server_restart(the->server);
     for (int i = 0; i < LOCKS; i++) {
         char each[16];
@@ -52,7 +36,7 @@ static void locks_that_are_taken_at_its_return_are_kept(void **state)
         locks[i] = take(the->client, each, options);
     }
     renewals all = {the->client, LOCKS * RENEWALS};
-    eventually(were_made, &all);
+    eventually(renewals_were_made, &all);
     for (int i = 0; i < LOCKS; i++) EXPECT(redlock_release(locks[i]), REDLOCK_OK);
     assert_int_equal(stats_of(the->client).lost, 0);
 }
@@ -72,7 +56,7 @@ static void a_lease_that_ends_soon_is_tried_for_more_often(void **state)
         proxy_cut(the->proxy);
         while (redlock_remaining_ms(lock) > LAST_MS * scale) patience_pause();
         proxy_refuse(the->proxy, false);
-        eventually(were_made, &next);
+        eventually(renewals_were_made, &next);
         EXPECT(redlock_release(lock), REDLOCK_OK);
     }
     assert_int_equal(stats_of(client).lost, 0);
@@ -125,7 +109,7 @@ static void who_renews_has_a_connection_from_the_first_lock_on(void **state)
         take(the->client, "r",
              REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(BRIEF_TTL_MS), .auto_renew = true));
     renewals those = {the->client, RENEWALS};
-    eventually(were_made, &those);
+    eventually(renewals_were_made, &those);
     EXPECT(redlock_release(lock), REDLOCK_OK);
     EXPECT(redlock_release(first), REDLOCK_OK);
 }

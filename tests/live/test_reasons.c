@@ -154,7 +154,7 @@ static void an_outage_is_told_once(void **state)
     redlock_lock *lock = take(the->client, "r", EXCLUSIVE());
     taker *next = queued(the, client, 1, EXCLUSIVE(PATIENT));
     server_kill(the->server);
-    nanosleep(&(struct timespec){.tv_sec = AWAY_MS / 1000}, NULL);
+    let_pass_ms(AWAY_MS);
     assert_int_equal(atomic_load(&seen.told_away), 1);
     assert_in_range(atomic_load(&seen.lines), 1, LINES_MOST);
     server_restart(the->server);

@@ -155,11 +155,6 @@ typedef struct contender {
     belief beliefs[ROUNDS];
 } contender;
 
-static void pause_ms(int ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
-}
-
 static void believe(belief *self, redlock_lock *lock, int64_t span_ms)
 {
     self->begin_us = self->end_us = now_us();
@@ -167,7 +162,7 @@ static void believe(belief *self, redlock_lock *lock, int64_t span_ms)
     for (int64_t at_us = self->begin_us;
          at_us < self->begin_us + span_ms * 1000 && redlock_is_held(lock);) {
         self->end_us = at_us;
-        pause_ms(1);
+        let_pass_ms(1);
         at_us = now_us();
     }
 }
@@ -185,7 +180,7 @@ static void *contend(void *arg)
         believe(&self->beliefs[i], lock, i % 2 == 1 ? self->long_ms : SHORT_MS);
         redlock_release(lock);
         self->beliefs[i].released_us = now_us();
-        pause_ms(100 * (i % 3) + (int)self->claim_ms / 4);
+        let_pass_ms(100 * (i % 3) + (int)self->claim_ms / 4);
     }
     return NULL;
 }
@@ -358,9 +353,9 @@ static void contenders_on_a_primary_that_fails_over_and_back_exclude_each_other(
     stall back[2];
     begin_contest(the, all, LONG_SECTION_MS);
     for (int i = 0; i < 2; i++) {
-        pause_ms(300);
+        let_pass_ms(300);
         fail_over(the->stage.server, the->second);
-        pause_ms(700);
+        let_pass_ms(700);
         fail_over(the->second, the->stage.server);
         back[i] = stall_begin();
     }

@@ -54,6 +54,11 @@ bool patience_is_over(const patience *self) { return now_ms() >= self->end_ms; }
 
 void patience_pause(void) { nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL); }
 
+void let_pass_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
 int64_t patience_outlasting_ms(int64_t ms)
 {
     return patience_is_instrumented() ? TIMES_AS_LONG * ms : ms;

@@ -15,6 +15,8 @@ typedef struct patience {
 patience patience_begin(void);
 bool patience_is_over(const patience *self);
 void patience_pause(void);
+/* What has to take its time: an outage, a rest. Never for something that is awaited. */
+void let_pass_ms(int64_t ms);
 
 /* Runs below valgrind or with a sanitizer: everything takes several times as long. */
 bool patience_is_instrumented(void);
