@@ -16,7 +16,6 @@
 #include "host/wake.h"
 #include "keeper/keeper.h"
 #include "lane/pool.h"
-#include "topology/endpoint.h"
 
 struct redlock_client {
     _Atomic unsigned references;
@@ -25,6 +24,7 @@ struct redlock_client {
     event_log log;
     fork_guard fork;
     endpoint server;
+    node home;
     char *name; /* the user's; NULL for none */
     char *key_prefix;
     char *tls_server_name;

@@ -36,7 +36,7 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
         return REDLOCK_ERR_SYSTEM;
     }
     pthread_cond_init(&self->called_back, NULL);
-    lane_init(&self->lane, terms->config, KEEPER_LANE, terms->key_prefix, terms->who);
+    lane_init(&self->lane, terms->config, terms->home, KEEPER_LANE, terms->key_prefix, terms->who);
     self->lane.inbox.listener = &operations_listener;
     self->lane.inbox.listener_arg = &self->operations;
     self->lane.awaits_message = true;

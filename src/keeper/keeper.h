@@ -26,6 +26,7 @@ enum { KEEPER_LANE = 1 };
 /* What the keeper takes from its client; all of it outlives the keeper. */
 typedef struct keeper_terms {
     const conn_config *config;
+    node *home;
     const char *key_prefix;
     const identity *who;
     _Atomic int64_t *nonces;

@@ -32,11 +32,11 @@ static void message_arrived(conn *from, const reply *channel, const reply *paylo
         self->listener->granted(self->listener_arg, &read, now_us);
 }
 
-void inbox_init(inbox *self, const conn_config *config, unsigned number, const char *key_prefix,
-                const identity *who)
+void inbox_init(inbox *self, const conn_config *config, node *to, unsigned number,
+                const char *key_prefix, const identity *who)
 {
     *self = (inbox){.state = INBOX_CLOSED};
-    conn_init(&self->conn, config);
+    conn_init(&self->conn, config, to);
     self->conn.on_message = message_arrived;
     self->conn.owner = self;
     self->channel_length = identity_channel(self->channel, key_prefix, who, number);

@@ -35,8 +35,8 @@ typedef struct inbox {
 } inbox;
 
 /* The channel is that of the number. */
-void inbox_init(inbox *self, const conn_config *config, unsigned number, const char *key_prefix,
-                const identity *who);
+void inbox_init(inbox *self, const conn_config *config, node *to, unsigned number,
+                const char *key_prefix, const identity *who);
 void inbox_destroy(inbox *self);
 
 /* Connects and subscribes, as far as that goes without waiting, and tells the listener what came of

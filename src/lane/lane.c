@@ -11,12 +11,12 @@
 #include "engine/lease.h"
 #include "engine/request.h"
 
-void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
-               const identity *who)
+void lane_init(lane *self, const conn_config *config, node *home, unsigned number,
+               const char *key_prefix, const identity *who)
 {
     *self = (lane){.number = number};
-    conn_init(&self->command, config);
-    inbox_init(&self->inbox, config, number, key_prefix, who);
+    conn_init(&self->command, config, home);
+    inbox_init(&self->inbox, config, home, number, key_prefix, who);
 }
 
 void lane_destroy(lane *self)

@@ -25,8 +25,9 @@ struct lane {
     int cancellation;        /* of the borrowing thread, to be restored */
 };
 
-void lane_init(lane *self, const conn_config *config, unsigned number, const char *key_prefix,
-               const identity *who);
+/* Its connections lead to `home`. */
+void lane_init(lane *self, const conn_config *config, node *home, unsigned number,
+               const char *key_prefix, const identity *who);
 void lane_destroy(lane *self);
 
 /* Before use after a long rest: notices connections that the server closed meanwhile. */

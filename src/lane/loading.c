@@ -8,8 +8,7 @@
 #include "wire/answer.h"
 #include "wire/text.h"
 
-/* What all connections of a client know of SCRIPT LOAD, in conn_counters; without counters, nothing
- * is known.
+/* What all connections to a server know of SCRIPT LOAD there, in its node.
  *
  *               cut                cut
  *   UNTRIED -----------> CUT_ONCE -----------> REFUSED
@@ -31,24 +30,20 @@ enum { IN_VAIN_MOST = 2 };
 
 static int known_of(const conn *on)
 {
-    conn_counters *shared = on->config->counters;
-    return shared == NULL ? UNTRIED : atomic_load_explicit(&shared->loading, memory_order_relaxed);
+    return atomic_load_explicit(&on->to->loading, memory_order_relaxed);
 }
 
 /* Unless another connection was there first. */
 static void learn(const conn *on, int from, int to)
 {
-    conn_counters *shared = on->config->counters;
-    if (shared == NULL) return;
-    atomic_compare_exchange_strong_explicit(&shared->loading, &from, to, memory_order_relaxed,
+    atomic_compare_exchange_strong_explicit(&on->to->loading, &from, to, memory_order_relaxed,
                                             memory_order_relaxed);
 }
 
 static void learn_refusal(const conn *on, const char *words, size_t length)
 {
     if (known_of(on) == REFUSED) return;
-    if (on->config->counters != NULL)
-        atomic_store_explicit(&on->config->counters->loading, REFUSED, memory_order_relaxed);
+    atomic_store_explicit(&on->to->loading, REFUSED, memory_order_relaxed);
     char text[160];
     text_escape(text, sizeof text, words, length);
     log_line(on->config->log, REDLOCK_LOG_INFO, "SCRIPT LOAD is refused, scripts go by EVAL: %s",

@@ -9,9 +9,10 @@
 /* After so long without use a connection is looked at before it is used. */
 static const int64_t rest_us = 1000000;
 
-void pool_init(pool *self, const conn_config *config, const char *key_prefix, const identity *who)
+void pool_init(pool *self, const conn_config *config, node *home, const char *key_prefix,
+               const identity *who)
 {
-    *self = (pool){.config = config, .key_prefix = key_prefix, .who = who};
+    *self = (pool){.config = config, .home = home, .key_prefix = key_prefix, .who = who};
     mutex_init(&self->mutex);
     pthread_cond_init(&self->all_back, NULL);
 }
@@ -57,7 +58,7 @@ static redlock_status borrow(pool *self, lane **out, int64_t now_us)
         count_back(self, NULL);
         return REDLOCK_ERR_MEMORY;
     }
-    lane_init(*out, self->config, number, self->key_prefix, self->who);
+    lane_init(*out, self->config, self->home, number, self->key_prefix, self->who);
     return REDLOCK_OK;
 }
 

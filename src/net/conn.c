@@ -45,7 +45,7 @@ enum { NAME_SIZE = 160 };
 /* Of the server, for people. */
 static const char *name_server(const conn *self, char out[NAME_SIZE])
 {
-    const endpoint *server = self->config->server;
+    const endpoint *server = self->to->server;
     char host[NAME_SIZE - 16];
     text_escape(host, sizeof host, server->host, strlen(server->host));
     if (server->is_unix) snprintf(out, NAME_SIZE, "%s", host);
@@ -67,20 +67,18 @@ static void trace(const conn *self, enum conn_state to)
 static void note_failure(const conn *self, int64_t now_us)
 {
     char name[NAME_SIZE];
-    if (self->config->counters == NULL) return;
-    outage_note_failure(&self->config->counters->outage, self->config->log, name_server(self, name),
+    outage_note_failure(&self->to->outage, self->config->log, name_server(self, name),
                         self->failure_detail.text, now_us);
 }
 
 static void note_service(conn *self, int64_t now_us)
 {
     char name[NAME_SIZE];
-    conn_counters *shared = self->config->counters;
-    if (!self->has_served && shared != NULL) conn_count(&shared->served);
+    if (!self->has_served) conn_count(&self->to->served);
     self->has_served = true;
     self->failures = 0;
-    if (shared == NULL || !outage_is_on(&shared->outage)) return;
-    outage_end(&shared->outage, self->config->log, name_server(self, name), now_us);
+    if (!outage_is_on(&self->to->outage)) return;
+    outage_end(&self->to->outage, self->config->log, name_server(self, name), now_us);
 }
 
 void conn_move(conn *self, enum conn_state to)
@@ -93,9 +91,9 @@ void conn_move(conn *self, enum conn_state to)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-void conn_init(conn *self, const conn_config *config)
+void conn_init(conn *self, const conn_config *config, node *to)
 {
-    *self = (conn){.config = config, .fd = -1};
+    *self = (conn){.config = config, .to = to, .fd = -1};
     /* Connections that share a configuration must not share their jitter. */
     uint64_t mixed = (config->jitter_seed + (uint64_t)(uintptr_t)self) *
                      UINT64_C(0x9e3779b97f4a7c15);
@@ -145,11 +143,10 @@ static int64_t jitter_below(conn *self, int64_t bound)
     return (int64_t)(((uint64_t)x * (uint64_t)bound) >> 32);
 }
 
-/* So many connections of the client were served: whoever only accepts is no news. */
+/* So many connections to that server were served: whoever only accepts is no news. */
 static uint64_t news(const conn *self)
 {
-    conn_counters *shared = self->config->counters;
-    return shared == NULL ? 0 : atomic_load_explicit(&shared->served, memory_order_relaxed);
+    return atomic_load_explicit(&self->to->served, memory_order_relaxed);
 }
 
 int64_t conn_retry_us(const conn *self)

@@ -37,12 +37,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "topology/endpoint.h"
 #include "host/log.h"
 #include "host/memory.h"
 #include "host/portion.h"
 #include "net/codec.h"
-#include "net/outage.h"
+#include "net/node.h"
 #include "net/resolve.h"
 #include "net/tls.h"
 #include "wire/command.h"
@@ -59,9 +58,8 @@ struct call {
     void (*answered)(call *self, const reply *from, int64_t now_us);
 };
 
-/* What all connections of a client share; outlives them. */
+/* What all connections of a client share, whatever the server; outlives them. */
 typedef struct conn_config {
-    const endpoint *server;
     const char *client_name;    /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
     int64_t connect_timeout_us; /* from conn_open to OPEN */
     tls_context *tls;           /* NULL: plain */
@@ -77,12 +75,8 @@ typedef struct conn_config {
 /* Counted with relaxed atomics, for many connections at once. */
 typedef struct conn_counters {
     _Atomic uint64_t commands, writes, connections, connections_lost;
-    _Atomic uint64_t served;   /* connections on which a call was answered, and not with an error */
     _Atomic unsigned spinning; /* threads that poll actively at this moment */
-    outage outage;
-    _Atomic uint64_t address;  /* a mark of the one that a name led to last; 0: none */
     _Atomic bool told_unheard; /* see inbox_distrust */
-    _Atomic int loading;       /* what is known of SCRIPT LOAD there: see lane/loading.c */
 } conn_counters;
 
 enum conn_state {
@@ -108,11 +102,12 @@ typedef struct sent_source {
 
 struct conn {
     const conn_config *config;
+    node *to;
     enum conn_state state;
     int fd;                    /* -1 when there is none */
     int64_t state_deadline_us; /* for the whole way to OPEN */
     int64_t retry_at_us;       /* CLOSED: not to be opened before this; see conn_retry_us */
-    uint64_t news_seen;        /* what counters->served was when that was decided */
+    uint64_t news_seen;        /* what to->served was when that was decided */
     unsigned failures;         /* attempts that failed since it last served us */
     redlock_status failure;    /* why it was last closed; REDLOCK_OK if never or by the owner */
     redlock_detail failure_detail;
@@ -150,7 +145,8 @@ struct conn {
     uint32_t jitter; /* state of the jitter's generator */
 };
 
-void conn_init(conn *self, const conn_config *config);
+/* `to` outlives it. */
+void conn_init(conn *self, const conn_config *config, node *to);
 /* Closes and frees. */
 void conn_destroy(conn *self);
 
@@ -159,7 +155,7 @@ void conn_destroy(conn *self);
 void conn_open(conn *self, int64_t now_us);
 
 /* CLOSED: from when on it may be opened. A connection that did not serve us backs off, with jitter,
- * up to 2 s; but another one of the client that was served since is news, and ends that. */
+ * up to 2 s; but another one to that server that was served since is news, and ends that. */
 int64_t conn_retry_us(const conn *self);
 
 /* May it be opened earlier for once, since its owner cannot wait for so long? Not so often that a

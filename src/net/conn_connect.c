@@ -40,15 +40,15 @@ static bool unix_address(address_list *out, const char *path)
 
 static bool address_without_lookup(conn *self)
 {
-    const endpoint *server = self->config->server;
+    const endpoint *server = self->to->server;
     if (server->is_unix) return unix_address(&self->addresses, server->host);
     return resolve_numeric(&self->addresses, server->host, server->port);
 }
 
 void conn_remember_address(const conn *self)
 {
-    if (self->config->counters == NULL || self->addresses.count < 2) return;
-    atomic_store_explicit(&self->config->counters->address,
+    if (self->addresses.count < 2) return;
+    atomic_store_explicit(&self->to->address,
                           address_mark(&self->addresses.at[self->address_index]),
                           memory_order_relaxed);
 }
@@ -62,7 +62,7 @@ void conn_start_connecting(conn *self, int64_t now_us)
         try_addresses(self, 0, now_us);
         return;
     }
-    const endpoint *server = self->config->server;
+    const endpoint *server = self->to->server;
     conn_move(self, CONN_RESOLVING);
     if (server->is_unix) {
         conn_close(self, REDLOCK_ERR_CONNECT, "the socket's path is too long", now_us);
@@ -86,9 +86,8 @@ void conn_addresses_ready(conn *self, int64_t now_us)
                    now_us);
         return;
     }
-    if (self->config->counters != NULL)
-        address_list_prefer(&self->addresses, atomic_load_explicit(&self->config->counters->address,
-                                                                   memory_order_relaxed));
+    address_list_prefer(&self->addresses,
+                        atomic_load_explicit(&self->to->address, memory_order_relaxed));
     conn_move(self, CONN_CONNECTING);
     try_addresses(self, 0, now_us);
 }
@@ -154,7 +153,7 @@ static void try_addresses(conn *self, int error, int64_t now_us)
         self->address_deadline_us = now_us + share_us(self, now_us);
         error = begin_connect(self, &self->addresses.at[self->address_index]);
         if (error == 0) {
-            if (self->config->server->is_unix) conn_connect_ready(self, now_us);
+            if (self->to->server->is_unix) conn_connect_ready(self, now_us);
             return;
         }
         conn_drop_descriptor(self);
@@ -195,7 +194,7 @@ static int connect_error(const conn *self)
     int error = 0;
     socklen_t length = sizeof error;
     if (getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
-    if (error != 0 || self->config->server->is_unix) return error;
+    if (error != 0 || self->to->server->is_unix) return error;
     return is_connected_to_itself(self->fd) ? ECONNREFUSED : 0;
 }
 

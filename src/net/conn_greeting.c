@@ -25,7 +25,7 @@ static bool write_step(conn *self, unsigned step, const command *cmd)
 /* A user without a password is that user, or refused; and never the default one. */
 static bool write_auth(conn *self)
 {
-    const endpoint *server = self->config->server;
+    const endpoint *server = self->to->server;
     if (server->user[0] == '\0' && server->password[0] == '\0') return true;
     command cmd;
     command_begin(&cmd, "AUTH");
@@ -46,10 +46,10 @@ static bool write_name(conn *self)
 
 static bool write_select(conn *self)
 {
-    if (self->config->server->database == 0) return true;
+    if (self->to->server->database == 0) return true;
     command cmd;
     command_begin(&cmd, "SELECT");
-    command_add_number(&cmd, self->config->server->database);
+    command_add_number(&cmd, self->to->server->database);
     return write_step(self, STEP_SELECT, &cmd);
 }
 

@@ -102,7 +102,7 @@ bool conn_is_repeating(const conn *self)
 {
     struct tcp_info told = {0};
     socklen_t length = sizeof told;
-    if (self->config->server->is_unix) return false;
+    if (self->to->server->is_unix) return false;
     return getsockopt(self->fd, IPPROTO_TCP, TCP_INFO, &told, &length) == 0 &&
            told.tcpi_retransmits > 0;
 }

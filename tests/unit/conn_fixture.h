@@ -29,6 +29,7 @@ typedef struct fixture {
     event_log log;
     conn_counters counters;
     conn_config config;
+    node node;
     conn conn;
     int64_t now_us;
     int listener, peer;
@@ -107,13 +108,13 @@ static int set_up(void **state)
 
     it.memory = (memory){.allocate = take_block, .release = give_block};
     it.log = (event_log){.write = keep_line, .level = REDLOCK_LOG_DEBUG};
-    it.config = (conn_config){.server = &it.server,
-                              .connect_timeout_us = TIMEOUT_US,
+    it.node.server = &it.server;
+    it.config = (conn_config){.connect_timeout_us = TIMEOUT_US,
                               .memory = &it.memory,
                               .log = &it.log,
                               .counters = &it.counters,
                               .jitter_seed = 7};
-    conn_init(&it.conn, &it.config);
+    conn_init(&it.conn, &it.config, &it.node);
     return 0;
 }
 

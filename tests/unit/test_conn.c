@@ -35,7 +35,7 @@ static void a_command_leaves_and_its_reply_comes_back(void **state)
     assert_int_equal(ping.answers, 1);
     assert_string_equal(ping.text, "PONG");
     assert_true(ping.call.sent_us == START_US && ping.answered_us == it.now_us);
-    assert_int_equal(it.counters.served, 1);
+    assert_int_equal(it.node.served, 1);
 }
 
 static void commands_of_one_round_leave_in_one_write(void **state)

@@ -211,7 +211,7 @@ static void the_address_that_leads_there_is_remembered(void **state)
     await_silence(0, START_US + BRIEFLY_US);
     pump_while(CONN_CONNECTING);
     assert_int_equal(it.conn.state, CONN_OPEN);
-    assert_true(it.counters.address == address_mark(&it.conn.addresses.at[1]));
+    assert_true(it.node.address == address_mark(&it.conn.addresses.at[1]));
     close(listener);
 }
 
@@ -339,7 +339,7 @@ static void a_backoff_ends_when_another_connection_is_served(void **state)
     assert_true(conn_retry_us(&it.conn) == it.conn.retry_at_us);
     it.counters.connections++;
     assert_true(conn_retry_us(&it.conn) == it.conn.retry_at_us);
-    it.counters.served++;
+    it.node.served++;
     assert_true(conn_retry_us(&it.conn) < it.now_us);
     conn_open(&it.conn, it.now_us); /* in vain again */
     assert_true(conn_retry_us(&it.conn) == it.conn.retry_at_us);
@@ -377,7 +377,7 @@ static void connections_of_one_client_do_not_share_their_jitter(void **state)
 {
     (void)state;
     conn other;
-    conn_init(&other, &it.config);
+    conn_init(&other, &it.config, &it.node);
     unlink(it.server.host);
     conn_open(&it.conn, it.now_us);
     conn_open(&other, it.now_us);

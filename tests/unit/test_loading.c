@@ -290,7 +290,7 @@ static void a_refusal_is_remembered_by_all_connections(void **state)
     expect_next("LD");
     answer_with("-ERR unknown command 'SCRIPT'\r\n" NOSCRIPT);
     conn_destroy(&it.conn);
-    conn_init(&it.conn, &it.config);
+    conn_init(&it.conn, &it.config, &it.node);
     expect_next("S");
 }
 
