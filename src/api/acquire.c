@@ -28,7 +28,7 @@ static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     exchange asks = {.round_trip = &client->stats.round_trip};
     exchange_begin(&asks, &op->asks, &on->command, &asked);
     lane_stops stops = {.fd = {client->closing.fd, canceller_fd(o->canceller)}};
-    on->command.may_spin = !on->was_contended;
+    on->may_spin = !on->was_contended;
     acquire_begin(op, &terms, on->inbox.state == INBOX_OPEN, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     question undo = acquisition_undo(client, &asked);

@@ -141,7 +141,7 @@ static void drive(act *all, size_t count, lane *on, const limits *within)
         .fd = {closing_fd, canceller_fd(within == NULL ? NULL : within->canceller)}};
     for (size_t i = 0; i < count; i++)
         if (all[i].asks != NULL) all[i].asks->on = &on->command;
-    on->command.may_spin = all[0].may_spin;
+    on->may_spin = all[0].may_spin;
     while (advance(all, count, &stops, &until_us)) lane_pump(on, until_us, &stops);
     lane_abandon(on);
 }

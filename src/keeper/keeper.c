@@ -14,16 +14,9 @@
 
 /* What is in the poller leaves it before it is closed: the number may be somebody else's a moment
  * later. */
-static void command_closing(conn *which, int fd)
+static void closing(void *self, conn *which, int fd)
 {
-    keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.command));
-    poller_forget(&self->poller, fd);
-}
-
-static void inbox_closing(conn *which, int fd)
-{
-    keeper *self = (keeper *)((char *)which - offsetof(keeper, lane.inbox.conn));
-    poller_forget(&self->poller, fd);
+    poller_forget(&((keeper *)self)->poller, which, fd);
 }
 
 redlock_status keeper_init(keeper *self, const keeper_terms *terms)
@@ -47,8 +40,8 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
                                                            .fork = terms->fork});
     self->poller.fd = -1;
     if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
-    self->lane.command.on_closing = command_closing;
-    self->lane.inbox.conn.on_closing = inbox_closing;
+    self->lane.command.on_closing = self->lane.inbox.conn.on_closing = closing;
+    self->lane.command.closing_arg = self->lane.inbox.conn.closing_arg = self;
     self->locks.armed_us = NEVER; /* nobody turns it until the first wake-up */
     if (poller_open(&self->poller, self->locks.wake.fd, self->alarm.fd)) return REDLOCK_OK;
     keeper_destroy(self);

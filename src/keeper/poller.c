@@ -14,7 +14,6 @@ static bool add(int set, int fd, uint32_t events)
 
 bool poller_open(poller *self, int wake_fd, int alarm_fd)
 {
-    for (int i = 0; i < POLLER_CONNS; i++) self->conns[i].fd = -1;
     self->fd = epoll_create1(EPOLL_CLOEXEC);
     if (self->fd >= 0 && add(self->fd, wake_fd, EPOLLIN) && add(self->fd, alarm_fd, EPOLLIN))
         return true;
@@ -33,21 +32,19 @@ static uint32_t epoll_events(short events)
     return ((events & POLLIN) ? EPOLLIN : 0u) | ((events & POLLOUT) ? EPOLLOUT : 0u);
 }
 
-void poller_watch(poller *self, int index, const conn *which)
+void poller_watch(poller *self, conn *which)
 {
-    struct watched *was = &self->conns[index];
-    struct watched is = {conn_poll_fd(which), conn_poll_events(which)};
-    if (is.fd < 0 || (was->fd == is.fd && was->events == is.events)) return;
-    struct epoll_event wanted = {.events = epoll_events(is.events), .data.fd = is.fd};
-    (void)epoll_ctl(self->fd, was->fd == is.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, is.fd, &wanted);
-    *was = is;
+    int fd = conn_poll_fd(which);
+    short events = conn_poll_events(which);
+    if (fd < 0 || events == which->watched_for) return;
+    struct epoll_event wanted = {.events = epoll_events(events), .data.fd = fd};
+    int what = which->watched_for == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    (void)epoll_ctl(self->fd, what, fd, &wanted);
+    which->watched_for = events;
 }
 
-void poller_forget(poller *self, int fd)
+void poller_forget(poller *self, conn *which, int fd)
 {
-    for (int i = 0; i < POLLER_CONNS; i++) {
-        if (self->conns[i].fd != fd) continue;
-        (void)epoll_ctl(self->fd, EPOLL_CTL_DEL, fd, NULL);
-        self->conns[i].fd = -1;
-    }
+    if (which->watched_for != 0) (void)epoll_ctl(self->fd, EPOLL_CTL_DEL, fd, NULL);
+    which->watched_for = 0;
 }

@@ -9,14 +9,8 @@
 
 #include "net/conn.h"
 
-enum { POLLER_CONNS = 2 };
-
 typedef struct poller {
     int fd; /* -1: there is none */
-    struct watched {
-        int fd;
-        short events;
-    } conns[POLLER_CONNS];
 } poller;
 
 /* wake_fd and alarm_fd stay in the set for good. */
@@ -24,9 +18,9 @@ bool poller_open(poller *self, int wake_fd, int alarm_fd);
 void poller_close(poller *self);
 
 /* Follows what a connection waits for now. */
-void poller_watch(poller *self, int index, const conn *which);
+void poller_watch(poller *self, conn *which);
 
-/* A watched descriptor is about to be closed: its number may come back with another socket. */
-void poller_forget(poller *self, int fd);
+/* Its descriptor is about to be closed: the number may come back with another socket. */
+void poller_forget(poller *self, conn *which, int fd);
 
 #endif

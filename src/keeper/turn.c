@@ -313,8 +313,8 @@ void keeper_process(keeper *self)
     operations_notice(&self->operations);
     /* The last flush may have broken a connection: what that means is found out at once. */
     if (operations_has_work(&self->operations)) until_us = INT64_MIN;
-    poller_watch(&self->poller, 0, &self->lane.command);
-    poller_watch(&self->poller, 1, &self->lane.inbox.conn);
+    poller_watch(&self->poller, &self->lane.command);
+    poller_watch(&self->poller, &self->lane.inbox.conn);
     alarm_set(&self->alarm, earliest(until_us, sockets_wake_us(self)));
     atomic_store(&self->turning, 0);
 }

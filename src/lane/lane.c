@@ -47,12 +47,12 @@ static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
     if (self->awaits_message) {
         bool may = self->may_sleep_on_inbox && self->inbox.state == INBOX_OPEN;
         self->may_sleep_on_inbox = false;
-        return may && conn_receive_soon(&self->inbox.conn);
+        return may && conn_receive_soon(&self->inbox.conn, false);
     }
     bool inbox_comes = self->inbox.state == INBOX_CONNECTING ||
                        self->inbox.state == INBOX_SUBSCRIBING;
     if (self->command.first == NULL || inbox_comes) return false;
-    return conn_receive_soon(&self->command);
+    return conn_receive_soon(&self->command, self->may_spin);
 }
 
 static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t now_us)

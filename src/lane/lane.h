@@ -19,6 +19,7 @@ struct lane {
     unsigned number;
     bool awaits_message;     /* the pump may not wait for the command connection alone ... */
     bool may_sleep_on_inbox; /* ... but once for the inbox alone: a hot lock comes soon */
+    bool may_spin;           /* the answer is worth spinning for */
     bool was_contended;      /* the last acquisition here had to queue */
     bool is_late;            /* the command connection was, after the last round */
     int64_t used_us;         /* when it was last given back */

@@ -180,7 +180,7 @@ static void schedule_retry(conn *self, int64_t now_us)
 void conn_drop_descriptor(conn *self)
 {
     int fd = self->lookup != NULL ? lookup_fd(self->lookup) : self->fd;
-    if (fd >= 0 && self->on_closing != NULL) self->on_closing(self, fd);
+    if (fd >= 0 && self->on_closing != NULL) self->on_closing(self->closing_arg, self, fd);
     lookup_end(self->lookup);
     self->lookup = NULL;
     if (self->fd >= 0) close(self->fd);

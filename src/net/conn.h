@@ -123,7 +123,6 @@ struct conn {
     bool has_answered;   /* a call was answered on it ... */
     bool has_served;     /* ... and not with an error: whoever listens there serves us */
     bool is_misplaced;   /* whoever listens there says that another is to be asked */
-    bool may_spin;       /* the owner's word: this answer is worth spinning for */
     int64_t answer_us;   /* how long answers took lately: a moving average */
     int64_t received_us; /* when bytes last came */
     int64_t silent_us;   /* before this nobody's patience with a silent server ends */
@@ -140,7 +139,9 @@ struct conn {
      * Must not close the connection. */
     void (*on_message)(conn *self, const reply *channel, const reply *payload, int64_t now_us);
     /* A descriptor is about to be closed; NULL: nobody has to know. */
-    void (*on_closing)(conn *self, int fd);
+    void (*on_closing)(void *closing_arg, conn *self, int fd);
+    void *closing_arg;
+    short watched_for; /* poll(2) events; see keeper/poller.h. 0: its descriptor is not watched */
     void *owner;
     uint32_t jitter; /* state of the jitter's generator */
 };
@@ -199,11 +200,11 @@ void conn_tick(conn *self, int64_t now_us);
  * most about CONN_RECEIVE_SOON_MS (SO_RCVTIMEO), which saves the poll. Processes what came. False
  * when the short cut does not apply (not OPEN, TLS, unsent bytes) or nothing came: then poll.
  *
- * While answers have been taking less than spin_us, it first polls actively for so long: falling
- * asleep and being woken takes as long as a server on the same machine needs to answer. A slower
- * server is never spun for, nor does a loaded machine keep spinning, since both show in
- * answer_us. */
+ * While answers have been taking less than spin_us, and if it is worth that, it first polls
+ * actively for so long: falling asleep and being woken takes as long as a server on the same
+ * machine needs to answer. A slower server is never spun for, nor does a loaded machine keep
+ * spinning, since both show in answer_us. */
 enum { CONN_RECEIVE_SOON_MS = 4 };
-bool conn_receive_soon(conn *self);
+bool conn_receive_soon(conn *self, bool may_spin);
 
 #endif

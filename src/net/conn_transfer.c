@@ -209,7 +209,7 @@ static void pause_briefly(void)
 static bool begin_spinning(const conn *self)
 {
     const conn_config *config = self->config;
-    bool is_worth_it = self->may_spin && config->spin_us > 0 && self->answer_us <= config->spin_us;
+    bool is_worth_it = config->spin_us > 0 && self->answer_us <= config->spin_us;
     if (!is_worth_it || config->counters == NULL) return false;
     _Atomic unsigned *spinning = &config->counters->spinning;
     if (atomic_fetch_add_explicit(spinning, 1, memory_order_relaxed) < config->spinners_most)
@@ -233,18 +233,18 @@ static ssize_t spin(conn *self, char *bytes)
     return received;
 }
 
-static ssize_t receive_waiting(conn *self, char *bytes)
+static ssize_t receive_waiting(conn *self, char *bytes, bool may_spin)
 {
-    ssize_t received = begin_spinning(self) ? spin(self, bytes) : -1;
+    ssize_t received = may_spin && begin_spinning(self) ? spin(self, bytes) : -1;
     if (received >= 0) return received;
     return recv(self->fd, bytes, RECEIVE_SIZE, 0);
 }
 
-bool conn_receive_soon(conn *self)
+bool conn_receive_soon(conn *self, bool may_spin)
 {
     if (self->state != CONN_OPEN || self->tls != NULL || conn_has_unsent(self)) return false;
     char bytes[RECEIVE_SIZE];
-    ssize_t received = receive_waiting(self, bytes);
+    ssize_t received = receive_waiting(self, bytes, may_spin);
     int error = errno;
     if (received < 0 && (is_blocked(error) || error == EINTR)) return false;
 

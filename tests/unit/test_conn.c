@@ -256,7 +256,7 @@ static void a_closed_connection_takes_no_command(void **state)
     conn_flush(&it.conn, it.now_us);
     conn_tick(&it.conn, INT64_MAX);
     conn_ready(&it.conn, POLLIN, it.now_us);
-    assert_false(conn_receive_soon(&it.conn));
+    assert_false(conn_receive_soon(&it.conn, true));
     assert_int_equal(conn_poll_events(&it.conn), 0);
     assert_closed(REDLOCK_OK);
 }
@@ -521,12 +521,12 @@ static void the_short_cut_takes_a_reply_without_poll(void **state)
     follower = (probe){0};
     open_and_accept();
     submit(&first, "PING");
-    assert_false(conn_receive_soon(&it.conn));
+    assert_false(conn_receive_soon(&it.conn, true));
     conn_flush(&it.conn, it.now_us);
     hear();
     int64_t before_us = clock_now_us();
     say("+PONG\r\n");
-    assert_true(conn_receive_soon(&it.conn));
+    assert_true(conn_receive_soon(&it.conn, true));
     assert_string_equal(first.text, "PONG");
     assert_true(first.answered_us >= before_us);
     assert_string_equal(hear(), "*1\r\n$4\r\nNEXT\r\n");
@@ -536,7 +536,7 @@ static void the_short_cut_gives_up_soon(void **state)
 {
     (void)state;
     open_and_accept();
-    assert_false(conn_receive_soon(&it.conn));
+    assert_false(conn_receive_soon(&it.conn, true));
     assert_int_equal(it.conn.state, CONN_OPEN);
     struct timeval limit;
     socklen_t length = sizeof limit;
@@ -555,7 +555,7 @@ static void the_short_cut_sees_the_end(void **state)
     hear();
     close(it.peer);
     it.peer = -1;
-    assert_true(conn_receive_soon(&it.conn));
+    assert_true(conn_receive_soon(&it.conn, true));
     assert_closed(REDLOCK_ERR_CONNECT);
     assert_true(ping.was_cut);
 }
