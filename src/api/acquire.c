@@ -26,13 +26,14 @@ static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *o
     acquire_terms terms = acquisition_terms(client, lock, o, within);
     question asked = acquisition_question(client, lock, o, on, inbox_field);
     exchange asks = {.round_trip = &client->stats.round_trip};
-    exchange_begin(&asks, &op->asks, &on->command, &asked);
+    exchange_begin(&asks, &op->asks, &asked);
     lane_stops stops = {.fd = {client->closing.fd, canceller_fd(o->canceller)}};
     on->may_spin = !on->was_contended;
-    acquire_begin(op, &terms, on->inbox.state == INBOX_OPEN, now_us);
+    const berth *at = exchange_enter(&asks, on);
+    acquire_begin(op, &terms, at != NULL && at->inbox.state == INBOX_OPEN, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     question undo = acquisition_undo(client, &asked);
-    bool undo_is_behind = drive_acquire(on, op, &asks, &undo, &client->nonces, &stops);
+    bool undo_is_behind = drive_acquire(op, &asks, &undo, &client->nonces, &stops);
     counter_add(&client->stats.undone, undo_is_behind);
     on->was_contended = op->was_handed_over || op->is_queued;
     return undo_is_behind;
@@ -45,8 +46,8 @@ static bool is_to_leave(const redlock_client *client, const lane *on, const acqu
     if (!op->is_owed || op->status < 0) return false;
     if (client->host == REDLOCK_HOST_MANUAL) return true;
     bool is_over = op->status == REDLOCK_TIMED_OUT || op->status == REDLOCK_CANCELLED;
-    bool is_near = on->command.state == CONN_OPEN && on->command.first == NULL &&
-                   on->command.answer_us < NEAR_US;
+    const conn *asked = &on->at->command;
+    bool is_near = asked->state == CONN_OPEN && asked->first == NULL && asked->answer_us < NEAR_US;
     return is_over && is_near && op->is_queued;
 }
 

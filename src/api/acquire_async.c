@@ -64,7 +64,7 @@ static redlock_status prepare(acquiring *self, const void *name, size_t name_len
     op->inbox_length = asked.inbox_length;
     op->terms = acquisition_terms(client, self->lock, &self->options, within);
     op->terms.queues_first = true;
-    exchange_begin(&op->asks, NULL, &on->command, &asked);
+    exchange_begin(&op->asks, NULL, &asked);
     return REDLOCK_OK;
 }
 

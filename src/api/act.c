@@ -71,7 +71,7 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
     if (deadline_us == FROM_NOW) deadline_us = clock_now_us() + client->timeout_us;
     request_begin(state, deadline_us, client->timeout_us, (uint32_t)about.nonce);
     *asks = (exchange){0};
-    exchange_begin(asks, state, NULL, &about);
+    exchange_begin(asks, state, &about);
     asks->round_trip = &client->stats.round_trip;
     asks->before_sending = self->kind->before_sending == NULL ? NULL : is_about_to_be_sent;
     asks->on_reply = self->kind->read == NULL ? NULL : read;
@@ -134,13 +134,13 @@ static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *un
 
 static void drive(act *all, size_t count, lane *on, const limits *within)
 {
-    assert(on->command.first == NULL);
+    assert(lane_is_idle(on));
     int64_t until_us;
     int closing_fd = all[0].kind->outlasts_close ? -1 : all[0].client->closing.fd;
     lane_stops stops = {
         .fd = {closing_fd, canceller_fd(within == NULL ? NULL : within->canceller)}};
     for (size_t i = 0; i < count; i++)
-        if (all[i].asks != NULL) all[i].asks->on = &on->command;
+        if (all[i].asks != NULL) (void)exchange_enter(all[i].asks, on);
     on->may_spin = all[0].may_spin;
     while (advance(all, count, &stops, &until_us)) lane_pump(on, until_us, &stops);
     lane_abandon(on);

@@ -165,6 +165,11 @@ static void configure(redlock_client *self, const redlock_client_options *o)
     self->linger_ms = o->linger_ms == -1 ? 0 : or_default(o->linger_ms, DEFAULT_LINGER_MS);
     self->grace_ms = self->linger_ms > GRACE_LEAST_MS ? self->linger_ms : GRACE_LEAST_MS;
     self->home.server = &self->server;
+    self->route.home = &self->home;
+    self->lane_terms = (lane_terms){.config = &self->config,
+                                    .route = &self->route,
+                                    .key_prefix = self->key_prefix,
+                                    .who = &self->who};
     self->config.client_name = self->name;
     self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) *
                                       US_PER_MS;
@@ -185,9 +190,7 @@ static void close_from_keeper(keeper *keeps);
 static redlock_status start(redlock_client *self)
 {
     keeper_terms terms = {.config = &self->config,
-                          .home = &self->home,
-                          .key_prefix = self->key_prefix,
-                          .who = &self->who,
+                          .lane_terms = &self->lane_terms,
                           .nonces = &self->nonces,
                           .timeout_us = self->timeout_us,
                           .linger_ms = self->linger_ms,
@@ -203,7 +206,7 @@ static redlock_status start(redlock_client *self)
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
     holds_init(&self->holds, &self->memory);
-    pool_init(&self->lanes, &self->config, &self->home, self->key_prefix, &self->who);
+    pool_init(&self->lanes, &self->lane_terms);
     return REDLOCK_OK;
 }
 

@@ -32,6 +32,8 @@ struct redlock_client {
     tls_context *tls; /* NULL: plain */
     conn_counters counters;
     conn_config config;
+    route route;
+    lane_terms lane_terms;
     redlock_stats stats; /* all but what `counters` has */
     _Atomic int64_t nonces;
     _Atomic uint64_t hold_count; /* numbers the acquisitions */

@@ -16,24 +16,32 @@ static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redloc
 {
     if (lock->inbox_number == 0) return 0;
     char channel[CHANNEL_SIZE];
-    identity_channel(channel, self->terms.key_prefix, self->terms.who, lock->inbox_number);
+    const lane_terms *terms = self->terms.lane_terms;
+    identity_channel(channel, terms->key_prefix, terms->who, lock->inbox_number);
     return inbox_write(out, lock->claim_ms, channel);
 }
 
 static void answered(call *back, const reply *from, int64_t now_us);
+
+berth *errand_berth(keeper *self, const redlock_lock *lock)
+{
+    assert(mutex_is_mine(&self->locks.mutex));
+    return lane_berth(&self->lane, lock_key(lock), lock->key_length);
+}
 
 enum { USUAL_ANSWERS = 4 };
 
 /* For how long a silent server is borne: a renewal leaves time for another one, on a new
  * connection; but a server that is as slow as it usually is has done nothing wrong, however short
  * the lease. */
-static int64_t patience_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
+static int64_t patience_us(const keeper *self, const conn *on, const redlock_lock *lock,
+                           int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     int64_t timeout_us = self->terms.timeout_us;
     if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return timeout_us;
     int64_t half_us = (atomic_load(&lock->hold.valid_until_us) - now_us) / 2;
-    int64_t usual_us = USUAL_ANSWERS * self->lane.command.answer_us;
+    int64_t usual_us = USUAL_ANSWERS * on->answer_us;
     return earliest(timeout_us, usual_us > half_us ? usual_us : half_us);
 }
 
@@ -53,7 +61,7 @@ static void ask_undo(question *ask, char inbox_field[INBOX_SIZE], const keeper *
     ask->burial_ms = burial_ms;
 }
 
-static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now_us)
+static bool submit(keeper *self, conn *on, redlock_lock *lock, int64_t ttl_ms, int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->errand.state == ERRAND_NONE);
@@ -72,8 +80,7 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now
     if (undoes) ask_undo(&ask, inbox_field, self, lock, now_us);
     out->nonce = ask.nonce;
     out->call.answered = answered;
-    out->call.deadline_us = now_us + patience_us(self, lock, now_us);
-    conn *on = &self->lane.command;
+    out->call.deadline_us = now_us + patience_us(self, on, lock, now_us);
     if (!loading_submit(&out->loading, on, &out->call, &ask, &out->by_source, now_us)) return false;
     out->state = undoes ? ERRAND_UNDO : ERRAND_RENEWAL;
     lock->tenure.pins++;
@@ -82,12 +89,12 @@ static bool submit(keeper *self, redlock_lock *lock, int64_t ttl_ms, int64_t now
 
 /* A connection that backs off is waited for, but for no more than a quarter of what is left of the
  * lease: its server may be back. */
-static int64_t not_before_us(const keeper *self, const redlock_lock *lock, int64_t now_us)
+static int64_t not_before_us(keeper *self, const redlock_lock *lock, int64_t now_us)
 {
-    assert(mutex_is_mine(&self->locks.mutex));
-    const conn *on = &self->lane.command;
-    if (on->state != CONN_CLOSED) return now_us;
-    return earliest(conn_retry_us(on), lock_hurry_us(lock, now_us));
+    const berth *at = errand_berth(self, lock);
+    if (at == NULL) return lock_hurry_us(lock, now_us);
+    if (at->command.state != CONN_CLOSED) return now_us;
+    return earliest(conn_retry_us(&at->command), lock_hurry_us(lock, now_us));
 }
 
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
@@ -98,8 +105,9 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     /* Nothing is sent while an errand is out (its answer plans the next), or past the maximum
      * hold. */
     if (lock->errand.state == ERRAND_NONE && !(renews && ttl_ms <= 0)) {
-        bool was_sent = self->lane.command.state != CONN_CLOSED &&
-                        submit(self, lock, ttl_ms, now_us);
+        berth *at = errand_berth(self, lock);
+        bool was_sent = at != NULL && at->command.state != CONN_CLOSED &&
+                        submit(self, &at->command, lock, ttl_ms, now_us);
         if (!was_sent) hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
@@ -190,6 +198,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     answer read;
     mutex_lock(&self->locks.mutex);
     answer_to(&read, from, lock->errand.nonce);
+    route_learn(self->terms.lane_terms->route, &read);
     look_at_clock(self, lock, &read, now_us);
     enum errand_state state = lock->errand.state;
     lock->errand.state = ERRAND_NONE;

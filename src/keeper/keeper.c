@@ -29,9 +29,10 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
         return REDLOCK_ERR_SYSTEM;
     }
     pthread_cond_init(&self->called_back, NULL);
-    lane_init(&self->lane, terms->config, terms->home, KEEPER_LANE, terms->key_prefix, terms->who);
-    self->lane.inbox.listener = &operations_listener;
-    self->lane.inbox.listener_arg = &self->operations;
+    self->watch = (lane_watch){closing, self};
+    lane_init(&self->lane, terms->lane_terms, KEEPER_LANE,
+              terms->host == REDLOCK_HOST_MANUAL ? &self->watch : NULL);
+    lane_listen(&self->lane, &operations_listener, &self->operations);
     self->lane.awaits_message = true;
     operations_init(&self->operations, &(operations_terms){.on = &self->lane,
                                                            .mutex = &self->locks.mutex,
@@ -40,8 +41,6 @@ redlock_status keeper_init(keeper *self, const keeper_terms *terms)
                                                            .fork = terms->fork});
     self->poller.fd = -1;
     if (terms->host != REDLOCK_HOST_MANUAL) return REDLOCK_OK;
-    self->lane.command.on_closing = self->lane.inbox.conn.on_closing = closing;
-    self->lane.command.closing_arg = self->lane.inbox.conn.closing_arg = self;
     self->locks.armed_us = NEVER; /* nobody turns it until the first wake-up */
     if (poller_open(&self->poller, self->locks.wake.fd, self->alarm.fd)) return REDLOCK_OK;
     keeper_destroy(self);
@@ -212,8 +211,7 @@ void keeper_close(keeper *self, int64_t until_us)
     atomic_store(&self->has_thread, false);
     end(self);
     operations_stop_all(&self->operations, true, clock_now_us());
-    conn_close(&self->lane.command, REDLOCK_OK, NULL, clock_now_us());
-    conn_close(&self->lane.inbox.conn, REDLOCK_OK, NULL, clock_now_us());
+    lane_close(&self->lane, clock_now_us());
     keeper_let_go_of_all(self);
 }
 

@@ -16,7 +16,6 @@
 #include "keeper/operation.h"
 #include "keeper/poller.h"
 #include "lane/lane.h"
-#include "wire/identity.h"
 
 typedef struct keeper keeper;
 
@@ -26,9 +25,7 @@ enum { KEEPER_LANE = 1 };
 /* What the keeper takes from its client; all of it outlives the keeper. */
 typedef struct keeper_terms {
     const conn_config *config;
-    node *home;
-    const char *key_prefix;
-    const identity *who;
+    const lane_terms *lane_terms;
     _Atomic int64_t *nonces;
     int64_t timeout_us;
     int64_t linger_ms, grace_ms;
@@ -46,6 +43,7 @@ struct keeper {
     keeper_terms terms;
     server_clock server_clock; /* as the keeper's own answers tell it */
     lane lane;
+    lane_watch watch; /* of its connections, for the poller */
     operations operations;
     poller poller; /* of a client without a thread */
     alarm_clock alarm;

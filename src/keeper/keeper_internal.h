@@ -6,6 +6,9 @@
 
 #include "keeper/keeper.h"
 
+/* Where the errands of the lock go; NULL: no memory. Called with the mutex. */
+berth *errand_berth(keeper *self, const redlock_lock *lock);
+
 /* Sends what is due for the lock: a renewal, or an undo. Called with the mutex. When it cannot be
  * sent now, it is scheduled again. */
 void errand_send(keeper *self, redlock_lock *lock, int64_t now_us);

@@ -168,14 +168,15 @@ static void keep_deadline(operation *op, int64_t now_us)
 }
 
 /* It hears of the inbox what it missed: of all losses one, and that it is open now. */
-static void catch_up(operations *self, operation *op, int64_t now_us)
+static void catch_up(operation *op, int64_t now_us)
 {
     acquire *engine = &op->acquisition;
-    bool is_open = self->terms.on->inbox.state == INBOX_OPEN;
-    if (op->inbox_seen == self->inbox_changes) return;
-    op->inbox_seen = self->inbox_changes;
+    const inbox *its = &op->asks.at->inbox;
+    bool is_open = its->state == INBOX_OPEN;
+    if (op->inbox_seen == its->changes) return;
+    op->inbox_seen = its->changes;
     if (engine->inbox_is_open || !is_open)
-        acquire_inbox_lost(engine, self->inbox_why, self->inbox_text, now_us);
+        acquire_inbox_lost(engine, its->why, its->text.text, now_us);
     if (is_open) acquire_inbox_opened(engine, now_us);
 }
 
@@ -183,16 +184,15 @@ static void advance_acquisition(operations *self, operation *op, int64_t now_us)
 {
     assert(op->acquires);
     acquire *engine = &op->acquisition;
-    lane *on = self->terms.on;
     acquire_asked(engine, now_us);
-    catch_up(self, op, now_us);
+    catch_up(op, now_us);
     keep_deadline(op, now_us);
     while (engine->state != ACQUIRE_DONE) {
-        drive_advance(on, engine, &op->asks, op->inbox_length, self->terms.nonces, now_us);
-        if (engine->state == ACQUIRE_DONE || !drive_can_go_on(on, engine)) break;
+        drive_advance(engine, &op->asks, op->inbox_length, self->terms.nonces, now_us);
+        if (engine->state == ACQUIRE_DONE || !drive_can_go_on(engine, &op->asks)) break;
     }
     if (engine->state == ACQUIRE_DONE) tell(self, op, engine->status, now_us);
-    else schedule_set(&self->timers, &op->timer, drive_wake_us(on, engine, &op->asks));
+    else schedule_set(&self->timers, &op->timer, drive_wake_us(engine, &op->asks));
 }
 
 static void advance_request(operations *self, operation *op, int64_t now_us)
@@ -228,14 +228,13 @@ static void start(operations *self, operation *op, int64_t now_us)
     op->asks.owner = self;
     op->asks.on_moved = moved;
     op->asks.shares_connection = true;
-    op->asks.on = &self->terms.on->command;
-    if (!schedule_reserve(&self->timers, self->terms.memory, self->running)) {
+    const berth *at = exchange_enter(&op->asks, self->terms.on);
+    if (at == NULL || !schedule_reserve(&self->timers, self->terms.memory, self->running)) {
         op->is_at_once = true;
         op->status = REDLOCK_ERR_MEMORY;
     } else if (op->acquires) {
-        acquire_begin(&op->acquisition, &op->terms, self->terms.on->inbox.state == INBOX_OPEN,
-                      now_us);
-        op->inbox_seen = self->inbox_changes;
+        acquire_begin(&op->acquisition, &op->terms, at->inbox.state == INBOX_OPEN, now_us);
+        op->inbox_seen = at->inbox.changes;
         op->asks.request = &op->acquisition.asks;
     } else {
         op->asks.request = &op->single;
@@ -328,20 +327,9 @@ int64_t operations_turn(operations *self, int64_t now_us, int64_t budget_us)
     return first == NULL ? NEVER : first->at_us;
 }
 
-/* What a waiting operation may see of a connection: gone, on its way, or open; and how often it
- * went. */
-static unsigned look(const conn *at)
-{
-    unsigned stage = at->state == CONN_OPEN ? 2 : at->state == CONN_CLOSED ? 0 : 1;
-    return at->generation * 3 + stage;
-}
-
 void operations_notice(operations *self)
 {
-    unsigned looks[] = {look(&self->terms.on->command), look(&self->terms.on->inbox.conn)};
-    if (memcmp(looks, self->looks, sizeof looks) == 0) return;
-    memcpy(self->looks, looks, sizeof looks);
-    sweep_again(self);
+    if (lane_has_changed(self->terms.on)) sweep_again(self);
 }
 
 void operations_stop_all(operations *self, bool even_those, int64_t now_us)
@@ -364,17 +352,13 @@ static void opened(void *arg, int64_t now_us)
 {
     operations *self = arg;
     (void)now_us;
-    self->inbox_changes++;
     sweep_again(self);
 }
 
-static void lost(void *arg, redlock_status why, const char *text, int64_t now_us)
+static void lost(void *arg, const inbox *which, int64_t now_us)
 {
     operations *self = arg;
-    (void)now_us;
-    self->inbox_changes++;
-    self->inbox_why = why;
-    snprintf(self->inbox_text, sizeof self->inbox_text, "%s", text == NULL ? "" : text);
+    (void)which, (void)now_us;
     sweep_again(self);
 }
 
@@ -400,7 +384,7 @@ static void granted(void *arg, const grant *message, int64_t now_us)
     mutex_unlock(self->terms.mutex);
     if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL)
         return;
-    catch_up(self, op, now_us);
+    catch_up(op, now_us);
     acquire_granted(&op->acquisition, message, now_us);
     make_ready(self, op);
 }

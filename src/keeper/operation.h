@@ -45,7 +45,7 @@ struct operation {
     redlock_status status;
     size_t inbox_length;
     timer timer;
-    unsigned inbox_seen;        /* operations.inbox_changes, when it last heard of the inbox */
+    unsigned inbox_seen;        /* the changes of its inbox of which it heard */
     directory_entry entry;      /* in by_id; its number is the id */
     operation *previous, *next; /* of all that run */
     operation *after;           /* in one of the lists: submitted, ready */
@@ -76,11 +76,7 @@ typedef struct operations {
                            ready ones */
     schedule timers;
     size_t running;
-    size_t untold;            /* of them */
-    unsigned looks[2];        /* what the connections looked like at the last look */
-    unsigned inbox_changes;   /* how often the inbox opened or was lost */
-    redlock_status inbox_why; /* of the latest loss */
-    char inbox_text[ANSWER_TEXT];
+    size_t untold; /* of them */
 } operations;
 
 /* It points into itself, and must not be copied. */

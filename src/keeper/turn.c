@@ -165,19 +165,27 @@ static void take_all(keeper *self, int64_t now_us)
 
 /* ---- Rounds ---- */
 
-/* Is the connection to be opened, for what is due or will be renewed? Before its time, if that
- * would be too late. */
-static bool wants_connection(keeper *self, int64_t now_us)
+/* It is opened before its time, if that would be too late. */
+static void open_connection(conn *on, int64_t hurry_us, int64_t now_us)
 {
-    const conn *on = &self->lane.command;
-    if (on->state != CONN_CLOSED) return false;
+    if (on->state != CONN_CLOSED) return;
     int64_t retry_us = conn_retry_us(on);
+    bool is_urgent = hurry_us < retry_us && conn_may_hurry(on, now_us);
+    if (now_us >= retry_us || is_urgent) conn_open(on, now_us);
+}
+
+/* For what is due, and for what will be renewed. */
+static void open_connections(keeper *self, int64_t now_us)
+{
     mutex_lock(&self->locks.mutex);
     const redlock_lock *due = next_due(self, now_us);
-    bool is_urgent = due != NULL && lock_hurry_us(due, now_us) < retry_us;
-    bool is_needed = due != NULL || self->locks.renewing > 0;
+    const berth *needed = due == NULL ? NULL : errand_berth(self, due);
+    int64_t hurry_us = due == NULL ? NEVER : lock_hurry_us(due, now_us);
+    bool renews = self->locks.renewing > 0;
     mutex_unlock(&self->locks.mutex);
-    return is_needed && (now_us >= retry_us || (is_urgent && conn_may_hurry(on, now_us)));
+    for (berth *each = &self->lane.home; each != NULL; each = each->next)
+        if (renews || each == needed)
+            open_connection(&each->command, each == needed ? hurry_us : NEVER, now_us);
 }
 
 static bool is_closing(keeper *self)
@@ -186,6 +194,16 @@ static bool is_closing(keeper *self)
     bool is = self->locks.is_closing;
     mutex_unlock(&self->locks.mutex);
     return is;
+}
+
+/* When the next of those that have none may be opened; NEVER: all are. */
+static int64_t connections_due_us(const keeper *self)
+{
+    int64_t due_us = NEVER;
+    for (const berth *each = &self->lane.home; each != NULL; each = each->next)
+        if (each->command.state == CONN_CLOSED)
+            due_us = earliest(due_us, conn_retry_us(&each->command));
+    return due_us;
 }
 
 /* Until when nothing is due; from then on, whoever makes something due earlier wakes us. With the
@@ -198,9 +216,9 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     bool has_more = self->locks.to_hasten != NULL || self->locks.to_take != NULL ||
                     self->operations.submitted != NULL || self->operations.cancelled != NULL;
     if (has_more) until_us = INT64_MIN;
-    self->locks.lacks_connection = self->lane.command.state == CONN_CLOSED;
-    if (self->locks.lacks_connection && self->locks.renewing > 0)
-        until_us = earliest(until_us, conn_retry_us(&self->lane.command));
+    int64_t connections_us = connections_due_us(self);
+    self->locks.lacks_connection = connections_us != NEVER;
+    if (self->locks.renewing > 0) until_us = earliest(until_us, connections_us);
     if (self->locks.is_closing) until_us = earliest(until_us, self->locks.closing_until_us);
     self->locks.armed_us = until_us;
     return until_us;
@@ -211,9 +229,8 @@ static bool work(keeper *self, int64_t *until_us)
 {
     assert(keeper_is_calling(self));
     int64_t now_us = clock_now_us();
-    conn *on = &self->lane.command;
     bool closes = is_closing(self); /* looked at once, so that one round is of one mind */
-    if (wants_connection(self, now_us)) conn_open(on, now_us);
+    open_connections(self, now_us);
     if (closes && !self->is_taking) operations_stop_all(&self->operations, false, now_us);
     int64_t operations_until_us = operations_turn(&self->operations, now_us, BUDGET_US);
     if (fork_guard_is_child(self->terms.fork)) return false;
@@ -287,15 +304,17 @@ redlock_status keeper_start(keeper *self)
 
 /* ---- A caller's event loop ---- */
 
-static bool has_pending(const keeper *self)
-{
-    return conn_has_pending(&self->lane.command) || conn_has_pending(&self->lane.inbox.conn);
-}
-
 static int64_t sockets_wake_us(const keeper *self)
 {
-    if (has_pending(self)) return INT64_MIN;
-    return earliest(conn_wake_us(&self->lane.command), conn_wake_us(&self->lane.inbox.conn));
+    return lane_has_pending(&self->lane) ? INT64_MIN : lane_wake_us(&self->lane);
+}
+
+static void watch_sockets(keeper *self)
+{
+    for (berth *each = &self->lane.home; each != NULL; each = each->next) {
+        poller_watch(&self->poller, &each->command);
+        poller_watch(&self->poller, &each->inbox.conn);
+    }
 }
 
 void keeper_process(keeper *self)
@@ -306,15 +325,13 @@ void keeper_process(keeper *self)
         pump(self, began_us);
         (void)work(self, &until_us);
         if (fork_guard_is_child(self->terms.fork)) return;
-        conn_flush(&self->lane.command, clock_now_us());
-        conn_flush(&self->lane.inbox.conn, clock_now_us());
+        (void)lane_flush(&self->lane, clock_now_us());
     } while (until_us <= clock_now_us() && clock_now_us() < began_us + BUDGET_US &&
              !atomic_load(&self->close_requested));
     operations_notice(&self->operations);
     /* The last flush may have broken a connection: what that means is found out at once. */
     if (operations_has_work(&self->operations)) until_us = INT64_MIN;
-    poller_watch(&self->poller, &self->lane.command);
-    poller_watch(&self->poller, &self->lane.inbox.conn);
+    watch_sockets(self);
     alarm_set(&self->alarm, earliest(until_us, sockets_wake_us(self)));
     atomic_store(&self->turning, 0);
 }

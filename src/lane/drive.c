@@ -11,9 +11,9 @@
 
 static void opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
 
-static void lost(void *op, redlock_status why, const char *text, int64_t now_us)
+static void lost(void *op, const inbox *which, int64_t now_us)
 {
-    acquire_inbox_lost(op, why, text, now_us);
+    acquire_inbox_lost(op, which->why, which->text.text, now_us);
 }
 
 static void granted(void *op, const grant *message, int64_t now_us)
@@ -23,18 +23,30 @@ static void granted(void *op, const grant *message, int64_t now_us)
 
 static const inbox_listener to_acquire = {opened, lost, granted};
 
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
-                   _Atomic int64_t *nonces, int64_t now_us)
+static bool asks_now(const acquire *op)
 {
-    acquire_tick(op, now_us);
+    return op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
+}
+
+static void see_to_inbox(acquire *op, inbox *its, int64_t now_us)
+{
     if (op->distrusts_inbox) {
         op->distrusts_inbox = false;
-        inbox_distrust(&on->inbox, op->asks.sent_us, op->unheard > 1, now_us);
+        inbox_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
     }
-    if (acquire_wants_inbox(op)) inbox_open(&on->inbox, now_us);
-    if (op->state == ACQUIRE_SUBSCRIBING && on->inbox.state == INBOX_OPEN)
+    if (acquire_wants_inbox(op)) inbox_open(its, now_us);
+    if (op->state == ACQUIRE_SUBSCRIBING && its->state == INBOX_OPEN)
         acquire_inbox_opened(op, now_us);
-    if (op->state != ACQUIRE_TRYING && op->state != ACQUIRE_ASKING) return;
+}
+
+void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,
+                   int64_t now_us)
+{
+    acquire_tick(op, now_us);
+    berth *at = exchange_berth(asks);
+    if (at == NULL) acquire_stop(op, REDLOCK_ERR_MEMORY, now_us);
+    else see_to_inbox(op, &at->inbox, now_us);
+    if (!asks_now(op)) return;
     if (op->asks.state == REQUEST_READY) {
         asks->question.inbox_length = acquire_queues(op) ? inbox_length : 0;
         asks->question.arrival_us = acquire_queues(op) ? op->arrival_us : 0;
@@ -44,21 +56,20 @@ void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
     acquire_asked(op, now_us);
 }
 
-int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks)
+int64_t drive_wake_us(const acquire *op, const exchange *asks)
 {
     int64_t wake = acquire_wake_us(op);
-    if (op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING)
-        wake = earliest(wake, exchange_wake_us(asks));
-    if (acquire_wants_inbox(op)) wake = earliest(wake, inbox_wake_us(&on->inbox));
+    if (asks_now(op)) wake = earliest(wake, exchange_wake_us(asks));
+    if (acquire_wants_inbox(op)) wake = earliest(wake, inbox_wake_us(&asks->at->inbox));
     return wake;
 }
 
-bool drive_can_go_on(const lane *on, const acquire *op)
+bool drive_can_go_on(const acquire *op, const exchange *asks)
 {
+    const berth *at = asks->at;
     if (op->state == ACQUIRE_SUBSCRIBING)
-        return on->inbox.conn.state == CONN_OPEN && on->inbox.state != INBOX_SUBSCRIBING;
-    bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
-    return asks_now && op->asks.state == REQUEST_READY && on->command.state == CONN_OPEN;
+        return at->inbox.conn.state == CONN_OPEN && at->inbox.state != INBOX_SUBSCRIBING;
+    return asks_now(op) && op->asks.state == REQUEST_READY && at->command.state == CONN_OPEN;
 }
 
 static void obey(acquire *op, const lane_stops *stops)
@@ -70,8 +81,7 @@ static void obey(acquire *op, const lane_stops *stops)
 /* That of the connection ends a round later, see lane_pump. */
 static void end_patience(acquire *op, int64_t now_us)
 {
-    bool asks_now = op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
-    if (asks_now && request_end_patience(&op->asks, now_us)) acquire_asked(op, now_us);
+    if (asks_now(op) && request_end_patience(&op->asks, now_us)) acquire_asked(op, now_us);
 }
 
 /* By source: a server that has not met the script would refuse it, and there is no second
@@ -87,38 +97,38 @@ static bool send_behind(conn *on, const question *undo, _Atomic int64_t *nonces,
 
 /* Done with a question under way: it may not be carried out after its undo. One that a message has
  * granted meanwhile is not to be undone. */
-static bool part(lane *on, const acquire *op, const question *undo, _Atomic int64_t *nonces,
+static bool part(const acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
                  int64_t now_us)
 {
     bool has_left = false;
-    if (on->command.first != NULL && op->is_owed)
-        has_left = send_behind(&on->command, undo, nonces, now_us);
-    lane_abandon(on);
+    conn *on = asks->at == NULL ? NULL : &asks->at->command;
+    if (on != NULL && on->first != NULL && op->is_owed)
+        has_left = send_behind(on, undo, nonces, now_us);
+    lane_abandon(asks->in);
     return has_left;
 }
 
-bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
-                   _Atomic int64_t *nonces, lane_stops *stops)
+bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
+                   lane_stops *stops)
 {
-    assert(on->inbox.listener == NULL);
-    assert(on->command.first == NULL);
+    lane *on = asks->in;
+    assert(lane_is_idle(on));
     size_t inbox_length = asks->question.inbox_length;
-    on->inbox.listener = &to_acquire;
-    on->inbox.listener_arg = op;
+    lane_listen(on, &to_acquire, op);
     on->may_sleep_on_inbox = true;
     while (op->state != ACQUIRE_DONE) {
         int64_t now_us = clock_now_us();
-        drive_advance(on, op, asks, inbox_length, nonces, now_us);
+        drive_advance(op, asks, inbox_length, nonces, now_us);
         end_patience(op, now_us);
-        if (op->state == ACQUIRE_DONE || drive_can_go_on(on, op)) continue;
+        if (op->state == ACQUIRE_DONE || drive_can_go_on(op, asks)) continue;
         on->awaits_message = acquire_is_waiting(op);
-        lane_pump(on, drive_wake_us(on, op, asks), stops);
+        lane_pump(on, drive_wake_us(op, asks), stops);
         acquire_asked(op, clock_now_us());
         obey(op, stops);
     }
-    on->inbox.listener = NULL;
+    lane_listen(on, NULL, NULL);
     on->awaits_message = false;
-    return part(on, op, undo, nonces, clock_now_us());
+    return part(op, asks, undo, nonces, clock_now_us());
 }
 
 /* ---- Connecting now ---- */
@@ -164,21 +174,21 @@ static void said_hello(call *back, const reply *from, int64_t now_us)
     else end_hello(self, request_failure(&read), read.text);
 }
 
-redlock_status lane_connect(lane *on, redlock_detail *detail)
+redlock_status lane_connect(lane *self, redlock_detail *detail)
 {
     lane_stops none = {.fd = {-1, -1}};
     int64_t now_us = clock_now_us();
-    hello asks = {.on = &on->command, .detail = detail};
+    conn *on = &self->home.command;
+    hello asks = {.on = on, .detail = detail};
     asks.call.answered = said_hello;
-    asks.call.deadline_us = now_us + on->command.config->connect_timeout_us;
+    asks.call.deadline_us = now_us + on->config->connect_timeout_us;
     command cmd;
     command_begin(&cmd, "PING");
-    conn_open(&on->command, now_us);
-    if (on->command.state == CONN_CLOSED)
-        end_hello(&asks, on->command.failure, on->command.failure_detail.text);
-    else if (!conn_submit(&on->command, &asks.call, &cmd, now_us))
+    conn_open(on, now_us);
+    if (on->state == CONN_CLOSED) end_hello(&asks, on->failure, on->failure_detail.text);
+    else if (!conn_submit(on, &asks.call, &cmd, now_us))
         end_hello(&asks, REDLOCK_ERR_MEMORY, "out of memory");
-    while (!asks.is_over) lane_pump(on, NEVER, &none);
-    lane_abandon(on);
+    while (!asks.is_over) lane_pump(self, NEVER, &none);
+    lane_abandon(self);
     return asks.status;
 }

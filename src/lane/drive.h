@@ -12,22 +12,22 @@
 
 /* One round of everything that needs no waiting. inbox_length is that of the inbox in the
  * question. */
-void drive_advance(lane *on, acquire *op, exchange *asks, size_t inbox_length,
-                   _Atomic int64_t *nonces, int64_t now_us);
+void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,
+                   int64_t now_us);
 
 /* Is there another round to be made without waiting? If not: until when to wait. */
-bool drive_can_go_on(const lane *on, const acquire *op);
-int64_t drive_wake_us(const lane *on, const acquire *op, const exchange *asks);
+bool drive_can_go_on(const acquire *op, const exchange *asks);
+int64_t drive_wake_us(const acquire *op, const exchange *asks);
 
 /* Asks until the acquisition is done. `asks` carries the question with the inbox. Its nonces are
  * drawn from `nonces`, a new one for each question. If it is given up with its question under way,
  * `undo` is sent behind that, and the connection closed. True when it has left; nobody waits for
  * its answer. */
-bool drive_acquire(lane *on, acquire *op, exchange *asks, const question *undo,
-                   _Atomic int64_t *nonces, lane_stops *stops);
+bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
+                   lane_stops *stops);
 
-/* Connects the lane's command connection, one attempt, and asks whether somebody there serves us
+/* Connects to the home of the lane, one attempt, and asks whether somebody there serves us
  * (PING). `detail` may be NULL. */
-redlock_status lane_connect(lane *on, redlock_detail *detail);
+redlock_status lane_connect(lane *self, redlock_detail *detail);
 
 #endif

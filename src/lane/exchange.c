@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The engine's requests on connections. */
+ * The engine's requests on lanes. */
 #include "lane/exchange.h"
 
 #include <assert.h>
@@ -10,13 +10,41 @@
 
 enum { RESTED_US = 10 * 1000000 };
 
-void exchange_begin(exchange *self, request *asks, conn *on, const question *about)
+void exchange_begin(exchange *self, request *asks, const question *about)
 {
     self->request = asks;
-    self->on = on;
     self->question = *about;
     self->awaits_connection = false;
     self->loading = (loading){0};
+}
+
+static berth *find_berth(const exchange *self)
+{
+    return lane_berth(self->in, self->question.key, self->question.key_length);
+}
+
+berth *exchange_enter(exchange *self, lane *in)
+{
+    self->in = in;
+    self->at = find_berth(self);
+    return self->at;
+}
+
+berth *exchange_berth(exchange *self)
+{
+    if (exchange_is_in_flight(self)) return self->at;
+    berth *at = find_berth(self);
+    if (at != self->at) self->awaits_connection = false;
+    self->at = at;
+    return at;
+}
+
+static void cut(exchange *self, int64_t now_us)
+{
+    const conn *on = &self->at->command;
+    redlock_status why = on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : on->failure;
+    request_cut(self->request, why, on->failure_detail.text, now_us);
+    if (self->on_moved != NULL) self->on_moved(self);
 }
 
 static void answered(call *back, const reply *from, int64_t now_us)
@@ -24,14 +52,12 @@ static void answered(call *back, const reply *from, int64_t now_us)
     exchange *self = (exchange *)back;
     if (self->request->state != REQUEST_SENT) return;
     if (from == NULL) {
-        redlock_status why = self->on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT
-                                                             : self->on->failure;
-        request_cut(self->request, why, self->on->failure_detail.text, now_us);
-        if (self->on_moved != NULL) self->on_moved(self);
+        cut(self, now_us);
         return;
     }
     answer read;
     answer_to(&read, from, self->question.nonce);
+    route_learn(self->in->terms->route, &read);
     if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
     if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
     bool asks_again = read.kind == ANSWER_CODE && self->asks_again != NULL &&
@@ -52,20 +78,22 @@ static int64_t patient_until_us(const exchange *self, int64_t now_us)
 {
     int64_t until_us = self->shares_connection ? now_us + self->request->timeout_us
                                                : request_attempt_deadline_us(self->request);
-    bool is_doubtful = self->request->failures == 0 && has_rested(self->on, now_us);
+    bool is_doubtful = self->request->failures == 0 && has_rested(&self->at->command, now_us);
     return is_doubtful ? now_us + (until_us - now_us) / 2 : until_us;
 }
 
 static void submit(exchange *self, int64_t now_us)
 {
     assert(self->request->state == REQUEST_READY);
-    assert(self->on->state == CONN_OPEN);
+    conn *on = &self->at->command;
+    assert(on->state == CONN_OPEN);
+    self->in->at = self->at;
     if (self->before_sending != NULL) self->before_sending(self);
     request_sent(self->request, now_us);
     self->call.answered = answered;
     self->call.deadline_us = patient_until_us(self, now_us);
     bool *by_source = &self->request->by_source;
-    if (!loading_submit(&self->loading, self->on, &self->call, &self->question, by_source, now_us))
+    if (!loading_submit(&self->loading, on, &self->call, &self->question, by_source, now_us))
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
 }
 
@@ -73,7 +101,7 @@ static void submit(exchange *self, int64_t now_us)
  * request, which has a backoff of its own; if it fails on the way, so does the attempt. */
 static void open_connection(exchange *self, int64_t now_us)
 {
-    conn *on = self->on;
+    conn *on = &self->at->command;
     bool is_closed = on->state == CONN_CLOSED && !self->awaits_connection;
     if (is_closed && (self->request->failures == 0 || now_us >= conn_retry_us(on))) {
         self->awaits_connection = true;
@@ -89,18 +117,24 @@ static void open_connection(exchange *self, int64_t now_us)
 
 void exchange_advance(exchange *self, int64_t now_us)
 {
-    assert(self->on != NULL);
+    assert(self->in != NULL);
     request_tick(self->request, now_us);
     if (self->request->state != REQUEST_READY) return;
+    if (exchange_berth(self) == NULL) {
+        request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+        return;
+    }
     open_connection(self, now_us);
-    if (self->request->state == REQUEST_READY && self->on->state == CONN_OPEN) submit(self, now_us);
+    bool is_ready = self->request->state == REQUEST_READY;
+    if (is_ready && self->at->command.state == CONN_OPEN) submit(self, now_us);
 }
 
 int64_t exchange_wake_us(const exchange *self)
 {
     int64_t wake_us = self->request->wake_us;
-    bool awaits_retry = self->request->state == REQUEST_READY && self->on->state == CONN_CLOSED;
-    return awaits_retry ? earliest(wake_us, conn_retry_us(self->on)) : wake_us;
+    if (self->request->state != REQUEST_READY || self->at == NULL) return wake_us;
+    const conn *on = &self->at->command;
+    return on->state == CONN_CLOSED ? earliest(wake_us, conn_retry_us(on)) : wake_us;
 }
 
 bool exchange_is_in_flight(const exchange *self) { return self->request->state == REQUEST_SENT; }

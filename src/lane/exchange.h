@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * One request of the engine on one connection: sends it when it is ready and the connection open,
- * and tells it what came back. */
+ * One request of the engine on one lane: sends it to the node that the route names, when it is
+ * ready and the connection open, and tells it, and the route, what came back. */
 #ifndef REDLOCK_LANE_EXCHANGE_H
 #define REDLOCK_LANE_EXCHANGE_H
 
 #include "engine/request.h"
+#include "lane/lane.h"
 #include "lane/loading.h"
 
 typedef struct exchange exchange;
 struct exchange {
     call call; /* first: the connection gives it back */
     request *request;
-    conn *on;
+    lane *in; /* see exchange_enter */
+    berth *at; /* where the latest attempt was to go; NULL: there was none */
     question question;
     /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
     void (*on_reply)(exchange *self, const reply *from);
@@ -32,7 +34,14 @@ struct exchange {
 };
 
 /* The request was begun by its owner. The question's bytes outlive the exchange. */
-void exchange_begin(exchange *self, request *asks, conn *on, const question *about);
+void exchange_begin(exchange *self, request *asks, const question *about);
+
+/* It is asked on that lane, before it is advanced. Returns the berth where the first attempt goes
+ * as things are; NULL: no memory. */
+berth *exchange_enter(exchange *self, lane *in);
+
+/* The berth where the next attempt goes, or where the one under way went; NULL: no memory. */
+berth *exchange_berth(exchange *self);
 
 /* Moves the request as far as it goes without waiting: ticks, opens the connection, submits. */
 void exchange_advance(exchange *self, int64_t now_us);

@@ -32,25 +32,24 @@ static void message_arrived(conn *from, const reply *channel, const reply *paylo
         self->listener->granted(self->listener_arg, &read, now_us);
 }
 
-void inbox_init(inbox *self, const conn_config *config, node *to, unsigned number,
-                const char *key_prefix, const identity *who)
+void inbox_init(inbox *self, const conn_config *config, node *to, const char *channel)
 {
-    *self = (inbox){.state = INBOX_CLOSED};
+    *self = (inbox){.state = INBOX_CLOSED, .channel = channel};
     conn_init(&self->conn, config, to);
     self->conn.on_message = message_arrived;
     self->conn.owner = self;
-    self->channel_length = identity_channel(self->channel, key_prefix, who, number);
 }
 
 void inbox_destroy(inbox *self) { conn_destroy(&self->conn); }
 
 static void lose(inbox *self, int64_t now_us)
 {
-    redlock_status why = self->conn.failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT
-                                                          : self->conn.failure;
+    bool has_reason = self->conn.failure != REDLOCK_OK;
+    self->why = has_reason ? self->conn.failure : REDLOCK_ERR_CONNECT;
+    self->text = self->conn.failure_detail;
+    self->changes++;
     move(self, INBOX_CLOSED);
-    if (self->listener != NULL)
-        self->listener->lost(self->listener_arg, why, self->conn.failure_detail.text, now_us);
+    if (self->listener != NULL) self->listener->lost(self->listener_arg, self, now_us);
 }
 
 static void refused(inbox *self, const reply *from, int64_t now_us)
@@ -73,6 +72,7 @@ static void subscribed(call *back, const reply *from, int64_t now_us)
     } else if (from->kind == REPLY_ERROR) {
         refused(self, from, now_us);
     } else {
+        self->changes++;
         move(self, INBOX_OPEN);
         if (self->listener != NULL) self->listener->opened(self->listener_arg, now_us);
     }
@@ -83,7 +83,7 @@ static void subscribe(inbox *self, int64_t now_us)
     assert(self->conn.state == CONN_OPEN);
     command cmd;
     command_begin(&cmd, "SUBSCRIBE");
-    command_add(&cmd, self->channel, self->channel_length);
+    command_add_text(&cmd, self->channel);
     self->subscription.answered = subscribed;
     self->subscription.deadline_us = now_us + self->conn.config->connect_timeout_us;
     move(self, INBOX_SUBSCRIBING);

@@ -14,34 +14,42 @@
 
 #include "net/conn.h"
 #include "wire/answer.h"
-#include "wire/identity.h"
+
+typedef struct inbox inbox;
 
 typedef struct inbox_listener {
     void (*opened)(void *arg, int64_t now_us);
-    void (*lost)(void *arg, redlock_status why, const char *text, int64_t now_us);
+    void (*lost)(void *arg, const inbox *which, int64_t now_us); /* it knows why */
     void (*granted)(void *arg, const grant *message, int64_t now_us);
 } inbox_listener;
 
 enum inbox_state { INBOX_CLOSED, INBOX_CONNECTING, INBOX_SUBSCRIBING, INBOX_OPEN };
 
-typedef struct inbox {
+struct inbox {
     enum inbox_state state;
     conn conn;
     call subscription; /* its sent_us: since when the inbox may be counted on */
-    char channel[CHANNEL_SIZE];
-    size_t channel_length;
+    const char *channel;
+    unsigned changes;    /* how often it opened or was lost; and of the latest loss ... */
+    redlock_status why;  /* ... why it was, ... */
+    redlock_detail text; /* ... in more words */
     const inbox_listener *listener; /* NULL when nobody waits */
     void *listener_arg;
-} inbox;
+};
 
-/* The channel is that of the number. */
-void inbox_init(inbox *self, const conn_config *config, node *to, unsigned number,
-                const char *key_prefix, const identity *who);
+/* The channel outlives it. */
+void inbox_init(inbox *self, const conn_config *config, node *to, const char *channel);
 void inbox_destroy(inbox *self);
 
 /* Connects and subscribes, as far as that goes without waiting, and tells the listener what came of
  * it. */
 void inbox_open(inbox *self, int64_t now_us);
+
+/* Is it on its way to OPEN? */
+static inline bool inbox_is_coming(const inbox *self)
+{
+    return self->state == INBOX_CONNECTING || self->state == INBOX_SUBSCRIBING;
+}
 
 /* When inbox_open has something to do again, by the clock. */
 int64_t inbox_wake_us(const inbox *self);

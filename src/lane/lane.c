@@ -1,42 +1,167 @@
 /* SPDX-License-Identifier: MIT
- * The pump of one lane: writes, waits, reads, and the deadlines of its connections. */
+ * The berths of one lane, and its pump: writes, waits, reads, and the deadlines of the
+ * connections. */
 #include "lane/lane.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
 #include <time.h>
 
-#include "host/clock.h"
 #include "engine/lease.h"
 #include "engine/request.h"
+#include "host/clock.h"
 
-void lane_init(lane *self, const conn_config *config, node *home, unsigned number,
-               const char *key_prefix, const identity *who)
+/* ---- Berths ---- */
+
+static void add_berth(lane *self, berth *added, node *to)
 {
-    *self = (lane){.number = number};
-    conn_init(&self->command, config, home);
-    inbox_init(&self->inbox, config, home, number, key_prefix, who);
+    berth_init(added, self->terms->config, to, self->channel);
+    conn *const conns[] = {&added->command, &added->inbox.conn};
+    for (int i = 0; i < BERTH_CONNS && self->watch != NULL; i++) {
+        conns[i]->on_closing = self->watch->closing;
+        conns[i]->closing_arg = self->watch->arg;
+    }
+    added->inbox.listener = self->listener;
+    added->inbox.listener_arg = self->listener_arg;
+    self->berths++;
+}
+
+void lane_init(lane *self, const lane_terms *terms, unsigned number, const lane_watch *watch)
+{
+    *self = (lane){.terms = terms, .number = number, .watch = watch};
+    identity_channel(self->channel, terms->key_prefix, terms->who, number);
+    self->polled = self->few;
+    self->at = &self->home;
+    add_berth(self, &self->home, route_home(terms->route));
+}
+
+static void free_polled(lane *self)
+{
+    if (self->polled != self->few) memory_free(self->terms->config->memory, self->polled);
 }
 
 void lane_destroy(lane *self)
 {
-    conn_destroy(&self->command);
-    inbox_destroy(&self->inbox);
+    berth_destroy(&self->home);
+    for (berth *each = self->home.next, *next; each != NULL; each = next) {
+        next = each->next;
+        berth_destroy(each);
+        memory_free(self->terms->config->memory, each);
+    }
+    free_polled(self);
 }
 
-/* A connection that rested is readable only if the server closed it. */
-static void refresh(conn *rested, int64_t now_us)
+static bool make_room(lane *self, size_t berths)
 {
-    struct pollfd look = {.fd = conn_poll_fd(rested), .events = POLLIN};
-    if (look.fd >= 0 && poll(&look, 1, 0) > 0) conn_ready(rested, look.revents, now_us);
+    size_t fds = LANE_STOPS + BERTH_CONNS * berths;
+    struct pollfd *room = memory_new(self->terms->config->memory, fds * sizeof *room);
+    if (room == NULL) return false;
+    free_polled(self);
+    self->polled = room;
+    return true;
+}
+
+static berth *append_berth(lane *self, berth *last, node *to)
+{
+    const memory *from = self->terms->config->memory;
+    berth *made = memory_new(from, sizeof *made);
+    if (made == NULL) return NULL;
+    if (!make_room(self, self->berths + 1)) {
+        memory_free(from, made);
+        return NULL;
+    }
+    add_berth(self, made, to);
+    last->next = made;
+    return made;
+}
+
+berth *lane_berth(lane *self, const char *key, size_t key_length)
+{
+    node *to = route_node(self->terms->route, key, key_length);
+    berth *last = &self->home;
+    while (last->command.to != to && last->next != NULL) last = last->next;
+    return last->command.to == to ? last : append_berth(self, last, to);
+}
+
+/* ---- All of them ---- */
+
+void lane_listen(lane *self, const inbox_listener *listener, void *arg)
+{
+    self->listener = listener;
+    self->listener_arg = arg;
+    for (berth *each = &self->home; each != NULL; each = each->next) {
+        each->inbox.listener = listener;
+        each->inbox.listener_arg = arg;
+    }
+}
+
+bool lane_is_idle(const lane *self)
+{
+    for (const berth *each = &self->home; each != NULL; each = each->next)
+        if (each->command.first != NULL) return false;
+    return self->listener == NULL;
 }
 
 void lane_refresh(lane *self, int64_t now_us)
 {
-    refresh(&self->command, now_us);
-    refresh(&self->inbox.conn, now_us);
-    inbox_notice(&self->inbox, now_us);
+    for (berth *each = &self->home; each != NULL; each = each->next) berth_refresh(each, now_us);
+}
+
+void lane_abandon(lane *self)
+{
+    for (berth *each = &self->home; each != NULL; each = each->next) berth_abandon(each);
+}
+
+void lane_close(lane *self, int64_t now_us)
+{
+    for (berth *each = &self->home; each != NULL; each = each->next) berth_close(each, now_us);
+}
+
+bool lane_flush(lane *self, int64_t now_us)
+{
+    bool is_whole = true;
+    for (berth *each = &self->home; each != NULL; each = each->next)
+        is_whole &= berth_flush(each, now_us);
+    return is_whole;
+}
+
+bool lane_has_pending(const lane *self)
+{
+    bool has = false;
+    for (const berth *each = &self->home; each != NULL; each = each->next)
+        has |= berth_has_pending(each);
+    return has;
+}
+
+int64_t lane_wake_us(const lane *self)
+{
+    int64_t wake_us = NEVER;
+    for (const berth *each = &self->home; each != NULL; each = each->next)
+        wake_us = earliest(wake_us, berth_wake_us(each));
+    return wake_us;
+}
+
+bool lane_has_changed(lane *self)
+{
+    bool has = false;
+    for (berth *each = &self->home; each != NULL; each = each->next) has |= berth_has_changed(each);
+    return has;
+}
+
+/* ---- The pump ---- */
+
+/* Does nothing that is to come there concern whoever waits elsewhere? */
+static bool is_quiet(const berth *other)
+{
+    bool is_settled = other->command.state == CONN_CLOSED || other->command.state == CONN_OPEN;
+    return is_settled && other->command.first == NULL && !inbox_is_coming(&other->inbox);
+}
+
+static bool is_alone(const lane *self, const berth *at)
+{
+    for (const berth *each = &self->home; each != NULL; each = each->next)
+        if (each != at && !is_quiet(each)) return false;
+    return true;
 }
 
 /* Only one connection matters, and something is to come soon: one blocking recv serves, unless the
@@ -44,15 +169,15 @@ void lane_refresh(lane *self, int64_t now_us)
 static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
 {
     if (until_us < now_us + (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
+    berth *at = self->at;
     if (self->awaits_message) {
-        bool may = self->may_sleep_on_inbox && self->inbox.state == INBOX_OPEN;
+        bool may = self->may_sleep_on_inbox && at->inbox.state == INBOX_OPEN;
         self->may_sleep_on_inbox = false;
-        return may && conn_receive_soon(&self->inbox.conn, false);
+        return may && conn_receive_soon(&at->inbox.conn, false);
     }
-    bool inbox_comes = self->inbox.state == INBOX_CONNECTING ||
-                       self->inbox.state == INBOX_SUBSCRIBING;
-    if (self->command.first == NULL || inbox_comes) return false;
-    return conn_receive_soon(&self->command, self->may_spin);
+    if (at->command.first == NULL || inbox_is_coming(&at->inbox) || !is_alone(self, at))
+        return false;
+    return conn_receive_soon(&at->command, self->may_spin);
 }
 
 static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t now_us)
@@ -64,66 +189,36 @@ static void wait_for(struct pollfd *fds, nfds_t count, int64_t until_us, int64_t
     for (nfds_t i = 0; i < count; i++) fds[i].revents = 0;
 }
 
-static void settle(conn *self, short revents, int64_t now_us)
+/* The stops come first. How many descriptors there are is returned. */
+static nfds_t collect(lane *self, const lane_stops *stops)
 {
-    if (revents != 0 || conn_has_pending(self)) conn_ready(self, revents, now_us);
+    struct pollfd *out = self->polled;
+    for (int i = 0; i < LANE_STOPS; i++)
+        *out++ = (struct pollfd){.fd = stops->fd[i], .events = POLLIN};
+    for (const berth *each = &self->home; each != NULL; each = each->next, out += BERTH_CONNS)
+        berth_poll(each, out);
+    return (nfds_t)(out - self->polled);
 }
 
-/* A late command connection is closed one round later: whoever gives up at the same instant has
- * then said so on it, behind what it undoes. */
-static void keep_deadlines(lane *self, int64_t now_us)
+static void deal_with(lane *self, int64_t now_us)
 {
-    if (now_us >= conn_wake_us(&self->inbox.conn)) conn_tick(&self->inbox.conn, now_us);
-    bool was_late = self->is_late;
-    self->is_late = now_us >= conn_wake_us(&self->command);
-    if (was_late && self->is_late) conn_tick(&self->command, now_us);
-}
-
-/* False when a connection broke on the way: what is to be done next, and by when, is to be asked
- * again. */
-static bool flush(lane *self, int64_t now_us)
-{
-    unsigned generations = self->command.generation + self->inbox.conn.generation;
-    conn_flush(&self->command, now_us);
-    conn_flush(&self->inbox.conn, now_us);
-    if (generations == self->command.generation + self->inbox.conn.generation) return true;
-    inbox_notice(&self->inbox, now_us);
-    return false;
-}
-
-void lane_abandon(lane *self)
-{
-    conn *on = &self->command;
-    if (on->first == NULL && on->state != CONN_CLOSED) return;
-    int64_t now_us = clock_now_us();
-    if (on->first != NULL)
-        conn_close(on, REDLOCK_ERR_TIMEOUT, "a command was not answered in time", now_us);
-    /* Also those who were cut before, and were not told yet. */
-    if (on->state == CONN_CLOSED) conn_close(on, REDLOCK_OK, NULL, now_us);
+    const struct pollfd *polled = self->polled + LANE_STOPS;
+    for (berth *each = &self->home; each != NULL; each = each->next, polled += BERTH_CONNS)
+        berth_ready(each, polled, now_us);
 }
 
 void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
 {
     int64_t now_us = clock_now_us();
-    if (!flush(self, now_us)) return;
-    until_us =
-        earliest(until_us, earliest(conn_wake_us(&self->command), conn_wake_us(&self->inbox.conn)));
+    if (!lane_flush(self, now_us)) return;
+    until_us = earliest(until_us, lane_wake_us(self));
     if (receive_soon(self, until_us, now_us)) {
-        inbox_notice(&self->inbox, clock_now_us());
+        inbox_notice(&self->at->inbox, clock_now_us());
         return;
     }
     now_us = clock_now_us(); /* that may have taken its few milliseconds */
-    if (conn_has_pending(&self->command) || conn_has_pending(&self->inbox.conn)) until_us = now_us;
-    struct pollfd fds[2 + LANE_STOPS] = {
-        {.fd = conn_poll_fd(&self->command), .events = conn_poll_events(&self->command)},
-        {.fd = conn_poll_fd(&self->inbox.conn), .events = conn_poll_events(&self->inbox.conn)}};
-    for (int i = 0; i < LANE_STOPS; i++)
-        fds[2 + i] = (struct pollfd){.fd = stops->fd[i], .events = POLLIN};
-    wait_for(fds, 2 + LANE_STOPS, until_us, now_us);
-    now_us = clock_now_us();
-    settle(&self->command, fds[0].revents, now_us);
-    settle(&self->inbox.conn, fds[1].revents, now_us);
-    keep_deadlines(self, now_us);
-    inbox_notice(&self->inbox, now_us);
-    for (int i = 0; i < LANE_STOPS; i++) stops->is_set[i] = fds[2 + i].revents != 0;
+    if (lane_has_pending(self)) until_us = now_us;
+    wait_for(self->polled, collect(self, stops), until_us, now_us);
+    deal_with(self, clock_now_us());
+    for (int i = 0; i < LANE_STOPS; i++) stops->is_set[i] = self->polled[i].revents != 0;
 }

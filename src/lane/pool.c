@@ -9,10 +9,9 @@
 /* After so long without use a connection is looked at before it is used. */
 static const int64_t rest_us = 1000000;
 
-void pool_init(pool *self, const conn_config *config, node *home, const char *key_prefix,
-               const identity *who)
+void pool_init(pool *self, const lane_terms *terms)
 {
-    *self = (pool){.config = config, .home = home, .key_prefix = key_prefix, .who = who};
+    *self = (pool){.terms = terms};
     mutex_init(&self->mutex);
     pthread_cond_init(&self->all_back, NULL);
 }
@@ -53,12 +52,12 @@ static redlock_status borrow(pool *self, lane **out, int64_t now_us)
         return REDLOCK_OK;
     }
     if (number == 0) return REDLOCK_ERR_CLOSED;
-    *out = memory_new(self->config->memory, sizeof **out);
+    *out = memory_new(self->terms->config->memory, sizeof **out);
     if (*out == NULL) {
         count_back(self, NULL);
         return REDLOCK_ERR_MEMORY;
     }
-    lane_init(*out, self->config, self->home, number, self->key_prefix, self->who);
+    lane_init(*out, self->terms, number, NULL);
     return REDLOCK_OK;
 }
 
@@ -73,8 +72,7 @@ redlock_status pool_borrow(pool *self, lane **out, int64_t now_us)
 
 void pool_return(pool *self, lane *back, int64_t now_us)
 {
-    assert(back->command.first == NULL);
-    assert(back->inbox.listener == NULL);
+    assert(lane_is_idle(back));
     int before = back->cancellation;
     back->used_us = now_us;
     count_back(self, back);
@@ -95,7 +93,7 @@ void pool_destroy(pool *self)
         lane *gone = self->idle;
         self->idle = gone->next;
         lane_destroy(gone);
-        memory_free(self->config->memory, gone);
+        memory_free(self->terms->config->memory, gone);
     }
     pthread_cond_destroy(&self->all_back);
     mutex_destroy(&self->mutex);

@@ -13,14 +13,10 @@ typedef struct pool {
     unsigned made;
     unsigned lent;
     bool is_closed;
-    const conn_config *config;
-    node *home;
-    const char *key_prefix;
-    const identity *who;
+    const lane_terms *terms;
 } pool;
 
-void pool_init(pool *self, const conn_config *config, node *home, const char *key_prefix,
-               const identity *who);
+void pool_init(pool *self, const lane_terms *terms);
 
 /* A lane for the calling thread, or why there is none: REDLOCK_ERR_CLOSED, REDLOCK_ERR_MEMORY.
  * Until it is back the thread cannot be cancelled. */

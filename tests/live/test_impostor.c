@@ -144,6 +144,20 @@ static void an_error_is_told_by_its_kind(void **state)
     expect_lies_seen(*state, lies, COUNT_OF(lies), PATIENT_MS, PATIENT_MS);
 }
 
+static void whoever_is_redirected_hears_what_to_use(void **state)
+{
+    static const char *const redirects[] = {"-MOVED 1 127.0.0.1:1\r\n", "-ASK 1 127.0.0.1:1\r\n"};
+    for (size_t i = 0; i < COUNT_OF(redirects); i++) {
+        impostor self;
+        redlock_detail detail;
+        impostor_start(&self, *state, redirects[i], "-ERR no\r\n");
+        redlock_status status =
+            ask_for(&self, *state, PATIENT_MS, REDLOCK_OPTIONS(.detail = &detail)).status;
+        assert_int_equal(status, REDLOCK_ERR_SERVER);
+        assert_non_null(strstr(detail.text, "use redis+cluster://"));
+    }
+}
+
 /* Pitfall 27. */
 static void an_error_that_may_pass_is_tried_again_and_told_by_its_kind(void **state)
 {
@@ -336,6 +350,7 @@ int main(void)
         ON_STAGE(an_answer_of_the_wrong_shape_is_a_protocol_error),
         ON_STAGE(an_answer_that_is_no_protocol_at_all_is_a_protocol_error),
         ON_STAGE(an_error_is_told_by_its_kind),
+        ON_STAGE(whoever_is_redirected_hears_what_to_use),
         ON_STAGE(an_error_that_may_pass_is_tried_again_and_told_by_its_kind),
         ON_STAGE(silence_is_a_timeout),
         ON_STAGE(numbers_out_of_all_proportion_make_no_lock_that_outlives_its_ttl),
