@@ -119,6 +119,7 @@ void conn_open(conn *self, int64_t now_us)
     self->has_answered = false;
     self->has_served = false;
     self->is_misplaced = false;
+    self->is_crowded = false;
     self->greeting_due = 0;
     conn_start_connecting(self, now_us);
 }
@@ -336,6 +337,16 @@ bool conn_closed_as_misplaced(conn *self, int64_t now_us)
     return true;
 }
 
+void conn_answer_first(conn *self, const reply *from, int64_t now_us)
+{
+    call *head = self->first;
+    assert(head != NULL);
+    self->first = head->next;
+    if (self->first == NULL) self->last = NULL;
+    head->next = NULL;
+    head->answered(head, from, now_us);
+}
+
 void conn_accept(conn *self, const reply *from, int64_t now_us)
 {
     assert(self->state == CONN_GREETING || self->state == CONN_OPEN);
@@ -359,10 +370,7 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
                        8; /* over about eight answers */
     if (from->kind == REPLY_ERROR) note_error(self, from);
     else note_service(self, now_us);
-    self->first = head->next;
-    if (self->first == NULL) self->last = NULL;
-    head->next = NULL;
-    head->answered(head, from, now_us);
+    conn_answer_first(self, from, now_us);
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */

@@ -122,6 +122,7 @@ struct conn {
     bool has_received;   /* bytes came on this connection */
     bool has_answered;   /* a call was answered on it ... */
     bool has_served;     /* ... and not with an error: whoever listens there serves us */
+    bool is_crowded;     /* there was no room for it: the server has too many, or the process */
     bool is_misplaced;   /* whoever listens there says that another is to be asked */
     int64_t answer_us;   /* how long answers took lately: a moving average */
     int64_t received_us; /* when bytes last came */
@@ -154,6 +155,12 @@ void conn_destroy(conn *self);
 /* Starts to connect, from CLOSED (otherwise does nothing). Does not look at conn_retry_us: the
  * owner does. Afterwards the state may be CLOSED again, with a failure. */
 void conn_open(conn *self, int64_t now_us);
+
+/* Is it closed because there was no room for it? */
+static inline bool conn_found_no_room(const conn *self)
+{
+    return self->state == CONN_CLOSED && self->is_crowded;
+}
 
 /* CLOSED: from when on it may be opened. A connection that did not serve us backs off, with jitter,
  * up to 2 s; but another one to that server that was served since is news, and ends that. */

@@ -159,7 +159,8 @@ static void try_addresses(conn *self, int error, int64_t now_us)
         conn_drop_descriptor(self);
         self->address_index++;
     }
-    redlock_status why = is_shortage(error) ? REDLOCK_ERR_SYSTEM : REDLOCK_ERR_CONNECT;
+    self->is_crowded = is_shortage(error);
+    redlock_status why = self->is_crowded ? REDLOCK_ERR_SYSTEM : REDLOCK_ERR_CONNECT;
     conn_fail_system(self, why, "no connection", error, now_us);
 }
 

@@ -111,7 +111,11 @@ static void close_refused(conn *self, const reply *from, redlock_status why, con
 bool conn_closed_by_refusal(conn *self, const reply *from, int64_t now_us)
 {
     if (!is_turned_away(from)) return false;
-    close_refused(self, from, refusal(from, REDLOCK_ERR_SERVER), "", now_us);
+    self->is_crowded = !begins_with(from, "DENIED ");
+    unsigned generation = self->generation;
+    if (self->is_crowded && self->first != NULL) conn_answer_first(self, from, now_us);
+    if (self->generation == generation)
+        close_refused(self, from, refusal(from, REDLOCK_ERR_SERVER), "", now_us);
     return true;
 }
 

@@ -35,7 +35,8 @@ void conn_secure(conn *self, int64_t now_us); /* SECURING: as far as the handsha
 /* Connected and secured: to GREETING, or OPEN. */
 void conn_greet(conn *self, int64_t now_us);
 void conn_greeting_answered(conn *self, const reply *from, int64_t now_us);
-/* Closes if the reply says that this server does not serve us at all. */
+/* Closes if the reply says that this server does not serve us at all. Where it has no room for us,
+ * the oldest call hears so, and knows that it was not carried out. */
 bool conn_closed_by_refusal(conn *self, const reply *from, int64_t now_us);
 
 /* Closes if a reply said that another server is to be asked; when all that has come was read. */
@@ -44,6 +45,8 @@ bool conn_closed_as_misplaced(conn *self, int64_t now_us);
 /* To OPEN, and whatever was submitted leaves. */
 void conn_opened(conn *self, int64_t now_us);
 
+/* The oldest call, which there is, is answered. */
+void conn_answer_first(conn *self, const reply *from, int64_t now_us);
 /* One reply, to whom it belongs. */
 void conn_accept(conn *self, const reply *from, int64_t now_us);
 

@@ -452,19 +452,42 @@ static void a_stream_beyond_the_limits_closes(void **state)
     }
 }
 
-static void a_server_that_turns_clients_away_answers_no_call(void **state)
+static void a_server_without_room_tells_the_first_call_so_and_cuts_the_others(void **state)
+{
+    (void)state;
+    static probe ping, pong;
+    open_and_accept();
+    submit(&ping, "PING");
+    submit(&pong, "PING");
+    answer_with("-ERR max number of clients reached\r\n");
+    assert_closed(REDLOCK_ERR_UNAVAILABLE);
+    assert_string_equal(it.conn.failure_detail.text, "ERR max number of clients reached");
+    assert_true(it.conn.is_crowded);
+    assert_int_equal(ping.answers, 1);
+    assert_false(ping.was_cut);
+    assert_int_equal(ping.kind, REPLY_ERROR);
+    assert_true(pong.was_cut);
+}
+
+static void a_server_that_has_no_room_needs_no_question_to_say_so(void **state)
+{
+    (void)state;
+    open_and_accept();
+    answer_with("-ERR max number of clients reached\r\n");
+    assert_closed(REDLOCK_ERR_UNAVAILABLE);
+    assert_true(it.conn.is_crowded);
+}
+
+static void a_server_that_denies_itself_answers_no_call(void **state)
 {
     (void)state;
     static probe ping;
     open_and_accept();
     submit(&ping, "PING");
-    answer_with("-ERR max number of clients reached\r\n");
-    assert_closed(REDLOCK_ERR_UNAVAILABLE);
-    assert_string_equal(it.conn.failure_detail.text, "ERR max number of clients reached");
-    assert_true(ping.was_cut);
-    open_and_accept();
     answer_with("-DENIED Redis is running in protected mode\r\n");
     assert_closed(REDLOCK_ERR_DENIED);
+    assert_false(it.conn.is_crowded);
+    assert_true(ping.was_cut);
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -608,7 +631,9 @@ int main(void)
         TEST(the_owner_that_closes_leaves_nobody_untold),
         TEST(a_reply_that_nobody_asked_for_closes),
         TEST(a_stream_beyond_the_limits_closes),
-        TEST(a_server_that_turns_clients_away_answers_no_call),
+        TEST(a_server_without_room_tells_the_first_call_so_and_cuts_the_others),
+        TEST(a_server_that_has_no_room_needs_no_question_to_say_so),
+        TEST(a_server_that_denies_itself_answers_no_call),
         TEST(messages_go_to_the_inbox_and_confirmations_to_calls),
         TEST(what_is_not_quite_a_message_is_none),
         TEST(the_short_cut_takes_a_reply_without_poll),
