@@ -185,6 +185,11 @@ typedef struct redlock_client_options {
     int64_t spin_us;            /* while a server answers faster than this, in MICROseconds, a
                                    blocking call polls actively for its answer before it sleeps;
                                    default 60; at most 1000; -1: never */
+    int max_connections;        /* of this client, two of them for what happens in the background;
+                                   a blocking call uses two, and one beyond the bound, or whom the
+                                   server turns away, shares those of the background: at about
+                                   one and a half times the latency, and nobody waits for another.
+                                   Default 32; at least 4; no bound for REDLOCK_HOST_MANUAL */
     bool connect_now;           /* redlock_open does, and fails if that fails; default: later */
     const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
     const char *tls_ca_directory;

@@ -4,6 +4,7 @@
 
 #include "api/canceller.h"
 #include "api/acquisition.h"
+#include "api/carry.h"
 #include "api/options.h"
 #include "engine/acquire.h"
 #include "engine/lease.h"
@@ -112,18 +113,26 @@ static redlock_status stretch(redlock_client *client, redlock_lock *lock, const 
     return REDLOCK_LOST;
 }
 
-static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock,
-                                   const redlock_options *o, const limits *within, int64_t began_us)
+/* There was no room for its connection, and nothing was asked that could still be carried out. */
+static bool is_to_be_carried(const lane *on, const acquire *op)
 {
-    lane *on;
-    redlock_status status = pool_borrow(&client->lanes, &on, began_us);
-    if (status != REDLOCK_OK) {
-        keeper_give_up(&client->keeper, lock, false, began_us);
-        return status;
-    }
+    bool found_no_room = conn_found_no_room(&on->at->command) ||
+                         conn_found_no_room(&on->at->inbox.conn);
+    return op->status == REDLOCK_ERR_UNAVAILABLE && !op->is_owed && on->terms->lanes_most > 0 &&
+           found_no_room;
+}
+
+static redlock_status acquire_on(lane *on, redlock_client *client, redlock_lock *lock,
+                                 const redlock_options *o, const limits *within, int64_t began_us)
+{
+    redlock_status status;
     acquire op;
     bool undo_is_behind = run(client, lock, on, &op, o, within);
     int64_t now_us = clock_now_us();
+    if (is_to_be_carried(on, &op)) {
+        pool_return_crowded(&client->lanes, on, now_us);
+        return carry_acquisition(client, lock, o, within);
+    }
     if (is_to_leave(client, on, &op) && leave(client, lock, on, &op, o, within)) op.is_owed = false;
     acquisition_count(client, &op, now_us - began_us);
     bool is_a_claim = op.status == REDLOCK_OK && op.was_handed_over &&
@@ -133,6 +142,17 @@ static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock,
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
     pool_return(&client->lanes, on, now_us);
     return is_a_claim ? stretch(client, lock, o, within) : status;
+}
+
+static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock,
+                                   const redlock_options *o, const limits *within, int64_t began_us)
+{
+    lane *on;
+    redlock_status status = pool_borrow(&client->lanes, &on, began_us);
+    if (status == REDLOCK_OK) return acquire_on(on, client, lock, o, within, began_us);
+    if (status == REDLOCK_ERR_UNAVAILABLE) return carry_acquisition(client, lock, o, within);
+    keeper_give_up(&client->keeper, lock, false, began_us);
+    return status;
 }
 
 /* ---- The call ---- */

@@ -49,14 +49,11 @@ static void finished(operation *op, int64_t now_us)
 
 /* ---- The beginning ---- */
 
-static redlock_status prepare(acquiring *self, const void *name, size_t name_length,
-                              const wanted *what, const limits *within)
+static void prepare(acquiring *self, const limits *within)
 {
     redlock_client *client = self->base.client;
     operation *op = &self->base.op;
     lane *on = &client->keeper.lane;
-    self->lock = handle_new(client, name, name_length, what, &self->options);
-    if (self->lock == NULL) return REDLOCK_ERR_MEMORY;
     self->lock->on_lost = NULL; /* until it is handed out */
     question asked = acquisition_question(client, self->lock, &self->options, on, self->inbox);
     op->entry.number = self->lock->number; /* so that the message of a grant leads here */
@@ -65,31 +62,37 @@ static redlock_status prepare(acquiring *self, const void *name, size_t name_len
     op->terms = acquisition_terms(client, self->lock, &self->options, within);
     op->terms.queues_first = true;
     exchange_begin(&op->asks, NULL, &asked);
-    return REDLOCK_OK;
+}
+
+redlock_status acquiring_hand_in(acquiring *self, redlock_lock *lock, const limits *within,
+                                 redlock_operation *id)
+{
+    keeper *keeps = &self->base.client->keeper;
+    self->lock = lock;
+    prepare(self, within);
+    self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
+    if (id != NULL) *id = self->base.op.entry.number;
+    redlock_status status = completion_submit(&self->base); /* then it may be complete, and gone */
+    if (status == REDLOCK_OK) return REDLOCK_OK;
+    keeper_give_up(keeps, lock, false, clock_now_us());
+    completion_free(&self->base);
+    return status;
 }
 
 redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length,
                                const limits *within, redlock_operation *id)
 {
-    keeper *keeps = &self->base.client->keeper;
+    redlock_client *client = self->base.client;
     wanted what = acquisition_wanted(&self->options);
-    redlock_status status = keeper_reserve(keeps, true);
+    redlock_lock *lock = NULL;
+    redlock_status status = keeper_reserve(&client->keeper, true);
     if (status == REDLOCK_OK) {
-        status = prepare(self, name, name_length, &what, within);
-        if (status != REDLOCK_OK) keeper_unreserve(keeps);
+        lock = handle_new(client, name, name_length, &what, &self->options);
+        if (lock == NULL) keeper_unreserve(&client->keeper);
     }
-    if (status != REDLOCK_OK) {
-        completion_free(&self->base);
-        return status;
-    }
-    self->options.owner = NULL; /* it is in the holder from here on, and need not live so long */
-    if (id != NULL) *id = self->base.op.entry.number;
-    redlock_lock *lock = self->lock;
-    status = completion_submit(&self->base); /* after which it may be complete, and gone */
-    if (status == REDLOCK_OK) return REDLOCK_OK;
-    keeper_give_up(keeps, lock, false, clock_now_us());
+    if (lock != NULL) return acquiring_hand_in(self, lock, within, id);
     completion_free(&self->base);
-    return status;
+    return status == REDLOCK_OK ? REDLOCK_ERR_MEMORY : status;
 }
 
 acquiring *acquiring_new(redlock_client *client, const redlock_options *o,

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "api/canceller.h"
+#include "api/carry.h"
 #include "api/options.h"
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -132,7 +133,20 @@ static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *un
     return is_under_way;
 }
 
-static void drive(act *all, size_t count, lane *on, const limits *within)
+/* There is no room for the connection that they need, and none is under way. */
+static bool are_turned_away(const act *all, size_t count)
+{
+    bool are = false;
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].is_over) continue;
+        if (exchange_is_in_flight(all[i].asks)) return false;
+        are |= exchange_is_turned_away(all[i].asks);
+    }
+    return are;
+}
+
+/* False when some are not over, because they were turned away. */
+static bool drive(act *all, size_t count, lane *on, const limits *within)
 {
     assert(lane_is_idle(on));
     int64_t until_us;
@@ -142,8 +156,17 @@ static void drive(act *all, size_t count, lane *on, const limits *within)
     for (size_t i = 0; i < count; i++)
         if (all[i].asks != NULL) (void)exchange_enter(all[i].asks, on);
     on->may_spin = all[0].may_spin;
-    while (advance(all, count, &stops, &until_us)) lane_pump(on, until_us, &stops);
+    bool are_under_way;
+    while ((are_under_way = advance(all, count, &stops, &until_us)) && !are_turned_away(all, count))
+        lane_pump(on, until_us, &stops);
     lane_abandon(on);
+    return !are_under_way;
+}
+
+static void end_those_begun(act *all, size_t count, redlock_status why)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!all[i].is_over) act_end(&all[i], why);
 }
 
 /* All that were begun are ended, also where no lane is to be had. */
@@ -151,13 +174,16 @@ static void wait_for_all(redlock_client *client, act *all, size_t count, const l
 {
     lane *on;
     redlock_status status = pool_borrow(&client->lanes, &on, clock_now_us());
-    if (status != REDLOCK_OK) {
-        for (size_t i = 0; i < count; i++)
-            if (!all[i].is_over) act_end(&all[i], status);
-        return;
+    if (status == REDLOCK_OK) {
+        bool are_over = drive(all, count, on, within);
+        if (are_over) pool_return(&client->lanes, on, clock_now_us());
+        else pool_return_crowded(&client->lanes, on, clock_now_us());
+        if (!are_over) carry_acts(all, count, within);
+    } else if (status == REDLOCK_ERR_UNAVAILABLE) {
+        carry_acts(all, count, within);
+    } else {
+        end_those_begun(all, count, status);
     }
-    drive(all, count, on, within);
-    pool_return(&client->lanes, on, clock_now_us());
 }
 
 redlock_status act_wait(act *self, const limits *within)
@@ -197,19 +223,17 @@ redlock_status act_wait_on(act *self, lane *on, const limits *within)
 {
     exchange asks;
     request state;
-    if (act_begin(self, &asks, &state, within->deadline_us)) drive(self, 1, on, within);
-    else act_end(self, REDLOCK_OK);
+    if (!act_begin(self, &asks, &state, within->deadline_us)) act_end(self, REDLOCK_OK);
+    else if (!drive(self, 1, on, within)) act_end(self, state.status);
     return self->status;
 }
 
-/* So many are under way at once: what they need is on the stack. */
-enum { AT_ONCE = 16 };
-
+/* What they need is on the stack. */
 static void wait_for_some(act *all, size_t count, const limits *within)
 {
-    assert(count > 0 && count <= AT_ONCE);
-    exchange asks[AT_ONCE];
-    request states[AT_ONCE];
+    assert(count > 0 && count <= ACTS_AT_ONCE);
+    exchange asks[ACTS_AT_ONCE];
+    request states[ACTS_AT_ONCE];
     redlock_client *client = all[0].client;
     bool are_asked = false;
     for (size_t i = 0; i < count; i++) {
@@ -221,6 +245,7 @@ static void wait_for_some(act *all, size_t count, const limits *within)
 
 void act_wait_each(act *all, size_t count, const limits *within)
 {
-    for (size_t done = 0; done < count; done += AT_ONCE)
-        wait_for_some(all + done, count - done < AT_ONCE ? count - done : AT_ONCE, within);
+    for (size_t done = 0; done < count; done += ACTS_AT_ONCE)
+        wait_for_some(all + done, count - done < ACTS_AT_ONCE ? count - done : ACTS_AT_ONCE,
+                      within);
 }

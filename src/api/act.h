@@ -106,6 +106,8 @@ redlock_status act_wait_about_name(act *self, const act_kind *kind, redlock_clie
 /* The same on a lane that the caller has. */
 redlock_status act_wait_on(act *self, lane *on, const limits *within);
 
+enum { ACTS_AT_ONCE = 16 };
+
 /* The same with many of one kind and client, which are under way together. Their status tells. */
 void act_wait_each(act *all, size_t count, const limits *within);
 

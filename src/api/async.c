@@ -2,6 +2,9 @@
  * Asynchronous acts: what the blocking calls do, handed to the keeper, with a completion at the
  * end. */
 #include "api/async.h"
+
+#include <assert.h>
+
 #include "engine/lease.h"
 
 /* ---- The end ---- */
@@ -12,6 +15,7 @@ static redlock_status part_with_lock(acting *self)
 {
     redlock_lock *lock = self->what.lock;
     redlock_status status = self->what.status;
+    if (lock == NULL) return status;
     if (status == REDLOCK_OK && self->what.kind->needs_the_lease) status = handle_status(lock);
     lock_unuse(lock);
     return status;
@@ -97,6 +101,45 @@ static void end_unsubmitted(acting *self, redlock_status why)
 }
 
 static acting *next_of(const acting *self) { return (acting *)self->base.op.after; }
+
+/* ---- What another thread waits for ---- */
+
+static void tell_parted(completion *base)
+{
+    acting *self = (acting *)base;
+    self->parted(self, part_with_lock(self));
+}
+
+acting *acting_adopt(const act *begun, void (*parted)(acting *self, redlock_status status),
+                     void *arg)
+{
+    assert(begun->asks != NULL);
+    assert(!exchange_is_in_flight(begun->asks));
+    acting *self = new_acting(begun, tell_parted, arg);
+    if (self == NULL) return NULL;
+    operation *op = &self->base.op;
+    self->base.is_a_part = true;
+    self->parted = parted;
+    op->asks = *begun->asks;
+    op->asks.about = &self->what;
+    op->single = *begun->state;
+    self->what.asks = &op->asks;
+    self->what.state = &op->single;
+    if (begun->lock != NULL) lock_use(begun->lock);
+    return self;
+}
+
+void acting_disown(acting *first)
+{
+    for (acting *self = first, *next; self != NULL; self = next) {
+        next = next_of(self);
+        redlock_lock *lock = self->what.lock;
+        completion_free(&self->base);
+        if (lock != NULL) lock_unuse(lock);
+    }
+}
+
+/* ---- Handing in ---- */
 
 redlock_status acting_submit(acting *first, int64_t deadline_us)
 {

@@ -28,8 +28,14 @@ acquiring *acquiring_new(redlock_client *client, const redlock_options *o,
 redlock_status acquiring_start(acquiring *self, const void *name, size_t name_length,
                                const limits *within, redlock_operation *id);
 
+/* The same with a handle that has its place with the keeper. It is handed in; or all is given up,
+ * and why is told. */
+redlock_status acquiring_hand_in(acquiring *self, redlock_lock *lock, const limits *within,
+                                 redlock_operation *id);
+
 /* An act that is handed to the keeper, and who is told of its end. */
-typedef struct acting {
+typedef struct acting acting;
+struct acting {
     completion base; /* first */
     act what;
     union {
@@ -37,9 +43,10 @@ typedef struct acting {
         redlock_acquired_fn *acquired;
         redlock_inspected_fn *inspected;
         redlock_forced_fn *forced;
+        void (*parted)(acting *self, redlock_status status);
     };
     void *arg;
-} acting;
+};
 
 /* Of an act about a lock, that is not submitted yet. NULL when out of memory. */
 acting *acting_new(const act *what, redlock_done_fn *done, void *arg);
@@ -47,6 +54,15 @@ acting *acting_new(const act *what, redlock_done_fn *done, void *arg);
 /* Begins it, and those that its operation's `after` leads to, and hands all of them in, or none:
  * then they are ended, and freed, and why is told. */
 redlock_status acting_submit(acting *first, int64_t deadline_us);
+
+/* Of one that was begun, and is not under way: it is copied, with its exchange and its request.
+ * When it is over, `parted` is told on the keeper's thread. NULL when out of memory. */
+acting *acting_adopt(const act *begun, void (*parted)(acting *self, redlock_status status),
+                     void *arg);
+
+/* Those that were adopted are not handed in: the acts are the caller's as before. NULL is
+ * allowed. */
+void acting_disown(acting *first);
 
 /* Cancels the acquisition of a set; false: the id is none of one. */
 bool set_cancel_async(redlock_client *client, redlock_operation id);

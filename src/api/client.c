@@ -21,6 +21,8 @@ enum {
     DEFAULT_LINGER_MS = 5000,
     GRACE_LEAST_MS = 5000,
     DEFAULT_SPIN_US = 60,
+    DEFAULT_CONNECTIONS = 32,
+    CONNECTIONS_LEAST = 4,
     SPIN_MOST_US = 1000
 };
 static const int64_t duration_most_ms = INT64_C(30) * 24 * 3600 * 1000;
@@ -87,6 +89,8 @@ static redlock_status check(const redlock_client_options *o)
         why = "linger_ms is -1 (not at all), 0 (the default) to 30 days";
     else if (o->spin_us < -1 || o->spin_us > SPIN_MOST_US)
         why = "spin_us is -1 (never), 0 (the default) to 1000";
+    else if (o->max_connections != 0 && o->max_connections < CONNECTIONS_LEAST)
+        why = "max_connections is 0 (the default) or at least 4";
     else if (o->key_prefix != NULL && !key_prefix_is_valid(o->key_prefix))
         why = "key_prefix has braces or control characters, or is too long";
     else if ((o->allocator.allocate == NULL) != (o->allocator.release == NULL))
@@ -159,6 +163,13 @@ static int64_t or_default(int64_t value, int64_t otherwise)
     return value != 0 ? value : otherwise;
 }
 
+/* What is beyond it is carried by the keeper; where that has no thread, there is no bound. */
+static unsigned most_lanes(const redlock_client_options *o)
+{
+    int connections = o->max_connections != 0 ? o->max_connections : DEFAULT_CONNECTIONS;
+    return o->host == REDLOCK_HOST_MANUAL ? 0 : (unsigned)(connections - BERTH_CONNS) / BERTH_CONNS;
+}
+
 static void configure(redlock_client *self, const redlock_client_options *o)
 {
     self->timeout_us = or_default(o->timeout_ms, DEFAULT_TIMEOUT_MS) * US_PER_MS;
@@ -169,7 +180,8 @@ static void configure(redlock_client *self, const redlock_client_options *o)
     self->lane_terms = (lane_terms){.config = &self->config,
                                     .route = &self->route,
                                     .key_prefix = self->key_prefix,
-                                    .who = &self->who};
+                                    .who = &self->who,
+                                    .lanes_most = most_lanes(o)};
     self->config.client_name = self->name;
     self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) *
                                       US_PER_MS;

@@ -367,6 +367,14 @@ void acquire_stop(acquire *self, redlock_status why, int64_t now_us)
     if (self->state != ACQUIRE_DONE) finish(self, why);
 }
 
+void acquire_turned_away(acquire *self)
+{
+    assert(!self->is_queued);
+    assert(acquire_unanswered_us(self) == 0);
+    self->is_owed = false;
+    finish(self, REDLOCK_ERR_UNAVAILABLE);
+}
+
 /* Nobody could tell us, and the lock may be free. Who is queued all the same (not every server
  * knows who hears) asks again once the inbox is open. */
 static void ask_blindly(acquire *self)

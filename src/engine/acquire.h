@@ -124,6 +124,9 @@ void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int
 void acquire_granted(acquire *self, const grant *from, int64_t now_us);
 /* The caller gives up: REDLOCK_CANCELLED or REDLOCK_ERR_CLOSED. */
 void acquire_stop(acquire *self, redlock_status why, int64_t now_us);
+/* The server has no room for whoever asks, who is not queued, and whom every question was answered:
+ * over, and nothing is owed. */
+void acquire_turned_away(acquire *self);
 void acquire_tick(acquire *self, int64_t now_us);
 /* When acquire_tick has something to do. A question that is in flight at its end is given up by its
  * connection, at the same instant: asks.deadline_us. */

@@ -55,7 +55,7 @@ void operations_cancel(operations *self, uint64_t id)
 {
     assert(mutex_is_mine(self->terms.mutex));
     operation *op = find(self, id);
-    if (op == NULL || op->is_cancelled || !op->acquires) return;
+    if (op == NULL || op->is_cancelled) return;
     op->is_cancelled = true;
     op->next_cancelled = self->cancelled;
     self->cancelled = op;
@@ -254,6 +254,15 @@ static operation *cut_submitted(operations *self)
     return first;
 }
 
+static void stop(operations *self, operation *op, int64_t now_us)
+{
+    bool is_single = !op->acquires && !op->is_at_once;
+    if (is_single && !op->is_told) tell(self, op, REDLOCK_CANCELLED, now_us);
+    if (is_single) return;
+    if (!op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_CANCELLED, now_us);
+    make_ready(self, op);
+}
+
 /* One that was cancelled before it was taken in keeps its place in the list until then. */
 static void stop_cancelled(operations *self, operation *cancelled, int64_t now_us)
 {
@@ -266,8 +275,8 @@ static void stop_cancelled(operations *self, operation *cancelled, int64_t now_u
             mutex_unlock(self->terms.mutex);
             continue;
         }
-        if (!op->is_at_once) acquire_stop(&op->acquisition, REDLOCK_CANCELLED, now_us);
-        make_ready(self, op);
+        stop(self, op, now_us);
+        if (fork_guard_is_child(self->terms.fork)) return;
     }
 }
 

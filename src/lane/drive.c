@@ -28,13 +28,26 @@ static bool asks_now(const acquire *op)
     return op->state == ACQUIRE_TRYING || op->state == ACQUIRE_ASKING;
 }
 
-static void see_to_inbox(acquire *op, inbox *its, int64_t now_us)
+/* With room for one connection only it is that for commands: whoever hears, but cannot ask, is
+ * never in the line. */
+static bool needs_its_room(const acquire *op, const berth *at)
 {
+    return !op->is_queued && conn_found_no_room(&at->command);
+}
+
+static void see_to_connections(acquire *op, berth *at, int64_t now_us)
+{
+    inbox *its = &at->inbox;
     if (op->distrusts_inbox) {
         op->distrusts_inbox = false;
         inbox_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
     }
-    if (acquire_wants_inbox(op)) inbox_open(its, now_us);
+    if (acquire_wants_inbox(op) && needs_its_room(op, at)) {
+        inbox_give_way(its, now_us);
+        if (now_us >= conn_retry_us(&at->command)) conn_open(&at->command, now_us);
+    } else if (acquire_wants_inbox(op)) {
+        inbox_open(its, now_us);
+    }
     if (op->state == ACQUIRE_SUBSCRIBING && its->state == INBOX_OPEN)
         acquire_inbox_opened(op, now_us);
 }
@@ -45,7 +58,7 @@ void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int
     acquire_tick(op, now_us);
     berth *at = exchange_berth(asks);
     if (at == NULL) acquire_stop(op, REDLOCK_ERR_MEMORY, now_us);
-    else see_to_inbox(op, &at->inbox, now_us);
+    else see_to_connections(op, at, now_us);
     if (!asks_now(op)) return;
     if (op->asks.state == REQUEST_READY) {
         asks->question.inbox_length = acquire_queues(op) ? inbox_length : 0;
@@ -60,8 +73,9 @@ int64_t drive_wake_us(const acquire *op, const exchange *asks)
 {
     int64_t wake = acquire_wake_us(op);
     if (asks_now(op)) wake = earliest(wake, exchange_wake_us(asks));
-    if (acquire_wants_inbox(op)) wake = earliest(wake, inbox_wake_us(&asks->at->inbox));
-    return wake;
+    if (!acquire_wants_inbox(op)) return wake;
+    return earliest(wake, needs_its_room(op, asks->at) ? conn_retry_us(&asks->at->command)
+                                                       : inbox_wake_us(&asks->at->inbox));
 }
 
 bool drive_can_go_on(const acquire *op, const exchange *asks)
@@ -82,6 +96,17 @@ static void obey(acquire *op, const lane_stops *stops)
 static void end_patience(acquire *op, int64_t now_us)
 {
     if (asks_now(op) && request_end_patience(&op->asks, now_us)) acquire_asked(op, now_us);
+}
+
+/* There is no room for a connection that it needs: another may carry it, as long as the server
+ * knows nothing of it. */
+static bool is_turned_away(const acquire *op, const exchange *asks)
+{
+    bool may_be = asks->in->terms->lanes_most > 0 && !op->is_queued &&
+                  acquire_unanswered_us(op) == 0;
+    if (!may_be || asks->at == NULL) return false;
+    if (op->state == ACQUIRE_SUBSCRIBING) return conn_found_no_room(&asks->at->inbox.conn);
+    return asks_now(op) && !op->was_answered && exchange_is_turned_away(asks);
 }
 
 /* By source: a server that has not met the script would refuse it, and there is no second
@@ -120,6 +145,7 @@ bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic in
         int64_t now_us = clock_now_us();
         drive_advance(op, asks, inbox_length, nonces, now_us);
         end_patience(op, now_us);
+        if (is_turned_away(op, asks)) acquire_turned_away(op);
         if (op->state == ACQUIRE_DONE || drive_can_go_on(op, asks)) continue;
         on->awaits_message = acquire_is_waiting(op);
         lane_pump(on, drive_wake_us(op, asks), stops);

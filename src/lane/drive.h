@@ -22,7 +22,8 @@ int64_t drive_wake_us(const acquire *op, const exchange *asks);
 /* Asks until the acquisition is done. `asks` carries the question with the inbox. Its nonces are
  * drawn from `nonces`, a new one for each question. If it is given up with its question under way,
  * `undo` is sent behind that, and the connection closed. True when it has left; nobody waits for
- * its answer. */
+ * its answer. With REDLOCK_ERR_UNAVAILABLE it also ends where there is no room
+ * for its connection, and another may carry it; then nothing is owed. */
 bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic int64_t *nonces,
                    lane_stops *stops);
 

@@ -14,8 +14,6 @@ void exchange_begin(exchange *self, request *asks, const question *about)
 {
     self->request = asks;
     self->question = *about;
-    self->awaits_connection = false;
-    self->loading = (loading){0};
 }
 
 static berth *find_berth(const exchange *self)
@@ -27,6 +25,9 @@ berth *exchange_enter(exchange *self, lane *in)
 {
     self->in = in;
     self->at = find_berth(self);
+    if (self->at != NULL) in->at = self->at;
+    self->awaits_connection = false;
+    self->loading = (loading){0};
     return self->at;
 }
 
@@ -34,7 +35,9 @@ berth *exchange_berth(exchange *self)
 {
     if (exchange_is_in_flight(self)) return self->at;
     berth *at = find_berth(self);
-    if (at != self->at) self->awaits_connection = false;
+    if (at == self->at) return at;
+    self->awaits_connection = false;
+    self->loading = (loading){0};
     self->at = at;
     return at;
 }
@@ -135,6 +138,12 @@ int64_t exchange_wake_us(const exchange *self)
     if (self->request->state != REQUEST_READY || self->at == NULL) return wake_us;
     const conn *on = &self->at->command;
     return on->state == CONN_CLOSED ? earliest(wake_us, conn_retry_us(on)) : wake_us;
+}
+
+bool exchange_is_turned_away(const exchange *self)
+{
+    if (self->in->terms->lanes_most == 0 || self->at == NULL) return false;
+    return conn_found_no_room(&self->at->command) && !request_is_unanswered(self->request);
 }
 
 bool exchange_is_in_flight(const exchange *self) { return self->request->state == REQUEST_SENT; }

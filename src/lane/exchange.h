@@ -12,7 +12,7 @@ typedef struct exchange exchange;
 struct exchange {
     call call; /* first: the connection gives it back */
     request *request;
-    lane *in; /* see exchange_enter */
+    lane *in;  /* see exchange_enter */
     berth *at; /* where the latest attempt was to go; NULL: there was none */
     question question;
     /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
@@ -48,6 +48,10 @@ void exchange_advance(exchange *self, int64_t now_us);
 
 /* When exchange_advance has something to do again, by the clock. */
 int64_t exchange_wake_us(const exchange *self);
+
+/* There is no room for the connection that it needs, nothing that was asked may be carried out, and
+ * another may carry it. */
+bool exchange_is_turned_away(const exchange *self);
 
 /* Is the call in the hands of the connection? Then the exchange must stay where it is. */
 bool exchange_is_in_flight(const exchange *self);

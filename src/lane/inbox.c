@@ -115,6 +115,14 @@ int64_t inbox_wake_us(const inbox *self)
     return self->conn.state == CONN_CLOSED ? conn_retry_us(&self->conn) : NEVER;
 }
 
+void inbox_give_way(inbox *self, int64_t now_us)
+{
+    if (self->conn.state == CONN_CLOSED) return;
+    conn_close(&self->conn, REDLOCK_ERR_UNAVAILABLE, "there is no room for another connection",
+               now_us);
+    inbox_notice(self, now_us);
+}
+
 void inbox_distrust(inbox *self, int64_t sent_us, bool is_again, int64_t now_us)
 {
     static const char why[] = "nobody hears the inbox on the server that has the lock";

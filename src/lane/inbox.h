@@ -57,6 +57,9 @@ int64_t inbox_wake_us(const inbox *self);
 /* After the connection was pumped: tells of an inbox that is gone. */
 void inbox_notice(inbox *self, int64_t now_us);
 
+/* Its connection ends, so that there is room for another one. */
+void inbox_give_way(inbox *self, int64_t now_us);
+
 /* The server said, to a question sent at sent_us, that nobody hears this inbox: unless it was
  * subscribed since, it is closed, and told to be lost. `is_again`: that was no accident, and is
  * logged, once for all inboxes of a client. */

@@ -26,6 +26,7 @@ typedef struct lane_terms {
     route *route;
     const char *key_prefix;
     const identity *who;
+    unsigned lanes_most; /* of the pool; whoever gets none is carried by another. 0: no bound */
 } lane_terms;
 
 /* Whoever waits for the descriptors in another way has to know when one is about to be closed. */

@@ -19,6 +19,7 @@ static void expect_default_client(const redlock_client *client)
     assert_int_equal(client->timeout_us, 2000000);
     assert_int_equal(client->linger_ms, 5000);
     assert_int_equal(client->config.spin_us, 60);
+    assert_int_equal(client->lane_terms.lanes_most, 15);
     assert_int_equal(client->log.level, REDLOCK_LOG_WARNING);
     assert_int_equal(client->counters.connections, 0);
 }
@@ -179,6 +180,8 @@ static void a_client_option_is_as_large_as_it_says_and_no_larger(void **state)
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.password = password)), REDLOCK_OK);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.spin_us = 1000)), REDLOCK_OK);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.timeout_ms = most_ms)), REDLOCK_OK);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.max_connections = 4)), REDLOCK_OK);
+    EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.max_connections = 3)), REDLOCK_ERR_ARGUMENT);
     prefix[256] = password[511] = 'p';
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.key_prefix = prefix)), REDLOCK_ERR_ARGUMENT);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.user = password)), REDLOCK_ERR_ARGUMENT);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ * Threads that sleep while the keeper carries their calls. */
+#include "api/carry.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+
+#include "api/async.h"
+#include "api/canceller.h"
+#include "engine/lease.h"
+#include "host/cancellation.h"
+#include "host/clock.h"
+#include "host/wake.h"
+
+bool carry_is_possible(const redlock_client *client) { return client->lane_terms.lanes_most > 0; }
+
+/* ---- Sleeping ---- */
+
+/* On the stack of the thread that sleeps. */
+typedef struct sleeper {
+    wake wake; /* raised when all are told */
+    _Atomic size_t untold;
+} sleeper;
+
+/* Behind the last of them the thread is awake, and this is gone. */
+static void tell_sleeper(sleeper *self)
+{
+    wake copy = self->wake;
+    if (atomic_fetch_sub(&self->untold, 1) == 1) wake_raise(&copy);
+}
+
+/* The operations are cancelled once, and told all the same. */
+static void sleep_until_told(const sleeper *self, redlock_client *client,
+                             const redlock_canceller *canceller, const redlock_operation *ids,
+                             size_t count)
+{
+    struct pollfd fds[] = {{.fd = self->wake.fd, .events = POLLIN},
+                           {.fd = canceller_fd(canceller), .events = POLLIN}};
+    while (fds[0].revents == 0) {
+        fds[1].revents = 0;
+        if (ppoll(fds, 2, NULL, NULL) <= 0 || fds[1].revents == 0) continue;
+        fds[1].fd = -1;
+        for (size_t i = 0; i < count; i++) keeper_cancel(&client->keeper, ids[i]);
+    }
+}
+
+/* ---- Acts ---- */
+
+typedef struct carried_act {
+    act *whole; /* where it is told */
+    sleeper *by;
+} carried_act;
+
+static void tell_act(acting *self, redlock_status status)
+{
+    carried_act *at = self->arg;
+    *at->whole = self->what;
+    at->whole->status = status;
+    at->whole->asks = NULL;
+    at->whole->state = NULL;
+    tell_sleeper(at->by);
+}
+
+/* Hands them in, all or none. */
+static redlock_status hand_acts_in(act *all, size_t count, carried_act *slots,
+                                   redlock_operation *ids)
+{
+    acting *first = NULL, *last = NULL;
+    redlock_status status = REDLOCK_OK;
+    for (size_t i = 0; i < count && status == REDLOCK_OK; i++) {
+        if (all[i].is_over) continue;
+        acting *next = acting_adopt(&all[i], tell_act, &slots[i]);
+        if (next == NULL) status = REDLOCK_ERR_MEMORY;
+        else if (first == NULL) first = next;
+        else last->base.op.after = &next->base.op;
+        if (next != NULL) ids[i] = next->base.op.entry.number, last = next;
+    }
+    if (status == REDLOCK_OK) status = completion_submit(&first->base);
+    if (status != REDLOCK_OK) acting_disown(first);
+    return status;
+}
+
+static void end_all(act *all, size_t count, redlock_status why)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!all[i].is_over) act_end(&all[i], why);
+}
+
+void carry_acts(act *all, size_t count, const limits *within)
+{
+    assert(count <= ACTS_AT_ONCE);
+    sleeper by = {.untold = 0};
+    carried_act slots[ACTS_AT_ONCE];
+    redlock_operation ids[ACTS_AT_ONCE] = {0};
+    for (size_t i = 0; i < count; i++) {
+        slots[i] = (carried_act){&all[i], &by};
+        by.untold += !all[i].is_over;
+    }
+    redlock_client *client = all[0].client;
+    int before = cancellation_defer();
+    redlock_status status = wake_open(&by.wake) ? REDLOCK_OK : REDLOCK_ERR_SYSTEM;
+    if (status == REDLOCK_OK) status = hand_acts_in(all, count, slots, ids);
+    if (status == REDLOCK_OK)
+        sleep_until_told(&by, client, within == NULL ? NULL : within->canceller, ids, count);
+    else end_all(all, count, status);
+    wake_close(&by.wake);
+    cancellation_restore(before);
+}
+
+/* ---- Acquisitions ---- */
+
+typedef struct carried_acquisition {
+    sleeper by;
+    redlock_status status;
+} carried_acquisition;
+
+static void tell_acquisition(void *arg, redlock_status status, redlock_lock *lock)
+{
+    carried_acquisition *self = arg;
+    (void)lock;
+    self->status = status;
+    tell_sleeper(&self->by);
+}
+
+static redlock_status hand_acquisition_in(redlock_client *client, redlock_lock *lock,
+                                          const redlock_options *o, const limits *within,
+                                          carried_acquisition *at, redlock_operation *id)
+{
+    acquiring *op = wake_open(&at->by.wake) ? acquiring_new(client, o, tell_acquisition, at) : NULL;
+    if (op == NULL) {
+        keeper_give_up(&client->keeper, lock, false, clock_now_us());
+        return at->by.wake.fd < 0 ? REDLOCK_ERR_SYSTEM : REDLOCK_ERR_MEMORY;
+    }
+    op->base.is_a_part = true;
+    return acquiring_hand_in(op, lock, within, id);
+}
+
+redlock_status carry_acquisition(redlock_client *client, redlock_lock *lock,
+                                 const redlock_options *o, const limits *within)
+{
+    carried_acquisition at = {.by.untold = 1};
+    redlock_operation id;
+    int before = cancellation_defer();
+    redlock_status status = hand_acquisition_in(client, lock, o, within, &at, &id);
+    if (status == REDLOCK_OK) {
+        sleep_until_told(&at.by, client, o->canceller, &id, 1);
+        status = at.status;
+    }
+    wake_close(&at.by.wake);
+    cancellation_restore(before);
+    return status;
+}

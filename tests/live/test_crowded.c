@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT
+ * More threads than connections: a client's own bound, and a server that has no room. Calls that
+ * have none of their own are carried by the keeper, and nobody waits for another. */
+#include "live/modes_stage.h"
+
+#include "api/client.h"
+
+enum {
+    MAX_CLIENTS = 40,
+    THREADS = 50,
+    FEWEST = 4, /* connections: one blocking call at a time has its own */
+    LEASE_MS = 1500,
+    REST_US = 61 * 1000000
+};
+
+static redlock_client *open_narrow(stage *the)
+{
+    return stage_open(the, server_uri(the->server),
+                      REDLOCK_CLIENT_OPTIONS(.max_connections = FEWEST, LOGGED(the)));
+}
+
+static redlock_lock *busy;
+
+/* Somebody waits on the only lane of a client, and goes on doing so. */
+static redlock_client *open_occupied(stage *the)
+{
+    redlock_client *client = open_narrow(the);
+    busy = take(the->other, "busy", EXCLUSIVE());
+    taker_start(the, client, "busy", FOR_EVER);
+    await_waiters(the, "busy", 1);
+    return client;
+}
+
+static void free_the_occupied(stage *the)
+{
+    EXPECT(redlock_release(busy), REDLOCK_OK);
+    for (taker *each = the->takers; each != NULL; each = each->next) {
+        if (strcmp(each->name, "busy") != 0) continue;
+        expect_taker(each, REDLOCK_OK);
+        taker_release(each);
+    }
+}
+
+static long long connections(stage *the)
+{
+    redisReply *told = server_command(the->server, "INFO clients");
+    const char *at = strstr(told->str, "connected_clients:");
+    assert_non_null(at);
+    long long count = atoll(at + strlen("connected_clients:"));
+    freeReplyObject(told);
+    return count;
+}
+
+/* ---- More waiters than the server has room for ---- */
+
+static void release_in_turn(taker *const *all, int count)
+{
+    for (int served = 0; served < count; served++) {
+        taker *next = NULL;
+        patience until = patience_begin();
+        while (next == NULL && !patience_is_over(&until)) {
+            for (int i = 0; i < count && next == NULL; i++)
+                if (all[i]->lock != NULL && taker_is_done(all[i])) next = all[i];
+            if (next == NULL) patience_pause();
+        }
+        assert_non_null(next);
+        expect_taker(next, REDLOCK_OK);
+        taker_release(next);
+    }
+}
+
+static void serve_all(stage *the, redlock_client *waits)
+{
+    taker *all[THREADS];
+    redlock_lock *held = take(waits, "r", EXCLUSIVE());
+    for (int i = 0; i < THREADS; i++) all[i] = taker_start(the, waits, "r", FOR_EVER);
+    await_waiters(the, "r", THREADS);
+    assert_true(connections(the) <= MAX_CLIENTS);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    release_in_turn(all, THREADS);
+}
+
+static int stage_begin_full(void **state) { return stage_begin_with(state, "--maxclients 40"); }
+
+static void fifty_threads_are_served_and_a_lock_elsewhere_is_kept(void **state)
+{
+    stage *the = *state;
+    actor_start(the, "kept", (int)patience_outlasting_ms(LEASE_MS), 0, true);
+    await_holders(the, "kept", 1);
+    serve_all(the, the->client);
+    expect_taken(the->other, "kept");
+}
+
+/* The bound is the server's then. */
+static void a_client_that_wants_more_than_there_is_makes_do(void **state)
+{
+    stage *the = *state;
+    redlock_client *greedy =
+        stage_open(the, server_uri(the->server),
+                   REDLOCK_CLIENT_OPTIONS(.max_connections = 10000, LOGGED(the)));
+    actor_start(the, "kept", (int)patience_outlasting_ms(LEASE_MS), 0, true);
+    await_holders(the, "kept", 1);
+    redlock_lock *own = take(greedy, "own", REDLOCK_OPTIONS(.auto_renew = true));
+    serve_all(the, greedy);
+    expect_taken(the->other, "kept");
+    EXPECT(redlock_release(own), REDLOCK_OK);
+}
+
+/* The keeper has its connection, and nobody else gets one. */
+static void a_release_without_a_connection_is_carried(void **state)
+{
+    stage *the = *state;
+    redlock_lock *lock = take(the->client, "r", REDLOCK_OPTIONS(.auto_renew = true));
+    renewals once = {the->client, 1};
+    EXPECT(redlock_extend(lock, LEASE_MS), REDLOCK_OK);
+    eventually(renewals_were_made, &once);
+    long long most = connections(the);
+    server_order(the->server, "CONFIG SET maxclients %lld", most - 1);
+    pool *lanes = &the->client->lanes;
+    lane_close(lanes->idle, now_us());
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    assert_int_equal(stage_holders(the, "r"), 0);
+    assert_int_equal(lanes->count, 0);
+}
+
+/* ---- A client's own bound ---- */
+
+static void a_client_keeps_its_bound(void **state)
+{
+    stage *the = *state;
+    long long before = connections(the);
+    redlock_client *client = open_narrow(the);
+    redlock_lock *held = take(client, "r", EXCLUSIVE());
+    for (int i = 0; i < THREADS; i++) taker_start(the, client, "r", FOR_EVER);
+    await_waiters(the, "r", THREADS);
+    assert_true(connections(the) <= before + 1 + FEWEST); /* one is the stage's own */
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    taker *all[THREADS];
+    int count = 0;
+    for (taker *each = the->takers; each != NULL; each = each->next) all[count++] = each;
+    release_in_turn(all, count);
+}
+
+static void every_call_is_carried_as_well(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    redlock_set *set;
+    redlock_inspection *seen;
+    size_t removed;
+    redlock_lock *lock = take(client, "r", REDLOCK_OPTIONS(.reentrant = true));
+    EXPECT(redlock_extend(lock, LONG_MS), REDLOCK_OK);
+    assert_ptr_equal(take(client, "r", REDLOCK_OPTIONS(.reentrant = true)), lock);
+    EXPECT(redlock_downgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_upgrade(lock), REDLOCK_OK);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    expect_taken(the->other, "r");
+    EXPECT(redlock_inspect(client, "r", 1, &seen, NULL), REDLOCK_OK);
+    redlock_inspection_free(seen);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    static const redlock_name_bytes names[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+    EXPECT(redlock_acquire_set(client, names, 3, EXCLUSIVE(), &set), REDLOCK_OK);
+    EXPECT(redlock_release_set(set), REDLOCK_OK);
+    redlock_lock *gone = take(client, "r", EXCLUSIVE());
+    EXPECT(redlock_force_release(client, "r", 1, &removed, NULL), REDLOCK_OK);
+    assert_int_equal(removed, 1);
+    EXPECT(redlock_release(gone), REDLOCK_LOST);
+    free_the_occupied(the);
+}
+
+static void a_try_does_not_stand_behind_those_who_wait(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    for (int i = 0; i < THREADS; i++) taker_start(the, client, "busy", FOR_EVER);
+    await_waiters(the, "busy", THREADS + 1);
+    stall began = stall_begin();
+    expect_free(client, "r");
+    redlock_lock *none;
+    EXPECT(redlock_acquire(client, "busy", EXCLUSIVE(), &none), REDLOCK_BUSY);
+    ENDED(&began, 0, SOON_MS * 1000);
+    EXPECT(redlock_release(busy), REDLOCK_OK);
+    taker *all[THREADS + 1];
+    int count = 0;
+    for (taker *each = the->takers; each != NULL; each = each->next) all[count++] = each;
+    release_in_turn(all, count);
+}
+
+static void a_wait_that_is_carried_ends_in_its_time(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    redlock_lock *none;
+    PUNCTUAL(brief_ms() * 1000,
+             EXPECT(redlock_acquire(client, "busy", REDLOCK_OPTIONS(.wait_ms = brief_ms()), &none),
+                    REDLOCK_TIMED_OUT));
+    await_waiters(the, "busy", 1);
+    free_the_occupied(the);
+}
+
+static void a_wait_that_is_carried_can_be_cancelled(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    redlock_canceller *canceller;
+    EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
+    taker *waits =
+        taker_start(the, client, "busy",
+                    REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .canceller = canceller));
+    await_waiters(the, "busy", 2);
+    redlock_cancel(canceller);
+    expect_taker(waits, REDLOCK_CANCELLED);
+    await_waiters(the, "busy", 1);
+    redlock_canceller_close(canceller);
+    strcpy(waits->name, "over");
+    free_the_occupied(the);
+}
+
+static void a_close_ends_what_is_carried(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    taker *waits = taker_start(the, client, "busy", FOR_EVER);
+    await_waiters(the, "busy", 2);
+    stage_close(the, client);
+    expect_taker(waits, REDLOCK_ERR_CLOSED);
+    await_waiters(the, "busy", 0);
+    EXPECT(redlock_release(busy), REDLOCK_OK);
+}
+
+static void a_failure_of_what_is_carried_has_its_words(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    redlock_detail detail;
+    redlock_lock *none;
+    server_order(the->server, "SET redlock:{r} 1");
+    EXPECT(redlock_acquire(client, "r", REDLOCK_OPTIONS(.detail = &detail), &none),
+           REDLOCK_ERR_WRONG_TYPE);
+    assert_non_null(strstr(detail.text, "WRONGTYPE"));
+    free_the_occupied(the);
+}
+
+/* ---- Rest ---- */
+
+static void a_lane_that_rested_for_a_minute_is_given_up(void **state)
+{
+    stage *the = *state;
+    pool *lanes = &the->client->lanes;
+    taker *waits = taker_start(the, the->client, "r", FOR_EVER);
+    expect_taker(waits, REDLOCK_OK);
+    taker *another = taker_start(the, the->client, "r", FOR_EVER);
+    await_waiters(the, "r", 1);
+    taker_release(waits);
+    expect_taker(another, REDLOCK_OK);
+    taker_release(another);
+    assert_int_equal(lanes->count, 2);
+    lanes->idle->next->used_us -= REST_US;
+    expect_free(the->client, "other");
+    assert_int_equal(lanes->count, 1);
+    assert_null(lanes->idle->next);
+}
+
+#define ON_FULL_STAGE(name) cmocka_unit_test_setup_teardown(name, stage_begin_full, stage_end)
+
+int main(int argc, char **argv)
+{
+    ACTOR_OR_TESTS(argc, argv);
+    const struct CMUnitTest tests[] = {
+        ON_FULL_STAGE(fifty_threads_are_served_and_a_lock_elsewhere_is_kept),
+        ON_FULL_STAGE(a_client_that_wants_more_than_there_is_makes_do),
+        ON_STAGE(a_release_without_a_connection_is_carried),
+        ON_STAGE(a_client_keeps_its_bound),
+        ON_STAGE(every_call_is_carried_as_well),
+        ON_STAGE(a_try_does_not_stand_behind_those_who_wait),
+        ON_STAGE(a_wait_that_is_carried_ends_in_its_time),
+        ON_STAGE(a_wait_that_is_carried_can_be_cancelled),
+        ON_STAGE(a_close_ends_what_is_carried),
+        ON_STAGE(a_failure_of_what_is_carried_has_its_words),
+        ON_STAGE(a_lane_that_rested_for_a_minute_is_given_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
