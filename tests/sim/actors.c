@@ -205,6 +205,7 @@ static redlock_status open_client(actor *self)
                                       .timeout_ms = self->plan->timeout_ms,
                                       .connect_timeout_ms = self->plan->connect_timeout_ms,
                                       .linger_ms = self->plan->linger_ms,
+                                      .max_connections = self->plan->max_connections,
                                       .spin_us = -1,
                                       .log_level = REDLOCK_LOG_SILENT,
                                       .allocator = {.allocate = allocate, .release = release}};

@@ -238,6 +238,7 @@ static void connect_cable(void *subject, void *detail, size_t size)
     self->state = is_accepted ? CABLE_OPEN : CABLE_REFUSED;
     self->is_served = is_accepted;
     self->is_far = is_accepted && node_leads_elsewhere(&machine_at(self->machine)->dice);
+    self->is_unwelcome = is_accepted && !node_has_room();
     network_moved(self->machine);
     if (self->is_far) network_broke(self->machine);
     fibers_look(self->machine);

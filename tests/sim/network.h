@@ -35,6 +35,7 @@ typedef struct cable {
     bool loses_requests;     /* ... nor arrives */
     bool is_subscribed;      /* as the node has it */
     bool is_far;             /* it leads to the replica of a split address */
+    bool is_unwelcome;       /* the node has too many: it says so, and ends it */
     bool is_kept_by_kernel; /* what was put off: an abortive close drops it, and it would not drop a
                                proxy's */
     int64_t up_us, down_us; /* when the latest bytes arrive */

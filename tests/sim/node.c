@@ -22,7 +22,7 @@ static struct {
     int64_t script_us; /* when the latest script was run */
     int64_t frozen_until_us, full_until_us, read_only_until_us, loading_until_us;
     int64_t troubled_until_us, refused_until_us;
-    int64_t matched_until_us;
+    int64_t matched_until_us, crowded_until_us;
     bool runs_again;
 } node;
 
@@ -44,7 +44,8 @@ void node_begin(int64_t clock_us, enum load_manner load, const node_witness *wit
     node.script_us = 0;
     node.is_up = true;
     node.frozen_until_us = node.full_until_us = node.read_only_until_us = node.loading_until_us = 0;
-    node.troubled_until_us = node.refused_until_us = node.matched_until_us = 0;
+    node.troubled_until_us = node.refused_until_us = node.matched_until_us = node.crowded_until_us =
+        0;
     far.split_until_us = 0;
     memset(node.has_script, 0, sizeof node.has_script);
     keyspace_empty(&node.data);
@@ -375,6 +376,15 @@ static bool is_put_off(cable *from, int argc, const words *argv)
     return true;
 }
 
+/* As a server that has too many: it says so before it reads a byte. */
+static void turn_away(cable *from)
+{
+    static const char words_of_it[] = "-ERR max number of clients reached\r\n";
+    trace("node: %d is turned away", from->machine);
+    cable_answer(from, words_of_it, sizeof words_of_it - 1);
+    cable_kill(from);
+}
+
 /* Executes the whole commands; returns what is left of the bytes. */
 static size_t execute_all(cable *from, const char *at, size_t length)
 {
@@ -395,6 +405,10 @@ static size_t execute_all(cable *from, const char *at, size_t length)
 
 void node_receive(cable *from, const char *bytes, size_t length)
 {
+    if (from->is_unwelcome) {
+        if (from->is_served) turn_away(from);
+        return;
+    }
     if (from->request_length == 0) {
         size_t left = execute_all(from, bytes, length);
         if (left > 0) append(from, bytes + length - left, left);
@@ -450,6 +464,14 @@ void node_refuse_memory(int64_t until_us)
 void node_refuse_writes(int64_t until_us)
 {
     node.read_only_until_us = until_us;
+    be_troubled(until_us);
+}
+
+bool node_has_room(void) { return now_us() >= node.crowded_until_us; }
+
+void node_turn_away(int64_t until_us)
+{
+    node.crowded_until_us = until_us;
     be_troubled(until_us);
 }
 

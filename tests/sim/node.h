@@ -38,6 +38,9 @@ keyspace *node_data(void);
 /* Is a new connection one to the replica, while the address is split? */
 bool node_leads_elsewhere(dice *chance);
 
+/* Is there room for another connection? */
+bool node_has_room(void);
+
 /* ---- Faults ---- */
 void node_go_down(void);
 /* Comes back; without its data, or with what it had at the last node_replicate. Scripts are
@@ -51,6 +54,7 @@ void node_freeze(int64_t until_us);
 void node_refuse_memory(int64_t until_us);
 void node_refuse_writes(int64_t until_us);
 void node_load(int64_t until_us);
+void node_turn_away(int64_t until_us);
 /* The address is that of the node and of its replica, whose data and clock are other ones: it
  * refuses writes, hears what is published here, and is not counted. */
 void node_split(int64_t until_us, int64_t lag_us, int64_t skew_us);

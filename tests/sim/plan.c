@@ -137,6 +137,13 @@ static void make_client(client_plan *self, const plan *whole, dice *chance)
     }
 }
 
+/* With so few most of what runs at once is carried by the keeper. */
+static void make_connections(client_plan *self, dice *chance)
+{
+    static const int most[] = {0, 0, 4, 4, 6};
+    self->max_connections = most[dice_below(chance, (int64_t)(sizeof most / sizeof *most))];
+}
+
 /* Who turns what happens in the background? Drawn last, so that everything else is as it would be
  * without it. */
 static void make_host(client_plan *self, dice *chance)
@@ -210,7 +217,7 @@ static void make_fault(fault *self, const plan *whole, dice *chance)
         FAULT_RESTART, FAULT_FLUSH,     FAULT_STEP,  FAULT_RESTART_EMPTY, FAULT_FAILOVER,
         FAULT_FREEZE,  FAULT_STEP,      FAULT_FORCE, FAULT_LOADING,       FAULT_BUSY,
         FAULT_BUSY,    FAULT_READ_ONLY, FAULT_LATE,  FAULT_DEFER,         FAULT_SPLIT,
-        FAULT_MATCH,   FAULT_GHOSTS,    FAULT_CLOSE, FAULT_CLOSE};
+        FAULT_MATCH,   FAULT_GHOSTS,    FAULT_CLOSE, FAULT_CLOSE,         FAULT_CROWDED};
     bool is_themed = whole->theme != THEME_NONE && dice_below(chance, 2) == 0;
     *self = (fault){
         .kind = is_themed ? themed(whole, chance)
@@ -370,6 +377,7 @@ void plan_make(plan *self, uint64_t seed)
         dice own = dice_for(seed, 10 + (uint64_t)i);
         make_client(&self->clients[i], self, &own);
         make_host(&self->clients[i], &own);
+        make_connections(&self->clients[i], &own);
         stall_more(&self->clients[i], &own);
     }
     make_company(self);
@@ -435,15 +443,15 @@ static void print_client(const plan *whole, int number)
     static const char *const hosts[] = {"KEEPER", "DELIVER", "MANUAL"};
     const client_plan *self = &whole->clients[number];
     printf("  client %d: host %s%s%s, jobs %s, clock %+lld ppm, timeout %lld ms, connect %lld ms, "
-           "linger %lld ms, "
+           "linger %lld ms, connections %d, "
            "stalls %d of 1000 "
            "up to %lld us, loop late %d of 1000 up to %lld us\n",
            number, hosts[self->host], self->asks_for_timeout ? " with its timeout" : "",
            self->closes_inside ? ", closed by a callback" : "",
            self->is_parallel ? "at once" : "in turn", (long long)self->rate_ppm,
            (long long)self->timeout_ms, (long long)self->connect_timeout_ms,
-           (long long)self->linger_ms, self->stall_permille, (long long)self->stall_most_us,
-           self->late_permille, (long long)self->late_most_us);
+           (long long)self->linger_ms, self->max_connections, self->stall_permille,
+           (long long)self->stall_most_us, self->late_permille, (long long)self->late_most_us);
     for (int i = 0; i < self->job_count; i++)
         if (!self->jobs[i].is_left_out) print_job(whole, &self->jobs[i], i);
 }

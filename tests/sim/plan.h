@@ -55,6 +55,7 @@ typedef struct client_plan {
     int stall_permille;
     int64_t stall_most_us;
     int64_t timeout_ms, connect_timeout_ms, linger_ms;
+    int max_connections;
     redlock_host host;
     bool asks_for_timeout; /* MANUAL: redlock_timeout_ms, besides the descriptor */
     int late_permille;     /* how often the thread of the loop is busy elsewhere before it turns
@@ -81,6 +82,7 @@ typedef struct client_plan {
     X(FLUSH, "script flush")                                                                       \
     X(FULL, "out of memory")                                                                       \
     X(READ_ONLY, "read only")                                                                      \
+    X(CROWDED, "too many clients")                                                                 \
     X(LOADING, "loading")                                                                          \
     X(FREEZE, "freeze")                                                                            \
     X(BUSY, "busy")                                                                                \

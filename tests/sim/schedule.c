@@ -217,6 +217,7 @@ static void strike(void *subject, void *detail, size_t size)
     case FAULT_FULL: node_refuse_memory(until_us); return;
     case FAULT_READ_ONLY: node_refuse_writes(until_us); return;
     case FAULT_LOADING: node_load(until_us); return;
+    case FAULT_CROWDED: node_turn_away(until_us); return;
     case FAULT_BUSY:
     case FAULT_FREEZE: node_freeze(until_us); return;
     case FAULT_STEP: step_clock(one); return;
