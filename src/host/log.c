@@ -4,15 +4,13 @@
 #include "host/log.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "host/cancellation.h"
+#include "host/pipe_signal.h"
 
 enum { LINE_SIZE = 512, PRINTED_SIZE = LINE_SIZE + 32 };
 
@@ -28,27 +26,6 @@ static const char *level_name(redlock_level level)
     return "note";
 }
 
-/* A write on a pipe that nobody reads raises SIGPIPE, which would kill a program that never asked
- * for our lines. So it is blocked meanwhile, and one that we caused is taken back; one that was
- * pending already is the program's own. */
-static void write_without_signal(const char *bytes, size_t length)
-{
-    sigset_t pipe_signal, before, pending;
-
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    sigemptyset(&pending);
-    sigpending(&pending);
-    if (pthread_sigmask(SIG_BLOCK, &pipe_signal, &before) != 0) return;
-
-    bool is_ours = write(STDERR_FILENO, bytes, length) < 0 && errno == EPIPE;
-
-    if (is_ours && !sigismember(&pending, SIGPIPE)) {
-        sigtimedwait(&pipe_signal, NULL, &(const struct timespec){0, 0});
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 /* One write for the whole line, so that the lines of several threads do not mix. A line that cannot
  * be written is dropped. */
 static void write_to_stderr(void *arg, redlock_level level, const char *line)
@@ -59,7 +36,10 @@ static void write_to_stderr(void *arg, redlock_level level, const char *line)
     (void)arg;
     if (length <= 0) return;
     if ((size_t)length >= sizeof printed) length = (int)sizeof printed - 1;
-    write_without_signal(printed, (size_t)length);
+    pipe_signal before = pipe_signal_defer();
+    ssize_t written = write(STDERR_FILENO, printed, (size_t)length);
+    (void)written;
+    pipe_signal_restore(&before);
 }
 
 event_log event_log_from(redlock_log_fn *write, void *arg, redlock_level level)
