@@ -27,16 +27,18 @@ void address_list_prefer(address_list *self, uint64_t mark)
     self->at[0] = known;
 }
 
-static void copy_addresses(address_list *out, const struct addrinfo *info)
+void address_list_add(address_list *self, const struct sockaddr *bytes, socklen_t length)
 {
-    out->count = 0;
-    for (; info != NULL && out->count < RESOLVE_ADDRESSES; info = info->ai_next) {
-        if (info->ai_addrlen > sizeof out->at[0].storage) continue;
-        address *to = &out->at[out->count++];
-        memset(to, 0, sizeof *to);
-        memcpy(&to->storage, info->ai_addr, info->ai_addrlen);
-        to->length = info->ai_addrlen;
-    }
+    if (self->count == RESOLVE_ADDRESSES || length > sizeof self->at[0].storage) return;
+    address *to = &self->at[self->count++];
+    memset(to, 0, sizeof *to);
+    memcpy(&to->storage, bytes, length);
+    to->length = length;
+}
+
+void service_write(char out[SERVICE_SIZE], uint16_t port)
+{
+    snprintf(out, SERVICE_SIZE, "%u", (unsigned)port);
 }
 
 int resolve_by_system(address_list *out, const char *host, const char *service, int flags)
@@ -47,7 +49,8 @@ int resolve_by_system(address_list *out, const char *host, const char *service, 
     out->count = 0;
     int error = getaddrinfo(host, service, &hints, &info);
     if (error != 0) return error;
-    copy_addresses(out, info);
+    for (const struct addrinfo *each = info; each != NULL; each = each->ai_next)
+        address_list_add(out, each->ai_addr, each->ai_addrlen);
     freeaddrinfo(info);
     return 0;
 }
@@ -55,6 +58,6 @@ int resolve_by_system(address_list *out, const char *host, const char *service, 
 bool resolve_numeric(address_list *out, const char *host, uint16_t port)
 {
     char service[SERVICE_SIZE];
-    snprintf(service, sizeof service, "%u", (unsigned)port);
+    service_write(service, port);
     return resolve_by_system(out, host, service, AI_NUMERICHOST) == 0 && out->count > 0;
 }

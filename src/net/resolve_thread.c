@@ -14,7 +14,6 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +72,7 @@ lookup *lookup_begin(const char *host, uint16_t port)
     lookup *self = calloc(1, sizeof *self + host_size);
     if (self == NULL) return NULL;
     memcpy(self->host, host, host_size);
-    snprintf(self->service, sizeof self->service, "%u", (unsigned)port);
+    service_write(self->service, port);
     atomic_init(&self->references, 2);
     atomic_init(&self->is_done, false);
 
