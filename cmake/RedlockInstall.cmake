@@ -29,6 +29,10 @@ if(NOT REDLOCK_HAS_PRIVATE_HIREDIS)
   install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindHiredis.cmake"
     DESTINATION "${REDLOCK_PACKAGE_DIR}")
 endif()
+if(REDLOCK_CARES)
+  install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindCares.cmake"
+    DESTINATION "${REDLOCK_PACKAGE_DIR}")
+endif()
 
 # A directory as seen from the .pc file: relative to the prefix unless the user made it absolute.
 function(redlock_pc_directory out directory)
@@ -54,6 +58,9 @@ if(NOT REDLOCK_HAS_PRIVATE_HIREDIS)
 endif()
 if(REDLOCK_WITH_TLS)
   string(APPEND REDLOCK_PC_REQUIRES " libssl libcrypto")
+endif()
+if(REDLOCK_CARES)
+  string(APPEND REDLOCK_PC_REQUIRES " libcares")
 endif()
 set(REDLOCK_PC_LIBS "${CMAKE_THREAD_LIBS_INIT}")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/redlock.pc.in" "${PROJECT_BINARY_DIR}/redlock.pc" @ONLY)

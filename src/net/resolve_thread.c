@@ -10,6 +10,8 @@
  * memory functions may then be gone: it is the one thing that is made with malloc. */
 #include "net/resolve.h"
 
+#ifndef REDLOCK_WITH_CARES
+
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -98,3 +100,5 @@ void lookup_end(lookup *self)
 {
     if (self != NULL) end_reference(self);
 }
+
+#endif

@@ -6,6 +6,9 @@
 #include <dlfcn.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#ifdef REDLOCK_WITH_CARES
+#include <ares.h>
+#endif
 
 #include "live/modes_stage.h"
 
@@ -23,6 +26,36 @@ enum {
 #define SILENT "127.0.0.2" /* where a queue is full, so that nothing is answered */
 
 /* ---- The name ---------------------------------------------------------------------------------*/
+
+#ifdef REDLOCK_WITH_CARES
+
+/* Numbers are answered at once, where it is said of which kind they are. */
+static void keep_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    (void)status, (void)timeouts;
+    *(struct ares_addrinfo **)arg = info;
+}
+
+void ares_getaddrinfo(ares_channel channel, const char *host, const char *service,
+                      const struct ares_addrinfo_hints *hints, ares_addrinfo_callback answered,
+                      void *arg)
+{
+    struct ares_addrinfo *first, *second;
+    void (*real)(ares_channel, const char *, const char *, const struct ares_addrinfo_hints *,
+                 ares_addrinfo_callback, void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "ares_getaddrinfo");
+    (void)host;
+    struct ares_addrinfo_hints numeric = *hints;
+    numeric.ai_family = AF_INET;
+    real(channel, SILENT, service, &numeric, keep_answer, &first);
+    real(channel, "127.0.0.1", service, &numeric, keep_answer, &second);
+    first->nodes->ai_next = second->nodes;
+    second->nodes = NULL;
+    ares_freeaddrinfo(second);
+    answered(arg, ARES_SUCCESS, 0, first);
+}
+
+#else
 
 static int ask_system(const char *host, const char *service, const struct addrinfo *hints,
                       struct addrinfo **out)
@@ -44,6 +77,8 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
     if (error == 0) (*out)->ai_next = second;
     return error;
 }
+
+#endif
 
 /* ---- The silent one ---------------------------------------------------------------------------*/
 
