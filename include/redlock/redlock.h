@@ -44,7 +44,8 @@
  * and renewals use the first of them. A client has 10 KB, 3 or 4 descriptors, and one thread once
  * something has to happen in the background (redlock_host); each thread inside a call 30 KB for its
  * connections, and less than 32 KB of its stack; a lock 400 bytes and its name twice. (TLS takes
- * more memory, which is OpenSSL's.) */
+ * more memory, which is OpenSSL's.) The look-up of a host name has a thread until it is answered,
+ * which may be 30 s after redlock_close; in a library that was built with c-ares it has none. */
 #ifndef REDLOCK_REDLOCK_H
 #define REDLOCK_REDLOCK_H
 
@@ -145,8 +146,8 @@ typedef void redlock_log_fn(void *arg, redlock_level level, const char *line);
 typedef struct redlock_client redlock_client;
 
 /* Where the client's memory comes from. Both functions are given, or none (malloc and free). They
- * are called from any thread. What hiredis and OpenSSL allocate inside is theirs; a canceller and
- * a name look-up take malloc. */
+ * are called from any thread. What hiredis, OpenSSL and c-ares allocate inside is theirs; a
+ * canceller and a name look-up take malloc. */
 typedef struct redlock_allocator {
     void *(*allocate)(void *arg, size_t size);
     void (*release)(void *arg, void *memory);
