@@ -6,7 +6,7 @@
 #     bootstrap build                what the library and the examples need, and a server
 #     bootstrap build tests          and what the tests need
 #     bootstrap build tests full     and what the instrumented runs need
-#     bootstrap build tests matrix   and what building other versions of hiredis needs
+#     bootstrap build tests matrix   and what other versions of hiredis, and c-ares, need
 #     bootstrap fuzz                 what fuzzing needs beyond the tests
 #     bootstrap network              what the campaign of the network needs beyond the tests
 
@@ -70,7 +70,10 @@ list_tests() {
     want Lua-5.1 'lua5.1 liblua5.1-0-dev' has_library lua5.1
 }
 list_full() { need valgrind valgrind has valgrind; }
-list_matrix() { need dpkg-source 'dpkg-dev xz-utils patch' has dpkg-source; }
+list_matrix() {
+    need dpkg-source 'dpkg-dev xz-utils patch' has dpkg-source
+    want c-ares libc-ares-dev has_library libcares
+}
 list_network() { want iproute2 iproute2 has ip; }
 list_fuzz() {
     need clang clang has clang
