@@ -2,7 +2,7 @@
  * Names to addresses by c-ares, 1.16 or newer. The rule: no thread, and nothing that outlives its
  * owner.
  *
- *     lookup_fd = an epoll set --+-- sockets: those that c-ares tells of (watch)
+ *     lookup_fd = an epoll set --+-- sockets: those that c-ares tells of (watch_socket)
  *                                +-- timer: when c-ares is to be called without them; once the
  *                                    answer is there it has expired, and stays so
  *
@@ -52,7 +52,7 @@ static void expire_in(const lookup *self, int64_t ns)
     (void)timerfd_settime(self->timer, 0, &when, NULL);
 }
 
-static void finish(lookup *self, int status)
+static void settle_lookup(lookup *self, int status)
 {
     if (self->is_done) return;
     self->is_done = true;
@@ -62,7 +62,7 @@ static void finish(lookup *self, int status)
 }
 
 /* What c-ares wants to hear of one of its sockets; nothing when it is about to close it. */
-static void watch(void *arg, ares_socket_t fd, int reads, int writes)
+static void watch_socket(void *arg, ares_socket_t fd, int reads, int writes)
 {
     lookup *self = arg;
     if (self->is_done) return;
@@ -74,11 +74,11 @@ static void watch(void *arg, ares_socket_t fd, int reads, int writes)
     }
     if (epoll_ctl(self->set, EPOLL_CTL_ADD, fd, &wanted) == 0) return;
     if (errno != EEXIST || epoll_ctl(self->set, EPOLL_CTL_MOD, fd, &wanted) != 0)
-        finish(self, ARES_ENOMEM);
+        settle_lookup(self, ARES_ENOMEM);
 }
 
 /* c-ares rounds to whole milliseconds, downwards: one more, or it would be called in vain. */
-static void plan(const lookup *self)
+static void plan_call(const lookup *self)
 {
     struct timeval room;
     if (self->is_done) return;
@@ -110,7 +110,7 @@ static int open_channel(lookup *self)
 {
     char files[] = "f";
     struct ares_options options = {
-        .sock_state_cb = watch, .sock_state_cb_data = self, .lookups = files};
+        .sock_state_cb = watch_socket, .sock_state_cb_data = self, .lookups = files};
     int chosen = ARES_OPT_SOCK_STATE_CB | (self->is_host_name ? 0 : ARES_OPT_LOOKUPS);
     return ares_init_options(&self->channel, &options, chosen);
 }
@@ -123,10 +123,10 @@ static void addresses_came(void *arg, int status, int timeouts, struct ares_addr
     for (; each != NULL; each = each->ai_next)
         address_list_add(&self->found, each->ai_addr, (socklen_t)each->ai_addrlen);
     if (info != NULL) ares_freeaddrinfo(info);
-    finish(self, status);
+    settle_lookup(self, status);
 }
 
-static void ask(lookup *self, const char *host, uint16_t port)
+static void ask_name(lookup *self, const char *host, uint16_t port)
 {
     const struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
@@ -135,7 +135,7 @@ static void ask(lookup *self, const char *host, uint16_t port)
     pipe_signal before = pipe_signal_defer();
     ares_getaddrinfo(self->channel, host, service, &hints, addresses_came, self);
     pipe_signal_restore(&before);
-    plan(self);
+    plan_call(self);
 }
 
 /* ---- The look-up ----------------------------------------------------------------------------- */
@@ -148,7 +148,7 @@ lookup *lookup_begin(const char *host, uint16_t port)
     int error = open_set(self) ? 0 : errno;
     if (error == 0 && open_channel(self) != ARES_SUCCESS) error = ENOMEM;
     if (error == 0) {
-        ask(self, host, port);
+        ask_name(self, host, port);
         return self;
     }
     lookup_end(self);
@@ -159,7 +159,7 @@ lookup *lookup_begin(const char *host, uint16_t port)
 int lookup_fd(const lookup *self) { return self->set; }
 
 /* An error of a socket is for c-ares to find, whatever it waits for. */
-static void hand_over(lookup *self, const struct epoll_event *ready)
+static void hand_socket_over(lookup *self, const struct epoll_event *ready)
 {
     if (ready->data.fd == self->timer) return;
     bool reads = (ready->events & ~(uint32_t)EPOLLOUT) != 0;
@@ -169,20 +169,20 @@ static void hand_over(lookup *self, const struct epoll_event *ready)
 }
 
 /* A name server that is asked over TCP may be gone: some versions write without MSG_NOSIGNAL. */
-static void drive(lookup *self)
+static void drive_channel(lookup *self)
 {
     struct epoll_event ready[READY_MOST];
     pipe_signal before = pipe_signal_defer();
     int count = epoll_wait(self->set, ready, READY_MOST, 0);
-    for (int i = 0; i < count; i++) hand_over(self, &ready[i]);
+    for (int i = 0; i < count; i++) hand_socket_over(self, &ready[i]);
     ares_process_fd(self->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* what is due by time */
     pipe_signal_restore(&before);
-    plan(self);
+    plan_call(self);
 }
 
 bool lookup_poll(lookup *self, address_list *out, const char **error)
 {
-    if (!self->is_done) drive(self);
+    if (!self->is_done) drive_channel(self);
     if (!self->is_done) return false;
     *out = self->found;
     *error = self->error;
