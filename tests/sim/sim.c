@@ -18,11 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sim/interpreter.h"
 #include "sim/limits.h"
-#include "sim/machine.h"
-#include "sim/schedule.h"
-#include "sim/shrink.h"
+#include "sim/machine/machine.h"
+#include "sim/schedules/schedule.h"
+#include "sim/schedules/shrink.h"
+#include "sim/server/interpreter.h"
 #include "sim/trace.h"
 
 /* A schedule takes a millisecond: one that takes so long of a processor never ends, and its worker

@@ -12,13 +12,13 @@
 #include <redlock/redlock.h>
 
 #include "sim/dice.h"
-#include "sim/events.h"
-#include "sim/interpreter.h"
-#include "sim/machine.h"
-#include "sim/network.h"
-#include "sim/node.h"
+#include "sim/machine/machine.h"
+#include "sim/server/interpreter.h"
+#include "sim/server/node.h"
 #include "sim/trace.h"
-#include "sim/world.h"
+#include "sim/world/events.h"
+#include "sim/world/network.h"
+#include "sim/world/world.h"
 
 enum {
     LOCKS = 10000,

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "sim/dice.h"
-#include "sim/keyspace.h"
+#include "sim/server/keyspace.h"
 #include "support/server.h"
 
 enum { COMMANDS = 40000, WORDS_MOST = 12, WORD_SIZE = 40, TTL_TOLERANCE_MS = 5000 };

@@ -8,12 +8,12 @@
 
 #include <cmocka.h>
 
-#include "sim/events.h"
-#include "sim/interpreter.h"
 #include "sim/limits.h"
-#include "sim/schedule.h"
-#include "sim/shrink.h"
+#include "sim/schedules/schedule.h"
+#include "sim/schedules/shrink.h"
+#include "sim/server/interpreter.h"
 #include "sim/trace.h"
+#include "sim/world/events.h"
 
 enum { SEEDS = 300, FIRST_SEED = 7000 };
 
