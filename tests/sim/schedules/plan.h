@@ -10,6 +10,7 @@
 
 #include "sim/dice.h"
 #include "sim/machine/machine.h"
+#include "sim/server/node.h"
 #include "sim/world/network.h"
 #include "wire/script.h"
 
@@ -118,9 +119,6 @@ typedef struct fault {
     bool is_armed;
     uint64_t chance; /* seed of its details */
 } fault;
-
-/* What the node makes of SCRIPT LOAD. */
-enum load_manner { LOAD_IS_TAKEN, LOAD_IS_REFUSED, LOAD_ENDS_THE_CONNECTION };
 
 typedef struct plan {
     uint64_t seed;

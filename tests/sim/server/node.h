@@ -4,10 +4,12 @@
 #ifndef REDLOCK_TESTS_SIM_SERVER_NODE_H
 #define REDLOCK_TESTS_SIM_SERVER_NODE_H
 
-#include "sim/schedules/plan.h"
 #include "sim/server/keyspace.h"
 #include "sim/world/network.h"
 #include "wire/script.h"
+
+/* What the node makes of SCRIPT LOAD. */
+enum load_manner { LOAD_IS_TAKEN, LOAD_IS_REFUSED, LOAD_ENDS_THE_CONNECTION };
 
 /* Who looks at every script that is run: before it; at what it publishes, and to how many; and
  * right after it, at its arguments and at the first integer that it answered (INT_MIN for an
