@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The operating system that the library meets in the simulator: sockets, polling, eventfds,
  * threads, mutexes, the clock and randomness, put in the place of the real ones by the linker
- * (--wrap, listed in tests/CMakeLists.txt).
+ * (--wrap, listed in wrapped.h).
  *
  * Rule: a call that does not belong to a simulated machine goes to the real system. */
 #ifndef REDLOCK_TESTS_SIM_MACHINE_SYSTEM_H
