@@ -8,7 +8,7 @@
 
 #include "engine/recheck.h"
 
-static void move(acquire *self, enum acquire_state to)
+static void move_acquire(acquire *self, enum acquire_state to)
 {
     static const bool allowed[5][5] = {
         [ACQUIRE_TRYING] =
@@ -26,11 +26,11 @@ static void move(acquire *self, enum acquire_state to)
     self->state = to;
 }
 
-static void finish(acquire *self, redlock_status status)
+static void finish_acquire(acquire *self, redlock_status status)
 {
     assert(self->state != ACQUIRE_DONE);
     self->status = status;
-    move(self, ACQUIRE_DONE);
+    move_acquire(self, ACQUIRE_DONE);
 }
 
 /* Until the server has said anything, this is a try. */
@@ -58,7 +58,7 @@ static void queue_up(acquire *self, int64_t now_us)
 {
     assert(self->terms.may_wait);
     self->must_ask_again = false;
-    move(self, self->inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING);
+    move_acquire(self, self->inbox_is_open ? ACQUIRE_ASKING : ACQUIRE_SUBSCRIBING);
     if (self->inbox_is_open) ask(self);
     else self->recheck_us = ask_blindly_us(self, now_us);
 }
@@ -101,7 +101,7 @@ static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
     assert(self->state != ACQUIRE_DONE);
     self->is_owed = true;
     if (!self->terms.may_wait) {
-        finish(self, REDLOCK_ERR_TIMEOUT);
+        finish_acquire(self, REDLOCK_ERR_TIMEOUT);
         return;
     }
     self->is_queued = false;
@@ -110,10 +110,10 @@ static void take_late(acquire *self, int64_t lease_ms, int64_t now_us)
         return;
     }
     self->recheck_us = now_us + lease_ms * US_PER_MS;
-    if (self->state != ACQUIRE_WAITING) move(self, ACQUIRE_WAITING);
+    if (self->state != ACQUIRE_WAITING) move_acquire(self, ACQUIRE_WAITING);
 }
 
-static void take(acquire *self, const standing *held, int64_t valid_until_us, int64_t now_us)
+static void take_hold(acquire *self, const standing *held, int64_t valid_until_us, int64_t now_us)
 {
     assert(held->fence > 0);
     assert(held->lease_ms > 0);
@@ -124,7 +124,7 @@ static void take(acquire *self, const standing *held, int64_t valid_until_us, in
     self->held = *held;
     self->valid_until_us = valid_until_us;
     self->is_owed = false;
-    finish(self, REDLOCK_OK);
+    finish_acquire(self, REDLOCK_OK);
 }
 
 static bool is_instant(int64_t server_us) { return server_us > 0 && server_us <= NUMBER_MOST; }
@@ -141,7 +141,7 @@ static void take_message(acquire *self, const grant *from, int64_t received_us, 
                   : lease_valid_until(self->known.sent_us, lease_ms);
     self->was_answered = true; /* by the message of a question that was carried out */
     self->was_handed_over = true;
-    take(self, &held, until_us, now_us);
+    take_hold(self, &held, until_us, now_us);
 }
 
 /* The grant that overtook the answer, if there was one. */
@@ -161,11 +161,11 @@ static void take_answer(acquire *self, int64_t now_us)
     self->was_handed_over = self->is_queued || self->asks.is_ambiguous;
     standing held;
     if (!standing_read(&held, self->asks.value) || !is_instant(self->asks.server_us)) {
-        finish(self, REDLOCK_ERR_PROTOCOL);
+        finish_acquire(self, REDLOCK_ERR_PROTOCOL);
         return;
     }
     if (held.lease_ms > self->terms.ttl_ms) held.lease_ms = self->terms.ttl_ms;
-    take(self, &held, lease_valid_until(self->asks.sent_us, held.lease_ms), now_us);
+    take_hold(self, &held, lease_valid_until(self->asks.sent_us, held.lease_ms), now_us);
 }
 
 /* Is it what our script answers to one that queued? */
@@ -182,7 +182,7 @@ static void note_queued(acquire *self, int64_t now_us)
     assert(acquire_queues(self));
     int64_t lease_ms = self->asks.value[0], position = self->asks.value[1];
     if (!is_place(&self->asks)) {
-        finish(self, REDLOCK_ERR_PROTOCOL);
+        finish_acquire(self, REDLOCK_ERR_PROTOCOL);
         return;
     }
     self->known =
@@ -199,7 +199,7 @@ static void note_queued(acquire *self, int64_t now_us)
     if (!self->inbox_is_open || self->must_ask_again) {
         queue_up(self, now_us);
     } else {
-        move(self, ACQUIRE_WAITING);
+        move_acquire(self, ACQUIRE_WAITING);
     }
 }
 
@@ -226,7 +226,7 @@ static void note_unheard(acquire *self, int64_t now_us)
         return;
     }
     self->recheck_us = now_us + self->terms.claim_ms * US_PER_MS;
-    move(self, ACQUIRE_WAITING);
+    move_acquire(self, ACQUIRE_WAITING);
 }
 
 static void note_busy(acquire *self, int64_t now_us)
@@ -234,7 +234,7 @@ static void note_busy(acquire *self, int64_t now_us)
     assert(self->state == ACQUIRE_TRYING);
     self->is_owed = acquire_unanswered_us(self) > 0;
     if (!self->terms.may_wait) {
-        finish(self, REDLOCK_BUSY);
+        finish_acquire(self, REDLOCK_BUSY);
         return;
     }
     self->at_deadline = REDLOCK_TIMED_OUT;
@@ -260,17 +260,17 @@ static void read_answer(acquire *self, int64_t now_us)
     case ACQUIRE_UNHEARD: note_unheard(self, now_us); break;
     case ACQUIRE_DEADLOCK:
         self->is_owed = acquire_unanswered_us(self) > 0 || self->is_queued;
-        finish(self, REDLOCK_DEADLOCK);
+        finish_acquire(self, REDLOCK_DEADLOCK);
         break;
     case ACQUIRE_FULL:
         self->is_owed = acquire_unanswered_us(self) > 0;
-        finish(self, REDLOCK_ERR_QUEUE_FULL);
+        finish_acquire(self, REDLOCK_ERR_QUEUE_FULL);
         break;
-    default: finish(self, REDLOCK_ERR_PROTOCOL);
+    default: finish_acquire(self, REDLOCK_ERR_PROTOCOL);
     }
 }
 
-static void note_failure(acquire *self, redlock_status why, const char *text)
+static void note_acquire_failure(acquire *self, redlock_status why, const char *text)
 {
     self->at_deadline = why;
     snprintf(self->text, sizeof self->text, "%s", text ? text : "");
@@ -283,8 +283,8 @@ static void end_by_failure(acquire *self)
     assert(self->asks.status != REDLOCK_OK);
     bool was_cut_short = self->asks.status == REDLOCK_ERR_TIMEOUT &&
                          self->at_deadline == REDLOCK_TIMED_OUT;
-    if (!was_cut_short) note_failure(self, self->asks.status, self->asks.text);
-    finish(self, self->at_deadline);
+    if (!was_cut_short) note_acquire_failure(self, self->asks.status, self->asks.text);
+    finish_acquire(self, self->at_deadline);
 }
 
 void acquire_asked(acquire *self, int64_t now_us)
@@ -302,7 +302,7 @@ void acquire_asked(acquire *self, int64_t now_us)
             self->known.sent_us = self->asks.sent_us;
         break;
     case REQUEST_BACKOFF:
-        note_failure(self, self->asks.status, self->asks.text);
+        note_acquire_failure(self, self->asks.status, self->asks.text);
         (void)take_early_grant(self, now_us);
         break;
     case REQUEST_DONE:
@@ -324,9 +324,9 @@ void acquire_inbox_lost(acquire *self, redlock_status why, const char *text, int
 {
     self->inbox_is_open = false;
     if (!acquire_wants_inbox(self)) return;
-    note_failure(self, why, text);
+    note_acquire_failure(self, why, text);
     if (status_is_hopeless(why)) {
-        finish(self, why);
+        finish_acquire(self, why);
         return;
     }
     /* What was published meanwhile is gone: whatever the state, ask once the inbox is open
@@ -364,7 +364,7 @@ void acquire_stop(acquire *self, redlock_status why, int64_t now_us)
 {
     assert(why == REDLOCK_CANCELLED || why < 0 || why == REDLOCK_TIMED_OUT);
     (void)now_us;
-    if (self->state != ACQUIRE_DONE) finish(self, why);
+    if (self->state != ACQUIRE_DONE) finish_acquire(self, why);
 }
 
 void acquire_turned_away(acquire *self)
@@ -372,7 +372,7 @@ void acquire_turned_away(acquire *self)
     assert(!self->is_queued);
     assert(acquire_unanswered_us(self) == 0);
     self->is_owed = false;
-    finish(self, REDLOCK_ERR_UNAVAILABLE);
+    finish_acquire(self, REDLOCK_ERR_UNAVAILABLE);
 }
 
 /* Nobody could tell us, and the lock may be free. Who is queued all the same (not every server
@@ -382,7 +382,7 @@ static void ask_blindly(acquire *self)
     assert(!self->inbox_is_open);
     self->must_ask_again = true;
     self->recheck_us = NEVER;
-    move(self, ACQUIRE_ASKING);
+    move_acquire(self, ACQUIRE_ASKING);
     ask(self);
 }
 
@@ -410,7 +410,7 @@ void acquire_tick(acquire *self, int64_t now_us)
     }
     bool is_answered_for = self->asks.state == REQUEST_SENT && self->state != ACQUIRE_WAITING &&
                            self->state != ACQUIRE_SUBSCRIBING;
-    if (now_us >= end_us(self) && !is_answered_for) finish(self, self->at_deadline);
+    if (now_us >= end_us(self) && !is_answered_for) finish_acquire(self, self->at_deadline);
 }
 
 int64_t acquire_wake_us(const acquire *self)

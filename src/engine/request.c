@@ -7,7 +7,7 @@
 
 #include "engine/lease.h"
 
-enum { BACKOFF_FIRST_US = 2000, BACKOFF_LAST_US = 200000 };
+enum { REPEAT_FIRST_US = 2000, REPEAT_LAST_US = 200000 };
 
 uint32_t jitter_below(uint32_t *state, uint32_t bound)
 {
@@ -33,7 +33,7 @@ bool status_is_hopeless(redlock_status status)
     }
 }
 
-static void move(request *self, enum request_state to, int64_t wake_us)
+static void move_request(request *self, enum request_state to, int64_t wake_us)
 {
     static const bool allowed[4][4] = {
         [REQUEST_READY] = {[REQUEST_SENT] = true, [REQUEST_BACKOFF] = true, [REQUEST_DONE] = true},
@@ -48,14 +48,14 @@ static void move(request *self, enum request_state to, int64_t wake_us)
                                                   : self->deadline_us;
 }
 
-static void finish(request *self, redlock_status status)
+static void finish_request(request *self, redlock_status status)
 {
     assert(self->state != REQUEST_DONE);
     self->status = status;
-    move(self, REQUEST_DONE, NEVER);
+    move_request(self, REQUEST_DONE, NEVER);
 }
 
-static void note_failure(request *self, redlock_status why, const char *text)
+static void note_request_failure(request *self, redlock_status why, const char *text)
 {
     self->status = why;
     snprintf(self->text, sizeof self->text, "%s", text ? text : "");
@@ -67,20 +67,20 @@ static int64_t backoff_us(request *self)
 {
     unsigned n = self->failures++;
     if (n == 0) return 0;
-    uint32_t span = n < 8 ? (uint32_t)BACKOFF_FIRST_US << n : (uint32_t)BACKOFF_LAST_US;
-    if (span > BACKOFF_LAST_US) span = BACKOFF_LAST_US;
-    return BACKOFF_FIRST_US + (int64_t)jitter_below(&self->jitter, span);
+    uint32_t span = n < 8 ? (uint32_t)REPEAT_FIRST_US << n : (uint32_t)REPEAT_LAST_US;
+    if (span > REPEAT_LAST_US) span = REPEAT_LAST_US;
+    return REPEAT_FIRST_US + (int64_t)jitter_below(&self->jitter, span);
 }
 
 static void retry_later(request *self, redlock_status why, const char *text, int64_t now_us)
 {
     assert(why != REDLOCK_OK);
-    note_failure(self, why, text);
+    note_request_failure(self, why, text);
     if (status_is_hopeless(why) || now_us >= self->deadline_us) {
-        finish(self, why);
+        finish_request(self, why);
         return;
     }
-    move(self, REQUEST_BACKOFF, now_us + backoff_us(self));
+    move_request(self, REQUEST_BACKOFF, now_us + backoff_us(self));
 }
 
 void request_begin(request *self, int64_t deadline_us, int64_t timeout_us, uint32_t seed)
@@ -98,7 +98,7 @@ void request_sent(request *self, int64_t now_us)
 {
     assert(self->state == REQUEST_READY);
     self->sent_us = now_us;
-    move(self, REQUEST_SENT, NEVER);
+    move_request(self, REQUEST_SENT, NEVER);
 }
 
 int64_t request_attempt_deadline_us(const request *self)
@@ -137,18 +137,18 @@ static void finish_with_code(request *self, const answer *from)
     assert(from->kind == ANSWER_CODE);
     assert(from->code != CODE_MORE);
     if (from->code == CODE_BAD_ARGUMENT) {
-        finish(self, REDLOCK_ERR_ARGUMENT);
+        finish_request(self, REDLOCK_ERR_ARGUMENT);
         return;
     }
     if (from->code == CODE_FOREIGN) {
-        finish(self, REDLOCK_ERR_LAYOUT);
+        finish_request(self, REDLOCK_ERR_LAYOUT);
         return;
     }
     self->code = from->code;
     self->server_us = from->server_us;
     for (int i = 0; i < ANSWER_VALUES; i++) self->value[i] = from->value[i];
     self->text[0] = '\0';
-    finish(self, REDLOCK_OK);
+    finish_request(self, REDLOCK_OK);
 }
 
 void request_answered(request *self, const answer *from, int64_t now_us)
@@ -163,7 +163,7 @@ void request_answered(request *self, const answer *from, int64_t now_us)
     else retry_later(self, request_failure(from), from->text, now_us);
 }
 
-void request_again(request *self) { move(self, REQUEST_READY, self->deadline_us); }
+void request_again(request *self) { move_request(self, REQUEST_READY, self->deadline_us); }
 
 void request_cut(request *self, redlock_status why, const char *text, int64_t now_us)
 {
@@ -183,8 +183,8 @@ void request_tick(request *self, int64_t now_us)
 {
     if (self->state == REQUEST_DONE || self->state == REQUEST_SENT || now_us < self->wake_us)
         return;
-    if (now_us >= self->deadline_us) finish(self, self->status);
-    else if (self->state == REQUEST_BACKOFF) move(self, REQUEST_READY, self->deadline_us);
+    if (now_us >= self->deadline_us) finish_request(self, self->status);
+    else if (self->state == REQUEST_BACKOFF) move_request(self, REQUEST_READY, self->deadline_us);
 }
 
 bool request_end_patience(request *self, int64_t now_us)

@@ -2,7 +2,7 @@
  * A counter, and a condition for the last. */
 #include "host/gate.h"
 
-static const unsigned is_closing = 1u << 31;
+static const unsigned closing_bit = 1u << 31;
 
 void gate_init(gate *self)
 {
@@ -23,8 +23,8 @@ void gate_enter(gate *self) { atomic_fetch_add(&self->inside, 1); }
 void gate_leave(gate *self)
 {
     unsigned before = atomic_fetch_sub(&self->inside, 1);
-    assert((before & ~is_closing) > 0);
-    if (before != is_closing + 1) return;
+    assert((before & ~closing_bit) > 0);
+    if (before != closing_bit + 1) return;
     mutex_lock(&self->mutex);
     self->is_empty = true;
     pthread_cond_signal(&self->emptied);
@@ -33,8 +33,8 @@ void gate_leave(gate *self)
 
 void gate_close(gate *self)
 {
-    unsigned before = atomic_fetch_or(&self->inside, is_closing);
-    assert((before & is_closing) == 0);
+    unsigned before = atomic_fetch_or(&self->inside, closing_bit);
+    assert((before & closing_bit) == 0);
     mutex_lock(&self->mutex);
     while (before > 0 && !self->is_empty) mutex_wait(&self->mutex, &self->emptied);
     mutex_unlock(&self->mutex);

@@ -7,7 +7,7 @@ void counter_add(uint64_t *counter, uint64_t number)
     __atomic_fetch_add(counter, number, __ATOMIC_RELAXED);
 }
 
-static unsigned bucket_of(uint64_t duration_us)
+static unsigned bucket_of_duration(uint64_t duration_us)
 {
     if (duration_us < 2) return 0;
     unsigned log2 = 63u - (unsigned)__builtin_clzll(duration_us);
@@ -19,7 +19,7 @@ void histogram_add(redlock_histogram *self, int64_t duration_us)
     uint64_t duration = duration_us > 0 ? (uint64_t)duration_us : 0;
     counter_add(&self->count, 1);
     counter_add(&self->sum_us, duration);
-    counter_add(&self->bucket[bucket_of(duration)], 1);
+    counter_add(&self->bucket[bucket_of_duration(duration)], 1);
 }
 
 void counters_read(uint64_t *out, const uint64_t *counters, size_t count)

@@ -56,7 +56,7 @@ static const char *const hopeless_words[] = {
     "not permitted",   "disabled",           "invalid request",
 };
 
-static bool begins_with(const char *text, size_t length, const char *start)
+static bool begins_with_word(const char *text, size_t length, const char *start)
 {
     size_t size = strlen(start);
 
@@ -69,7 +69,7 @@ static enum answer_kind look_up(const error_code *table, size_t count, const cha
                                 size_t length)
 {
     for (size_t i = 0; i < count; i++) {
-        if (begins_with(text, length, table[i].text)) return table[i].kind;
+        if (begins_with_word(text, length, table[i].text)) return table[i].kind;
     }
     return ANSWER_ERROR;
 }
@@ -130,7 +130,8 @@ enum answer_kind answer_error_kind(const char *text, size_t length)
         look_up(outer_codes, sizeof outer_codes / sizeof *outer_codes, text, length);
 
     if (kind == ANSWER_ERROR) kind = look_up_code(text, length);
-    if (kind == ANSWER_ERROR && begins_with(text, length, "ERR")) kind = inner_kind(text, length);
+    if (kind == ANSWER_ERROR && begins_with_word(text, length, "ERR"))
+        kind = inner_kind(text, length);
     if (kind == ANSWER_ERROR && is_hopeless(text, length)) kind = ANSWER_UNSUPPORTED;
     return kind;
 }
@@ -225,7 +226,7 @@ static bool is_field(const char *word, size_t length, size_t most)
 }
 
 /* The holder's three fields, and the space behind them. */
-static bool take_holder(rest *from, grant *out)
+static bool take_granted(rest *from, grant *out)
 {
     const char *owner, *who;
     size_t owner_length = take_word(from, &owner);
@@ -253,7 +254,7 @@ _Bool grant_read(grant *out, const char *payload, size_t length)
     if (!take_number(&from, &out->fence, FENCE_MOST) || out->fence == 0) return false;
     if (!take_number(&from, &lease_ms, SPAN_MOST) || lease_ms == 0) return false;
     if (!take_number(&from, &server_us, NUMBER_MOST) || server_us == 0) return false;
-    if (!take_holder(&from, out) || from.left == 0) return false;
+    if (!take_granted(&from, out) || from.left == 0) return false;
     out->lease_ms = (int64_t)lease_ms;
     out->server_us = (int64_t)server_us;
     out->key = from.at;

@@ -125,7 +125,7 @@ static bool take_field(const char **at, size_t *left, const char **field, size_t
     return true;
 }
 
-static bool take_holder(member_parts *parts, const char *member, size_t length)
+static bool read_holder(member_parts *parts, const char *member, size_t length)
 {
     const char *owner;
     size_t owner_length;
@@ -144,7 +144,7 @@ static bool take_holder(member_parts *parts, const char *member, size_t length)
 _Bool holder_read(member_parts *parts, const char *member, size_t length)
 {
     *parts = (member_parts){0};
-    return take_holder(parts, member, length);
+    return read_holder(parts, member, length);
 }
 
 _Bool waiter_read(member_parts *parts, const char *member, size_t length)
@@ -160,5 +160,5 @@ _Bool waiter_read(member_parts *parts, const char *member, size_t length)
     if (!take_field(&member, &length, &field, &field_length)) return false;
     if (!mode_read(&parts->mode, field, field_length)) return false;
     parts->claim_ms = (int64_t)claim_ms;
-    return take_holder(parts, member, length);
+    return read_holder(parts, member, length);
 }

@@ -13,26 +13,26 @@
 #include <assert.h>
 #include <string.h>
 
-typedef struct sink {
+typedef struct key_room {
     char *out;
     size_t size;
     size_t length; /* also what did not fit */
-} sink;
+} key_room;
 
-static void put(sink *to, char byte)
+static void put_byte(key_room *to, char byte)
 {
     if (to->length < to->size) to->out[to->length] = byte;
     to->length++;
 }
 
-static void put_bytes(sink *to, const char *bytes, size_t length)
+static void put_bytes(key_room *to, const char *bytes, size_t length)
 {
-    for (size_t i = 0; i < length; i++) put(to, bytes[i]);
+    for (size_t i = 0; i < length; i++) put_byte(to, bytes[i]);
 }
 
 static bool is_control(unsigned char byte) { return byte < 0x20 || byte == 0x7f; }
 
-static void put_escaped(sink *to, const char *bytes, size_t length)
+static void put_escaped(key_room *to, const char *bytes, size_t length)
 {
     static const char hex[] = "0123456789ABCDEF";
 
@@ -40,12 +40,12 @@ static void put_escaped(sink *to, const char *bytes, size_t length)
         unsigned char byte = (unsigned char)bytes[i];
 
         if (!is_control(byte) && byte != '{' && byte != '}' && byte != '%') {
-            put(to, bytes[i]);
+            put_byte(to, bytes[i]);
             continue;
         }
-        put(to, '%');
-        put(to, hex[byte >> 4]);
-        put(to, hex[byte & 15]);
+        put_byte(to, '%');
+        put_byte(to, hex[byte >> 4]);
+        put_byte(to, hex[byte & 15]);
     }
 }
 
@@ -84,21 +84,21 @@ bool key_prefix_is_valid(const char *prefix)
 size_t key_write(char *out, size_t out_size, const char *prefix, const void *name,
                  size_t name_length)
 {
-    sink to = {.out = out, .size = out_size, .length = 0};
+    key_room to = {.out = out, .size = out_size, .length = 0};
     const char *bytes = name;
     span tag;
 
     if (name_length == 0 || name_length > KEY_NAME_MAX) return 0;
     put_bytes(&to, prefix, strlen(prefix));
     if (find_tag(&tag, bytes, name_length)) {
-        put(&to, '=');
+        put_byte(&to, '=');
         put_escaped(&to, bytes, tag.begin - 1);
         put_bytes(&to, bytes + tag.begin - 1, tag.end - tag.begin + 2);
         put_escaped(&to, bytes + tag.end + 1, name_length - tag.end - 1);
     } else {
-        put(&to, '{');
+        put_byte(&to, '{');
         put_escaped(&to, bytes, name_length);
-        put(&to, '}');
+        put_byte(&to, '}');
     }
     return to.length;
 }
