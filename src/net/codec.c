@@ -84,7 +84,7 @@ static bool add_chunk(codec_reader *reader, size_t size)
 }
 
 /* Bytes that live until the next reply begins; NULL when out of memory. */
-static void *take(codec_reader *reader, size_t size)
+static void *take_room(codec_reader *reader, size_t size)
 {
     enum { ALIGNMENT = alignof(reply) };
     if (size > SIZE_MAX / 2) return NULL;
@@ -108,7 +108,7 @@ static reply *place_node(const redisReadTask *task, enum reply_kind kind)
     codec_reader *reader = task->privdata;
     reply *node;
     if (task->parent == NULL) {
-        node = take(reader, sizeof *node);
+        node = take_room(reader, sizeof *node);
     } else {
         const reply *parent = task->parent->obj;
         node = (reply *)parent->items + task->idx;
@@ -127,7 +127,7 @@ static void *build_string(const redisReadTask *task, char *bytes, size_t length)
     default: return NULL; /* of RESP3, which was not asked for */
     }
     reply *node = place_node(task, kind);
-    char *text = take(task->privdata, length + 1);
+    char *text = take_room(task->privdata, length + 1);
     if (node == NULL || text == NULL) return NULL;
     memcpy(text, bytes, length);
     text[length] = '\0';
@@ -152,7 +152,7 @@ static void *build_items(const redisReadTask *task, size_t count)
     reader->elements += count;
 
     reply *node = place_node(task, REPLY_ARRAY);
-    reply *items = take(reader, count * sizeof *items);
+    reply *items = take_room(reader, count * sizeof *items);
     if (node == NULL || items == NULL) return NULL;
     node->items = items;
     node->count = count;

@@ -28,7 +28,7 @@ static size_t size_for(size_t needed)
 }
 
 /* Makes the only chunk larger, up to the usual size. */
-static bool grow(outbox *self, const memory *from, size_t needed)
+static bool grow_chunk(outbox *self, const memory *from, size_t needed)
 {
     assert(self->first == self->last);
     size_t size = size_for(needed), head = sizeof(outbox_chunk);
@@ -68,7 +68,7 @@ static bool reserve(outbox *self, const memory *from, size_t length)
     if (is_only && self->last->start > 0) move_to_front(self->last);
     if (room(self->last) >= length) return true;
     size_t needed = self->last->end + length;
-    if (is_only && needed <= SIZE_MOST) return grow(self, from, needed);
+    if (is_only && needed <= SIZE_MOST) return grow_chunk(self, from, needed);
     if (outbox_is_empty(self)) drop_first(self, from);
     return append(self, from, length > SIZE_MOST ? length : SIZE_MOST);
 }

@@ -17,7 +17,7 @@
 #include "net/tls_internal.h"
 #include "wire/text.h"
 
-enum { NAME_SIZE = 254, PRINTABLE_SIZE = 120, ALERT_OFFSET = 1000 };
+enum { SERVER_NAME_SIZE = 254, PRINTABLE_SIZE = 120, ALERT_OFFSET = 1000 };
 
 struct tls_session {
     tls_context *context;
@@ -26,7 +26,7 @@ struct tls_session {
     int socket_error;    /* errno of the latest call on the socket, 0 if it went well */
     bool is_secured;     /* the handshake is complete */
     enum tls_result end; /* TLS_DONE until the session is over, then what every call answers */
-    char name[NAME_SIZE];
+    char name[SERVER_NAME_SIZE];
     char error[sizeof(redlock_detail)];
 };
 
@@ -99,7 +99,7 @@ static bool keep_name(tls_session *self, const char *name)
     if (length == 0 || name[0] == '.') return false;
     if (name[length - 1] == '.') length--;
     if (strchr(name, ':') != NULL) length = strcspn(name, "%");
-    if (length == 0 || length >= NAME_SIZE) return false;
+    if (length == 0 || length >= SERVER_NAME_SIZE) return false;
     memcpy(self->name, name, length);
     return true;
 }
@@ -137,8 +137,8 @@ static bool attach(tls_session *self)
     return true;
 }
 
-static enum tls_result end(tls_session *self, enum tls_result how, const char *what,
-                           const char *why)
+static enum tls_result end_session(tls_session *self, enum tls_result how, const char *what,
+                                   const char *why)
 {
     self->end = how;
     (void)snprintf(self->error, sizeof self->error, "%s%s", what, why);
@@ -150,8 +150,8 @@ static bool open_session(tls_session *self, const char *server_name)
     self->ssl = SSL_new(self->context->ssl);
     if (self->ssl == NULL || !attach(self)) return false;
     if (keep_name(self, server_name)) return expect(self->ssl, self->name);
-    end(self, TLS_FAILED,
-        "the server's name cannot be verified: ", "it is empty, too long, or begins with a dot");
+    end_session(self, TLS_FAILED, "the server's name cannot be verified: ",
+                "it is empty, too long, or begins with a dot");
     return true;
 }
 
@@ -193,8 +193,8 @@ static enum tls_result refused_certificate(tls_session *self)
 
     text_escape(printable, sizeof printable, self->name, strlen(self->name));
     (void)snprintf(what, sizeof what, "the certificate is refused for %s: ", printable);
-    return end(self, TLS_FAILED, what,
-               X509_verify_cert_error_string(SSL_get_verify_result(self->ssl)));
+    return end_session(self, TLS_FAILED, what,
+                       X509_verify_cert_error_string(SSL_get_verify_result(self->ssl)));
 }
 
 static enum tls_result broken(tls_session *self)
@@ -204,14 +204,16 @@ static enum tls_result broken(tls_session *self)
 
     if (is_certificate_refused(self->ssl)) return refused_certificate(self);
     if (ERR_GET_LIB(code) != ERR_LIB_SSL)
-        return end(self, TLS_FAILED, "TLS failed: ", tls_reason(code));
+        return end_session(self, TLS_FAILED, "TLS failed: ", tls_reason(code));
     if (number >= ALERT_OFFSET)
-        return end(self, TLS_FAILED, "the server refused: ", tls_reason(code));
+        return end_session(self, TLS_FAILED, "the server refused: ", tls_reason(code));
     if (number == SSL_R_WRONG_VERSION_NUMBER) {
-        return end(self, TLS_FAILED, "the server does not speak TLS here: ", tls_reason(code));
+        return end_session(self, TLS_FAILED,
+                           "the server does not speak TLS here: ", tls_reason(code));
     }
-    return end(self, TLS_FAILED,
-               self->is_secured ? "TLS failed: " : "the TLS handshake failed: ", tls_reason(code));
+    return end_session(
+        self, TLS_FAILED,
+        self->is_secured ? "TLS failed: " : "the TLS handshake failed: ", tls_reason(code));
 }
 
 /* In TLS 1.3 the server judges our certificate after our handshake is complete: it sends its alert
@@ -237,14 +239,16 @@ static enum tls_result cut(tls_session *self)
 
     const char *why = self->socket_error != 0 ? tls_system_reason(self->socket_error)
                                               : "end of file";
-    if (self->is_secured) return end(self, TLS_CLOSED, "the connection ended: ", why);
-    return end(self, TLS_FAILED, "the connection ended during the TLS handshake: ", why);
+    if (self->is_secured) return end_session(self, TLS_CLOSED, "the connection ended: ", why);
+    return end_session(self, TLS_FAILED, "the connection ended during the TLS handshake: ", why);
 }
 
 static enum tls_result closed(tls_session *self)
 {
-    if (self->is_secured) return end(self, TLS_CLOSED, "the server closed the connection", "");
-    return end(self, TLS_FAILED, "the server closed the connection during the TLS handshake", "");
+    if (self->is_secured)
+        return end_session(self, TLS_CLOSED, "the server closed the connection", "");
+    return end_session(self, TLS_FAILED,
+                       "the server closed the connection during the TLS handshake", "");
 }
 
 static enum tls_result outcome(tls_session *self, int result)

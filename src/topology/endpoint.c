@@ -17,17 +17,17 @@
 enum { DEFAULT_PORT = 6379, SUN_PATH_MAX = 107 };
 
 /* A part of the URI: from `at` up to `end`. */
-typedef struct part {
+typedef struct uri_part {
     const char *at;
     const char *end;
-} part;
+} uri_part;
 
 typedef struct parser {
     const char *uri;
     redlock_detail *detail;
 } parser;
 
-static bool refuse(const parser *self, const char *where, const char *why)
+static bool refuse_uri(const parser *self, const char *where, const char *why)
 {
     if (self->detail == NULL) return false;
     snprintf(self->detail->text, sizeof self->detail->text, "%s, at byte %zu of the URI", why,
@@ -35,14 +35,14 @@ static bool refuse(const parser *self, const char *where, const char *why)
     return false;
 }
 
-static size_t part_length(part of) { return (size_t)(of.end - of.at); }
+static size_t part_length(uri_part of) { return (size_t)(of.end - of.at); }
 
-static const char *find(part in, char byte)
+static const char *find_byte(uri_part in, char byte)
 {
     return in.at < in.end ? memchr(in.at, byte, part_length(in)) : NULL;
 }
 
-static const char *find_last(part in, char byte)
+static const char *find_last(uri_part in, char byte)
 {
     return in.at < in.end ? memrchr(in.at, byte, part_length(in)) : NULL;
 }
@@ -78,7 +78,7 @@ static int decode_byte(const char **at, const char *end)
     return hex_value(from[1]) * 16 + hex_value(from[2]);
 }
 
-static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], part from)
+static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], uri_part from)
 {
     const char *at = from.at;
     size_t length = 0;
@@ -88,86 +88,86 @@ static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], part 
         int byte = decode_byte(&at, from.end);
 
         if (byte < 0)
-            return refuse(self, start,
-                          "a '%' in the credentials is not followed by two hexadecimal digits");
-        if (byte == 0) return refuse(self, start, "the credentials contain a NUL byte");
+            return refuse_uri(self, start,
+                              "a '%' in the credentials is not followed by two hexadecimal digits");
+        if (byte == 0) return refuse_uri(self, start, "the credentials contain a NUL byte");
         if (length == ENDPOINT_CREDENTIAL_SIZE - 1)
-            return refuse(self, start, "the user or the password is too long");
+            return refuse_uri(self, start, "the user or the password is too long");
         out[length++] = (char)byte;
     }
     out[length] = '\0';
     return true;
 }
 
-static bool parse_credentials(const parser *self, endpoint *out, part from)
+static bool parse_credentials(const parser *self, endpoint *out, uri_part from)
 {
-    const char *colon = find(from, ':');
+    const char *colon = find_byte(from, ':');
 
-    if (colon == NULL) return refuse(self, from.at, "a user needs a password (user:password@)");
-    if (colon + 1 == from.end) return refuse(self, from.end, "the password is empty");
-    return decode(self, out->user, (part){from.at, colon}) &&
-           decode(self, out->password, (part){colon + 1, from.end});
+    if (colon == NULL) return refuse_uri(self, from.at, "a user needs a password (user:password@)");
+    if (colon + 1 == from.end) return refuse_uri(self, from.end, "the password is empty");
+    return decode(self, out->user, (uri_part){from.at, colon}) &&
+           decode(self, out->password, (uri_part){colon + 1, from.end});
 }
 
 /* Takes the credentials off the front of an authority. A host has no '@', so the last one ends
  * them. */
-static bool take_credentials(const parser *self, endpoint *out, part *authority)
+static bool take_credentials(const parser *self, endpoint *out, uri_part *authority)
 {
     const char *sign = find_last(*authority, '@');
 
     if (sign == NULL) return true;
-    if (!parse_credentials(self, out, (part){authority->at, sign})) return false;
+    if (!parse_credentials(self, out, (uri_part){authority->at, sign})) return false;
     authority->at = sign + 1;
     return true;
 }
 
-static bool copy_host(const parser *self, endpoint *out, part from)
+static bool copy_host(const parser *self, endpoint *out, uri_part from)
 {
-    if (from.at == from.end) return refuse(self, from.at, "the host is empty");
+    if (from.at == from.end) return refuse_uri(self, from.at, "the host is empty");
     if (part_length(from) >= ENDPOINT_HOST_SIZE)
-        return refuse(self, from.at, "the host is too long");
+        return refuse_uri(self, from.at, "the host is too long");
     memcpy(out->host, from.at, part_length(from));
     out->host[part_length(from)] = '\0';
     return true;
 }
 
-static bool parse_name(const parser *self, endpoint *out, part from)
+static bool parse_name(const parser *self, endpoint *out, uri_part from)
 {
     for (const char *at = from.at; at < from.end; at++) {
         if (!is_host_byte(*at))
-            return refuse(self, at, "the host contains a byte that no host has");
+            return refuse_uri(self, at, "the host contains a byte that no host has");
     }
     return copy_host(self, out, from);
 }
 
 /* What stands in brackets: an IPv6 address, which may have a zone ("fe80::1%eth0"). */
-static bool parse_address(const parser *self, endpoint *out, part from)
+static bool parse_address(const parser *self, endpoint *out, uri_part from)
 {
     char address[INET6_ADDRSTRLEN];
     unsigned char binary[16];
-    const char *zone = find(from, '%');
-    part digits = {from.at, zone != NULL ? zone : from.end};
+    const char *zone = find_byte(from, '%');
+    uri_part digits = {from.at, zone != NULL ? zone : from.end};
 
     if (part_length(digits) >= sizeof address)
-        return refuse(self, from.at, "the IPv6 address is malformed");
+        return refuse_uri(self, from.at, "the IPv6 address is malformed");
     memcpy(address, digits.at, part_length(digits));
     address[part_length(digits)] = '\0';
     if (inet_pton(AF_INET6, address, binary) != 1)
-        return refuse(self, from.at, "the IPv6 address is malformed");
+        return refuse_uri(self, from.at, "the IPv6 address is malformed");
     if (zone == NULL) return copy_host(self, out, from);
-    if (zone + 1 == from.end) return refuse(self, zone, "the IPv6 zone is empty");
+    if (zone + 1 == from.end) return refuse_uri(self, zone, "the IPv6 zone is empty");
     for (const char *at = zone + 1; at < from.end; at++) {
-        if (!is_host_byte(*at)) return refuse(self, at, "the IPv6 zone is malformed");
+        if (!is_host_byte(*at)) return refuse_uri(self, at, "the IPv6 zone is malformed");
     }
     return copy_host(self, out, from);
 }
 
-static bool parse_port(const parser *self, endpoint *out, part from)
+static bool parse_port(const parser *self, endpoint *out, uri_part from)
 {
     uint64_t port;
 
     if (!decimal_read(&port, from.at, part_length(from), UINT16_MAX) || port == 0) {
-        return refuse(
+        return refuse_uri(
             self, from.at,
             "the port is not a number from 1 to 65535 (an IPv6 address stands in brackets)");
     }
@@ -175,98 +175,98 @@ static bool parse_port(const parser *self, endpoint *out, part from)
     return true;
 }
 
-static bool parse_bracketed(const parser *self, endpoint *out, part from, const char **after)
+static bool parse_bracketed(const parser *self, endpoint *out, uri_part from, const char **after)
 {
-    const char *close = find(from, ']');
+    const char *close = find_byte(from, ']');
 
-    if (close == NULL) return refuse(self, from.at, "the '[' of an IPv6 address has no ']'");
+    if (close == NULL) return refuse_uri(self, from.at, "the '[' of an IPv6 address has no ']'");
     *after = close + 1;
-    return parse_address(self, out, (part){from.at + 1, close});
+    return parse_address(self, out, (uri_part){from.at + 1, close});
 }
 
-static bool parse_host_and_port(const parser *self, endpoint *out, part from)
+static bool parse_host_and_port(const parser *self, endpoint *out, uri_part from)
 {
     const char *after = from.end;
 
     if (from.at < from.end && *from.at == '[') {
         if (!parse_bracketed(self, out, from, &after)) return false;
     } else {
-        const char *colon = find(from, ':');
+        const char *colon = find_byte(from, ':');
 
         if (colon != NULL) after = colon;
-        if (!parse_name(self, out, (part){from.at, after})) return false;
+        if (!parse_name(self, out, (uri_part){from.at, after})) return false;
     }
     if (after == from.end) return true;
-    if (*after != ':') return refuse(self, after, "after ']' only a port may follow");
-    return parse_port(self, out, (part){after + 1, from.end});
+    if (*after != ':') return refuse_uri(self, after, "after ']' only a port may follow");
+    return parse_port(self, out, (uri_part){after + 1, from.end});
 }
 
-static bool parse_database(const parser *self, endpoint *out, part from)
+static bool parse_database(const parser *self, endpoint *out, uri_part from)
 {
     uint64_t database;
 
     if (!decimal_read(&database, from.at, part_length(from), INT32_MAX)) {
-        return refuse(self, from.at, "the database is not a number from 0 to 2147483647");
+        return refuse_uri(self, from.at, "the database is not a number from 0 to 2147483647");
     }
     out->database = (int)database;
     return true;
 }
 
-static bool parse_tcp(const parser *self, endpoint *out, part from)
+static bool parse_tcp(const parser *self, endpoint *out, uri_part from)
 {
-    part authority = {from.at, from.at + strcspn(from.at, "/?")};
-    part path = {authority.end, from.end};
+    uri_part authority = {from.at, from.at + strcspn(from.at, "/?")};
+    uri_part path = {authority.end, from.end};
 
     out->port = DEFAULT_PORT;
     if (!take_credentials(self, out, &authority)) return false;
     if (!parse_host_and_port(self, out, authority)) return false;
     if (path.at == path.end) return true;
     if (*path.at == '?')
-        return refuse(self, path.at, "a TCP address takes no query (the database is /db)");
+        return refuse_uri(self, path.at, "a TCP address takes no query (the database is /db)");
     path.at++;
     return path.at == path.end || parse_database(self, out, path);
 }
 
-static bool parse_query(const parser *self, endpoint *out, part from)
+static bool parse_query(const parser *self, endpoint *out, uri_part from)
 {
     static const char key[] = "db=";
     size_t size = sizeof key - 1;
 
     if (part_length(from) < size || memcmp(from.at, key, size) != 0) {
-        return refuse(self, from.at, "the query is not db=n");
+        return refuse_uri(self, from.at, "the query is not db=n");
     }
-    return parse_database(self, out, (part){from.at + size, from.end});
+    return parse_database(self, out, (uri_part){from.at + size, from.end});
 }
 
-static bool parse_path(const parser *self, endpoint *out, part from)
+static bool parse_path(const parser *self, endpoint *out, uri_part from)
 {
     if (part_length(from) > SUN_PATH_MAX)
-        return refuse(self, from.at, "the path is longer than 107 bytes");
+        return refuse_uri(self, from.at, "the path is longer than 107 bytes");
     for (const char *at = from.at; at < from.end; at++) {
         unsigned char byte = (unsigned char)*at;
 
         if (byte < ' ' || byte == 0x7f)
-            return refuse(self, at, "the path contains a control character");
+            return refuse_uri(self, at, "the path contains a control character");
     }
     return copy_host(self, out, from);
 }
 
-static bool parse_unix(const parser *self, endpoint *out, part from)
+static bool parse_unix(const parser *self, endpoint *out, uri_part from)
 {
-    part authority = {from.at, from.at + strcspn(from.at, "/?")};
-    const char *query = find((part){authority.end, from.end}, '?');
-    part path = {authority.end, query != NULL ? query : from.end};
+    uri_part authority = {from.at, from.at + strcspn(from.at, "/?")};
+    const char *query = find_byte((uri_part){authority.end, from.end}, '?');
+    uri_part path = {authority.end, query != NULL ? query : from.end};
 
     out->is_unix = true;
     if (!take_credentials(self, out, &authority)) return false;
     if (authority.at != authority.end || path.at == path.end) {
-        return refuse(self, authority.at, "the path of the socket does not begin with '/'");
+        return refuse_uri(self, authority.at, "the path of the socket does not begin with '/'");
     }
     if (!parse_path(self, out, path)) return false;
-    return query == NULL || parse_query(self, out, (part){query + 1, from.end});
+    return query == NULL || parse_query(self, out, (uri_part){query + 1, from.end});
 }
 
-static bool take_scheme(part *from, const char *scheme)
+static bool take_scheme(uri_part *from, const char *scheme)
 {
     size_t length = strlen(scheme);
 
@@ -275,13 +275,13 @@ static bool take_scheme(part *from, const char *scheme)
     return true;
 }
 
-static bool parse_uri(const parser *self, endpoint *out, part from)
+static bool parse_uri(const parser *self, endpoint *out, uri_part from)
 {
     if (take_scheme(&from, "redis://")) return parse_tcp(self, out, from);
     out->use_tls = take_scheme(&from, "rediss://");
     if (out->use_tls) return parse_tcp(self, out, from);
     if (take_scheme(&from, "unix://")) return parse_unix(self, out, from);
-    return refuse(self, from.at, "the scheme is none of redis://, rediss:// and unix://");
+    return refuse_uri(self, from.at, "the scheme is none of redis://, rediss:// and unix://");
 }
 
 redlock_status endpoint_parse(endpoint *out, const char *uri, redlock_detail *detail)
@@ -294,7 +294,7 @@ redlock_status endpoint_parse(endpoint *out, const char *uri, redlock_detail *de
         if (detail != NULL) strcpy(detail->text, "there is no URI");
         return REDLOCK_ERR_URI;
     }
-    if (parse_uri(&self, out, (part){uri, uri + strlen(uri)})) return REDLOCK_OK;
+    if (parse_uri(&self, out, (uri_part){uri, uri + strlen(uri)})) return REDLOCK_OK;
     /* Half of an endpoint is of no use, and may hold a password. */
     memset(out, 0, sizeof *out);
     return REDLOCK_ERR_URI;
