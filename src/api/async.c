@@ -53,7 +53,7 @@ static void tell_forced(completion *base)
     self->forced(self->arg, self->what.status, is_done ? (size_t)self->what.removed : 0);
 }
 
-static void finished(operation *op, int64_t now_us)
+static void finish_acting(operation *op, int64_t now_us)
 {
     acting *self = (acting *)op;
     (void)now_us;
@@ -65,7 +65,7 @@ static void finished(operation *op, int64_t now_us)
 
 static acting *new_acting(const act *what, void (*tell)(completion *base), void *arg)
 {
-    acting *self = completion_new(what->client, sizeof *self, finished, tell);
+    acting *self = completion_new(what->client, sizeof *self, finish_acting, tell);
     if (self == NULL) return NULL;
     self->what = *what;
     self->what.is_submitted = true;
@@ -82,7 +82,7 @@ acting *acting_new(const act *what, redlock_done_fn *done, void *arg)
 }
 
 /* The lock is pinned: with its last handle goes a closed client. */
-static void begin(acting *self, int64_t deadline_us)
+static void begin_acting(acting *self, int64_t deadline_us)
 {
     operation *op = &self->base.op;
     redlock_lock *lock = self->what.lock;
@@ -143,7 +143,7 @@ void acting_disown(acting *first)
 
 redlock_status acting_submit(acting *first, int64_t deadline_us)
 {
-    for (acting *self = first; self != NULL; self = next_of(self)) begin(self, deadline_us);
+    for (acting *self = first; self != NULL; self = next_of(self)) begin_acting(self, deadline_us);
     redlock_status status = completion_submit(&first->base);
     for (acting *self = first, *next; status != REDLOCK_OK && self != NULL; self = next) {
         next = next_of(self);

@@ -16,7 +16,7 @@ static void end_half(completion *self)
 
 static void dropped(operation *op) { end_half((completion *)op); }
 
-static void tell(completion *self)
+static void tell_completion(completion *self)
 {
     redlock_client *client = self->client;
     self->tell(self);
@@ -26,7 +26,7 @@ static void tell(completion *self)
 
 static void tell_item(delivery_item *item)
 {
-    tell((completion *)((char *)item - offsetof(completion, item)));
+    tell_completion((completion *)((char *)item - offsetof(completion, item)));
 }
 
 void *completion_new(redlock_client *client, size_t size,
@@ -58,7 +58,7 @@ void completion_conclude(completion *self)
 {
     bool waits = self->client->host == REDLOCK_HOST_DELIVER && !self->is_a_part;
     if (waits) delivery_post(&self->client->delivery, &self->item);
-    else tell(self);
+    else tell_completion(self);
 }
 
 void completion_conclude_alone(completion *self)

@@ -39,8 +39,8 @@ void conversion_is_sent(act *self)
 }
 
 /* STALE, and of that kind: an earlier attempt of ours made the conversion. */
-static redlock_status meaning_of(const act *self, const answer *from, const standing *held,
-                                 char kind)
+static redlock_status conversion_outcome(const act *self, const answer *from, const standing *held,
+                                         char kind)
 {
     if (from->code == CONVERT_DEADLOCK) return REDLOCK_DEADLOCK;
     bool is_done = from->code == CONVERT_DONE || from->code == CONVERT_STALE;
@@ -71,7 +71,7 @@ bool conversion_is_judged(act *self, const answer *from)
         tenure known = lock_told_conversion(lock, &held, &asked, self->state->sent_us);
         if (tenure_voids(&known, &asked, held.fence)) return asks_again(self, &known);
     }
-    self->status = meaning_of(self, from, &held, kind);
+    self->status = conversion_outcome(self, from, &held, kind);
     return false;
 }
 

@@ -34,7 +34,7 @@ void delivery_post(delivery *self, delivery_item *item)
 }
 
 /* Whatever waits now, in order. */
-static delivery_item *take_all(delivery *self)
+static delivery_item *take_items(delivery *self)
 {
     mutex_lock(&self->mutex);
     delivery_item *first = self->first;
@@ -48,7 +48,7 @@ void delivery_tell_all(delivery *self)
 {
     atomic_store(&self->teller, thread_number());
     wake_clear(&self->posted);
-    delivery_item *next = take_all(self);
+    delivery_item *next = take_items(self);
     while (next != NULL) {
         delivery_item *item = next;
         next = item->next;

@@ -18,7 +18,7 @@ bool extension_is_asked(act *self, question *about)
     return true;
 }
 
-static redlock_status meaning_of(act *self, const answer *from)
+static redlock_status extension_outcome(act *self, const answer *from)
 {
     standing held;
     redlock_lock *lock = self->lock;
@@ -33,7 +33,7 @@ static redlock_status meaning_of(act *self, const answer *from)
 
 bool extension_is_judged(act *self, const answer *from)
 {
-    self->status = meaning_of(self, from);
+    self->status = extension_outcome(self, from);
     return false;
 }
 

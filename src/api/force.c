@@ -2,7 +2,7 @@
  * Taking a lock away from those who hold it: looks, and then names the fence that it saw. */
 #include "api/act.h"
 
-static bool is_asked(act *self, question *about)
+static bool force_is_asked(act *self, question *about)
 {
     *about = (question){.script = SCRIPT_FORCE,
                         .key = self->key,
@@ -24,7 +24,7 @@ static bool takes_away(act *self, int64_t fence)
 }
 
 /* How many lost it is told by the first answer that says that it was done. */
-static bool is_judged(act *self, const answer *from)
+static bool force_is_judged(act *self, const answer *from)
 {
     self->status = REDLOCK_OK;
     if (from->code == FORCE_STALE) return takes_away(self, from->value[0]);
@@ -36,7 +36,7 @@ static bool is_judged(act *self, const answer *from)
     return false;
 }
 
-const act_kind act_force = {.begin = is_asked, .judge = is_judged};
+const act_kind act_force = {.begin = force_is_asked, .judge = force_is_judged};
 
 redlock_status redlock_force_release(redlock_client *client, const void *name, size_t name_length,
                                      size_t *removed, redlock_detail *detail)

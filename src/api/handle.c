@@ -26,7 +26,7 @@ static void write_texts(texts *out, const redlock_client *client, uint64_t numbe
     out->holder_length = holder_write(out->holder, out->owner, out->hold_id, client->who.who);
 }
 
-static redlock_lock *allocate(redlock_client *client, const texts *from, size_t name_length)
+static redlock_lock *new_lock(redlock_client *client, const texts *from, size_t name_length)
 {
     size_t bytes = from->key_length + name_length + from->holder_length + from->mode_length + 4;
     redlock_lock *lock = memory_new(&client->memory, sizeof *lock + bytes);
@@ -40,8 +40,8 @@ static redlock_lock *allocate(redlock_client *client, const texts *from, size_t 
     return lock;
 }
 
-static void copy_texts(redlock_lock *lock, const char *key_prefix, const void *name,
-                       const texts *from)
+static void put_texts(redlock_lock *lock, const char *key_prefix, const void *name,
+                      const texts *from)
 {
     char *key = lock->bytes;
     char *own_name = key + lock->key_length + 1;
@@ -61,9 +61,9 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     uint64_t number = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
     write_texts(&made, client, number, what);
     made.key_length = key_write(NULL, 0, client->key_prefix, name, name_length);
-    redlock_lock *lock = allocate(client, &made, name_length);
+    redlock_lock *lock = new_lock(client, &made, name_length);
     if (lock == NULL) return NULL;
-    copy_texts(lock, client->key_prefix, name, &made);
+    put_texts(lock, client->key_prefix, name, &made);
     atomic_store(&lock->standing, standing_word(0, what->as.kind));
     lock->among = &client->keeper.locks;
     lock->is_reentrant = options->reentrant;

@@ -30,21 +30,21 @@ void holds_destroy(holds *self)
     mutex_destroy(&self->mutex);
 }
 
-static redlock_lock **bucket_of(holds *self, uint32_t h)
+static redlock_lock **bucket_for(holds *self, uint32_t h)
 {
     return &self->bucket[h & (self->buckets - 1)];
 }
 
-static void chain(holds *self, redlock_lock *lock)
+static void put_in_bucket(holds *self, redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->mutex));
-    redlock_lock **bucket = bucket_of(self, lock->name_hash);
+    redlock_lock **bucket = bucket_for(self, lock->name_hash);
     lock->same_bucket = *bucket;
     *bucket = lock;
 }
 
 /* Without memory for a larger table the chains grow longer, and that is all. */
-static void grow(holds *self)
+static void double_buckets(holds *self)
 {
     assert(mutex_is_mine(&self->mutex));
     redlock_lock **old = self->bucket;
@@ -56,7 +56,7 @@ static void grow(holds *self)
     for (size_t i = 0; i < old_buckets; i++) {
         for (redlock_lock *lock = old[i], *next; lock != NULL; lock = next) {
             next = lock->same_bucket;
-            chain(self, lock);
+            put_in_bucket(self, lock);
         }
     }
     if (old != self->first) memory_free(self->memory, old);
@@ -67,16 +67,16 @@ void holds_add(holds *self, redlock_lock *lock)
     lock->name_hash = hash(lock_name(lock), lock->name_length);
     lock->depth = 1;
     mutex_lock(&self->mutex);
-    if (++self->count > 2 * self->buckets) grow(self);
-    chain(self, lock);
+    if (++self->count > 2 * self->buckets) double_buckets(self);
+    put_in_bucket(self, lock);
     mutex_unlock(&self->mutex);
 }
 
-static void unchain(holds *self, redlock_lock *lock)
+static void take_from_bucket(holds *self, redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->mutex));
     assert(self->count > 0);
-    redlock_lock **at = bucket_of(self, lock->name_hash);
+    redlock_lock **at = bucket_for(self, lock->name_hash);
     while (*at != lock) at = &(*at)->same_bucket;
     *at = lock->same_bucket;
     self->count--;
@@ -87,7 +87,7 @@ bool holds_leave(holds *self, redlock_lock *lock)
     mutex_lock(&self->mutex);
     assert(lock->depth > 0);
     bool is_last = --lock->depth == 0;
-    if (is_last) unchain(self, lock);
+    if (is_last) take_from_bucket(self, lock);
     mutex_unlock(&self->mutex);
     return is_last;
 }
@@ -112,7 +112,7 @@ redlock_lock *holds_enter(holds *self, const void *name, size_t name_length, con
 {
     uint32_t h = hash(name, name_length);
     mutex_lock(&self->mutex);
-    redlock_lock *lock = *bucket_of(self, h);
+    redlock_lock *lock = *bucket_for(self, h);
     while (lock != NULL && !(is_named(lock, h, name, name_length) && belongs_to(lock, who)))
         lock = lock->same_bucket;
     if (lock != NULL) lock->depth++;
@@ -132,7 +132,7 @@ bool holds_excludes(holds *self, const void *name, size_t name_length, uint64_t 
     uint32_t shared = 0;
     bool does = false;
     mutex_lock(&self->mutex);
-    for (redlock_lock *lock = *bucket_of(self, h); lock != NULL && !does;
+    for (redlock_lock *lock = *bucket_for(self, h); lock != NULL && !does;
          lock = lock->same_bucket) {
         if (!is_named(lock, h, name, name_length) || !is_valid_hold_of(lock, thread, now_us))
             continue;

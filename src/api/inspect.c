@@ -83,7 +83,7 @@ static bool is_list(const reply *from)
     return is_whole;
 }
 
-static listing *allocate(const memory *from, const reply *members)
+static listing *new_listing(const memory *from, const reply *members)
 {
     size_t texts = 0;
     for (size_t i = 0; i < members->count; i += 2) texts += members->items[i].length + 3;
@@ -98,7 +98,7 @@ static void read_reply(act *self, const reply *from)
     self->status = REDLOCK_ERR_PROTOCOL;
     if (self->made != NULL || !is_list(from)) return;
     const reply *members = &from->items[AT_LIST];
-    listing *made = allocate(&self->client->memory, members);
+    listing *made = new_listing(&self->client->memory, members);
     self->status = made == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
     if (made == NULL) return;
     self->made = made;
@@ -112,7 +112,7 @@ static void read_reply(act *self, const reply *from)
                    from->items[AT_NOW].integer, &texts);
 }
 
-static bool is_asked(act *self, question *about)
+static bool inspection_is_asked(act *self, question *about)
 {
     *about = (question){.script = SCRIPT_INSPECT,
                         .key = self->key,
@@ -122,22 +122,24 @@ static bool is_asked(act *self, question *about)
 }
 
 /* Its reply was read already. */
-static bool is_judged(act *self, const answer *from)
+static bool inspection_is_judged(act *self, const answer *from)
 {
     (void)self;
     (void)from;
     return false;
 }
 
-static redlock_status end(act *self, redlock_status status)
+static redlock_status end_inspection(act *self, redlock_status status)
 {
     if (status != REDLOCK_OK && self->made != NULL) redlock_inspection_free(&self->made->shown);
     if (status != REDLOCK_OK) self->made = NULL;
     return status;
 }
 
-const act_kind act_inspect = {
-    .begin = is_asked, .judge = is_judged, .end = end, .read = read_reply};
+const act_kind act_inspect = {.begin = inspection_is_asked,
+                              .judge = inspection_is_judged,
+                              .end = end_inspection,
+                              .read = read_reply};
 
 redlock_inspection *act_inspection(const act *self)
 {

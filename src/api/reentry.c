@@ -30,7 +30,7 @@ static bool ask_for_need(act *self, question *about, int64_t left)
     }
 }
 
-static bool begin(act *self, question *about)
+static bool reentry_is_asked(act *self, question *about)
 {
     int64_t left = left_us(self->lock); /* one look at the clock serves for all */
     self->status = left > 0 ? REDLOCK_OK : REDLOCK_LOST;
@@ -38,7 +38,7 @@ static bool begin(act *self, question *about)
 }
 
 /* The mode comes first: what is in doubt is no hold to make longer. */
-static bool judge(act *self, const answer *from)
+static bool reentry_is_judged(act *self, const answer *from)
 {
     question *asked = &self->asks->question;
     if (asked->script == SCRIPT_RENEW) return extension_is_judged(self, from);
@@ -53,15 +53,15 @@ static bool judge(act *self, const answer *from)
     return true;
 }
 
-static redlock_status end(act *self, redlock_status status)
+static redlock_status end_reentry(act *self, redlock_status status)
 {
     if (status != REDLOCK_OK) handle_leave(self->client, self->lock);
     return status;
 }
 
-static const act_kind enters = {.begin = begin,
-                                .judge = judge,
-                                .end = end,
+static const act_kind enters = {.begin = reentry_is_asked,
+                                .judge = reentry_is_judged,
+                                .end = end_reentry,
                                 .before_sending = conversion_is_sent,
                                 .needs_the_lease = true};
 

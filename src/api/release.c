@@ -5,7 +5,7 @@
 #include "host/histogram.h"
 
 /* A nested entry ends: those around it go on holding, and may give the lock back at any moment. */
-static bool is_asked(act *self, question *about)
+static bool release_is_asked(act *self, question *about)
 {
     redlock_lock *lock = self->lock;
     int64_t now_us = clock_now_us();
@@ -21,7 +21,7 @@ static bool is_asked(act *self, question *about)
 
 /* One that finds nothing was taken from us, unless an earlier attempt may have been the one, while
  * the lease that was let go of lasted. */
-static bool is_judged(act *self, const answer *from)
+static bool release_is_judged(act *self, const answer *from)
 {
     bool may_be_ours = self->state->is_ambiguous && clock_now_us() < self->lock->until_us;
     self->status = from->code != RELEASE_ABSENT || may_be_ours ? REDLOCK_OK : REDLOCK_LOST;
@@ -31,7 +31,7 @@ static bool is_judged(act *self, const answer *from)
 /* What was answered at once has let go already, and the handle may be gone. What an answer that
  * says that more are left has done is done, whatever became of those who wait: if its time ran out
  * before all were served, the keeper goes on with them. */
-static redlock_status end(act *self, redlock_status status)
+static redlock_status end_release(act *self, redlock_status status)
 {
     if (self->asks == NULL) return status;
     redlock_lock *lock = self->lock;
@@ -45,8 +45,10 @@ static redlock_status end(act *self, redlock_status status)
     return status;
 }
 
-const act_kind act_release = {
-    .begin = is_asked, .judge = is_judged, .end = end, .outlasts_close = true};
+const act_kind act_release = {.begin = release_is_asked,
+                              .judge = release_is_judged,
+                              .end = end_release,
+                              .outlasts_close = true};
 
 redlock_status redlock_release(redlock_lock *lock)
 {

@@ -98,7 +98,7 @@ size_t set_prepare_releases(redlock_set *self)
     return count;
 }
 
-redlock_status set_first_failure(const redlock_set *self, size_t count)
+static redlock_status first_failure(const redlock_set *self, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (self->acts[i].status != REDLOCK_OK) return self->acts[i].status;
@@ -145,7 +145,7 @@ static redlock_status acquire_all(redlock_client *client, redlock_set *self,
     if (status != REDLOCK_OK || o->auto_renew) return status;
     size_t extended = set_prepare_extensions(self);
     act_wait_each(self->acts, extended, within);
-    return set_first_failure(self, extended);
+    return first_failure(self, extended);
 }
 
 /* With one that cannot be had, none is wanted. Nobody waits for that, where there is a keeper that
@@ -206,7 +206,7 @@ redlock_status redlock_release_set(redlock_set *set)
     limits within = limits_of_one(client);
     size_t count = set_prepare_releases(set);
     act_wait_each(set->acts, count, &within);
-    status = set_first_failure(set, count);
+    status = first_failure(set, count);
     set_free(set);
     return status;
 }

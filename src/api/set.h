@@ -42,9 +42,6 @@ size_t set_prepare_releases(redlock_set *self);
 /* Gives those that are taken back in the background. */
 void set_leave(redlock_client *client, redlock_set *self);
 
-/* The first status of so many acts that is not REDLOCK_OK. */
-redlock_status set_first_failure(const redlock_set *self, size_t count);
-
 /* Is that a question for a set? REDLOCK_OK or REDLOCK_ERR_ARGUMENT; the options are copied. */
 redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names,
                          size_t count, const redlock_options *options, redlock_options *o);

@@ -52,7 +52,7 @@ static void give_up(gathering *self)
     set_free(self->set);
 }
 
-static void tell(completion *base)
+static void tell_gathered(completion *base)
 {
     gathering *self = (gathering *)base;
     redlock_status status = base->op.status;
@@ -111,7 +111,7 @@ static redlock_status start_next(gathering *self)
 }
 
 /* Once it has been started, all may be over, on another thread. */
-static redlock_status take_next(gathering *self)
+static redlock_status gather_next(gathering *self)
 {
     redlock_client *client = self->base.client;
     mutex_lock(&client->gatherings_mutex);
@@ -126,7 +126,7 @@ static void taken(void *arg, redlock_status status, redlock_lock *lock)
     if (status == REDLOCK_OK) self->set->entries[self->next++].lock = lock;
     bool is_whole = status == REDLOCK_OK && self->next == self->set->count;
     if (is_whole) extend_all(self);
-    else if (status == REDLOCK_OK) status = take_next(self);
+    else if (status == REDLOCK_OK) status = gather_next(self);
     if (status != REDLOCK_OK) conclude(self, status);
 }
 
@@ -152,7 +152,7 @@ static redlock_status gathering_new(redlock_client *client, redlock_set *set,
         if (set->entries[i].name.length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
         bytes += set->entries[i].name.length;
     }
-    gathering *self = completion_new(client, sizeof *self + bytes, NULL, tell);
+    gathering *self = completion_new(client, sizeof *self + bytes, NULL, tell_gathered);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->set = set;
     self->options = *o;
@@ -172,7 +172,7 @@ static redlock_status gather(redlock_client *client, redlock_set *set, const red
     self->arg = arg;
     if (id != NULL) *id = self->base.op.entry.number;
     enlist(self);
-    status = take_next(self);
+    status = gather_next(self);
     if (status == REDLOCK_OK) return REDLOCK_OK;
     unlist(self);
     completion_free(&self->base);
