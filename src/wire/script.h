@@ -8,8 +8,13 @@
 
 #define SCRIPTS(X)                                                                                 \
     X(acquire, ACQUIRE)                                                                            \
-    X(release, RELEASE) X(cancel, CANCEL) X(renew, RENEW) X(inspect, INSPECT)                      \
-        X(downgrade, DOWNGRADE) X(upgrade, UPGRADE) X(force, FORCE)
+    X(release, RELEASE)                                                                            \
+    X(cancel, CANCEL)                                                                              \
+    X(renew, RENEW)                                                                                \
+    X(inspect, INSPECT)                                                                            \
+    X(downgrade, DOWNGRADE)                                                                        \
+    X(upgrade, UPGRADE)                                                                            \
+    X(force, FORCE)
 
 enum script_id {
 #define SCRIPT_ENUM(file, name) SCRIPT_##name,
