@@ -63,9 +63,9 @@ static void finish_acting(operation *op, int64_t now_us)
 
 /* ---- The beginning ---- */
 
-static acting *new_acting(const act *what, void (*tell)(completion *base), void *arg)
+static acting *new_acting(const act *what, void (*tell_it)(completion *base), void *arg)
 {
-    acting *self = completion_new(what->client, sizeof *self, finish_acting, tell);
+    acting *self = completion_new(what->client, sizeof *self, finish_acting, tell_it);
     if (self == NULL) return NULL;
     self->what = *what;
     self->what.is_submitted = true;
@@ -201,14 +201,14 @@ redlock_status redlock_downgrade_async(redlock_lock *lock, redlock_done_fn *done
 /* ---- About a name ---- */
 
 static redlock_status ask_about_name(const act_kind *kind, redlock_client *client, const void *name,
-                                     size_t name_length, void (*tell)(completion *base), void *arg,
-                                     acting **out)
+                                     size_t name_length, void (*tell_it)(completion *base),
+                                     void *arg, acting **out)
 {
     act what;
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
     redlock_status status = act_about_name(&what, kind, client, name, name_length);
     if (status != REDLOCK_OK) return status;
-    *out = new_acting(&what, tell, arg);
+    *out = new_acting(&what, tell_it, arg);
     if (*out == NULL) act_forget_name(&what);
     return *out == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
 }

@@ -12,12 +12,12 @@
 #include "wire/key.h"
 
 /* The texts that a handle has behind it. */
-typedef struct texts {
+typedef struct lock_texts {
     char owner[OWNER_FIELD_SIZE], hold_id[HOLD_ID_SIZE], holder[HOLDER_SIZE], mode[MODE_SIZE];
     size_t owner_length, holder_length, mode_length, key_length;
-} texts;
+} lock_texts;
 
-static void write_texts(texts *out, const redlock_client *client, uint64_t number,
+static void write_texts(lock_texts *out, const redlock_client *client, uint64_t number,
                         const wanted *what)
 {
     out->mode_length = mode_write(out->mode, &what->as);
@@ -26,7 +26,7 @@ static void write_texts(texts *out, const redlock_client *client, uint64_t numbe
     out->holder_length = holder_write(out->holder, out->owner, out->hold_id, client->who.who);
 }
 
-static redlock_lock *new_lock(redlock_client *client, const texts *from, size_t name_length)
+static redlock_lock *new_lock(redlock_client *client, const lock_texts *from, size_t name_length)
 {
     size_t bytes = from->key_length + name_length + from->holder_length + from->mode_length + 4;
     redlock_lock *lock = memory_new(&client->memory, sizeof *lock + bytes);
@@ -41,7 +41,7 @@ static redlock_lock *new_lock(redlock_client *client, const texts *from, size_t 
 }
 
 static void put_texts(redlock_lock *lock, const char *key_prefix, const void *name,
-                      const texts *from)
+                      const lock_texts *from)
 {
     char *key = lock->bytes;
     char *own_name = key + lock->key_length + 1;
@@ -57,7 +57,7 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
 {
     assert(name_length > 0);
     assert(options->ttl_ms > 0);
-    texts made;
+    lock_texts made;
     uint64_t number = atomic_fetch_add_explicit(&client->hold_count, 1, memory_order_relaxed) + 1;
     write_texts(&made, client, number, what);
     made.key_length = key_write(NULL, 0, client->key_prefix, name, name_length);

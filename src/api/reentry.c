@@ -59,15 +59,15 @@ static redlock_status end_reentry(act *self, redlock_status status)
     return status;
 }
 
-static const act_kind enters = {.begin = reentry_is_asked,
-                                .judge = reentry_is_judged,
-                                .end = end_reentry,
-                                .before_sending = conversion_is_sent,
-                                .needs_the_lease = true};
+static const act_kind act_reenter = {.begin = reentry_is_asked,
+                                     .judge = reentry_is_judged,
+                                     .end = end_reentry,
+                                     .before_sending = conversion_is_sent,
+                                     .needs_the_lease = true};
 
 act act_reentry(redlock_lock *held, const wanted *what, int64_t ttl_ms)
 {
-    act self = act_about(&enters, held);
+    act self = act_about(&act_reenter, held);
     self.wants_exclusive = what->as.kind == KIND_EXCLUSIVE;
     self.ttl_ms = ttl_ms;
     return self;

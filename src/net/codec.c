@@ -28,19 +28,19 @@ bool codec_write(outbox *out, const memory *from, const command *cmd)
  * Blocks never move, so that nodes can point to each other; an ordinary reply fits the first
  * chunk. */
 
-typedef struct chunk chunk;
-struct chunk {
-    chunk *next;
+typedef struct reader_chunk reader_chunk;
+struct reader_chunk {
+    reader_chunk *next;
     size_t size, used;
     alignas(max_align_t) char bytes[];
 };
 
-enum { CHUNK_SIZE = 4096 - (int)sizeof(chunk) };
+enum { CHUNK_SIZE = 4096 - (int)sizeof(reader_chunk) };
 
 struct codec_reader {
     memory from;
     redisReader *parser;
-    chunk *first, *current;
+    reader_chunk *first, *current;
     size_t unfinished; /* bytes that were fed and belong to no finished reply */
     size_t elements;   /* of all arrays of the reply in hand, together */
     bool is_between;   /* the next byte begins a reply */
@@ -48,17 +48,17 @@ struct codec_reader {
     bool lacks_memory; /* that is why */
 };
 
-static chunk *chunk_new(const memory *from, size_t size)
+static reader_chunk *reader_chunk_new(const memory *from, size_t size)
 {
-    chunk *self = memory_new(from, sizeof(chunk) + size);
+    reader_chunk *self = memory_new(from, sizeof(reader_chunk) + size);
     if (self != NULL) self->size = size;
     return self;
 }
 
-static void free_chunks(codec_reader *reader, chunk *from)
+static void free_chunks(codec_reader *reader, reader_chunk *from)
 {
     while (from != NULL) {
-        chunk *next = from->next;
+        reader_chunk *next = from->next;
         memory_free(&reader->from, from);
         from = next;
     }
@@ -76,7 +76,7 @@ static void begin_reply(codec_reader *reader)
 
 static bool add_chunk(codec_reader *reader, size_t size)
 {
-    chunk *added = chunk_new(&reader->from, size > CHUNK_SIZE ? size : CHUNK_SIZE);
+    reader_chunk *added = reader_chunk_new(&reader->from, size > CHUNK_SIZE ? size : CHUNK_SIZE);
     if (added == NULL) return false;
     reader->current->next = added;
     reader->current = added;
@@ -231,7 +231,7 @@ codec_reader *codec_reader_new(const memory *from)
     codec_reader *reader = memory_new(from, sizeof *reader);
     if (reader == NULL) return NULL;
     reader->from = *from;
-    reader->first = chunk_new(from, CHUNK_SIZE);
+    reader->first = reader_chunk_new(from, CHUNK_SIZE);
     if (reader->first != NULL && codec_reader_reset(reader)) return reader;
     codec_reader_free(reader);
     return NULL;

@@ -66,10 +66,10 @@ static int socket_read(BIO *bio, char *bytes, int size)
 
 /* Nothing is buffered, so a flush is done at once. BIO_CTRL_EOF stays unanswered on purpose: then
  * an end of file is SSL_ERROR_SYSCALL in every version of OpenSSL. */
-static long socket_control(BIO *bio, int command, long number, void *pointer)
+static long socket_control(BIO *bio, int order, long number, void *pointer)
 {
     (void)bio, (void)number, (void)pointer;
-    return command == BIO_CTRL_FLUSH;
+    return order == BIO_CTRL_FLUSH;
 }
 
 /* Without an index of its own: BIO_get_new_index counts for the whole process, and ends at 127. */
@@ -233,7 +233,7 @@ static bool is_alerted(tls_session *self)
 
 /* The socket ended or failed. Replies say themselves where they end, so an end of file without the
  * close of TLS cuts nothing off unnoticed: after the handshake it is a lost connection. */
-static enum tls_result cut(tls_session *self)
+static enum tls_result end_cut_session(tls_session *self)
 {
     if (is_alerted(self)) return broken(self);
 
@@ -258,7 +258,7 @@ static enum tls_result outcome(tls_session *self, int result)
     case SSL_ERROR_WANT_READ: return TLS_WANT_READ;
     case SSL_ERROR_WANT_WRITE: return TLS_WANT_WRITE;
     case SSL_ERROR_ZERO_RETURN: return closed(self);
-    case SSL_ERROR_SYSCALL: return cut(self);
+    case SSL_ERROR_SYSCALL: return end_cut_session(self);
     default: return broken(self);
     }
 }

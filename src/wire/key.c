@@ -49,13 +49,13 @@ static void put_escaped(key_room *to, const char *bytes, size_t length)
     }
 }
 
-typedef struct span {
+typedef struct tag_span {
     size_t begin, end; /* the tag without its braces */
-} span;
+} tag_span;
 
 /* The server's own rule: from the first '{' to the first '}' after it, unless nothing is
  * between. */
-static bool find_tag(span *tag, const char *bytes, size_t length)
+static bool find_tag(tag_span *tag, const char *bytes, size_t length)
 {
     const char *open = length > 0 ? memchr(bytes, '{', length) : NULL;
     if (open == NULL) return false;
@@ -86,7 +86,7 @@ size_t key_write(char *out, size_t out_size, const char *prefix, const void *nam
 {
     key_room to = {.out = out, .size = out_size, .length = 0};
     const char *bytes = name;
-    span tag;
+    tag_span tag;
 
     if (name_length == 0 || name_length > KEY_NAME_MAX) return 0;
     put_bytes(&to, prefix, strlen(prefix));
@@ -123,8 +123,8 @@ uint16_t key_slot(const void *key, size_t key_length)
 {
     assert(key != NULL || key_length == 0);
     const unsigned char *bytes = key;
-    span tag;
+    tag_span tag;
 
-    if (!find_tag(&tag, key, key_length)) tag = (span){0, key_length};
+    if (!find_tag(&tag, key, key_length)) tag = (tag_span){0, key_length};
     return crc16(bytes + tag.begin, tag.end - tag.begin) & 16383;
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-static const char hex[] = "0123456789abcdef";
+static const char hex_digits[] = "0123456789abcdef";
 
 static bool is_plain(unsigned char byte) { return byte >= ' ' && byte <= '~' && byte != '\\'; }
 
@@ -19,8 +19,8 @@ static size_t escape(char form[4], unsigned char byte)
     }
     form[0] = '\\';
     form[1] = 'x';
-    form[2] = hex[byte >> 4];
-    form[3] = hex[byte & 15];
+    form[2] = hex_digits[byte >> 4];
+    form[3] = hex_digits[byte & 15];
     return 4;
 }
 
