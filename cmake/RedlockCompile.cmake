@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 # How our own targets are compiled. Private: nothing of it reaches a user's target.
 function(redlock_compile target)
+  # As one unit, CMAKE_UNITY_BUILD, only the library is built (src/CMakeLists.txt): names of the
+  # tests are their file's.
   set_target_properties(${target} PROPERTIES
-    C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+    C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF UNITY_BUILD OFF)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
   target_compile_options(${target} PRIVATE
     -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes

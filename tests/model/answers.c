@@ -174,7 +174,7 @@ static answer answer_to_inspect(call_state *self, const call *asked)
                     6};
 }
 
-answer answer_to(call_state *self, const call *asked)
+answer answer_of(call_state *self, const call *asked)
 {
     switch (asked->script) {
     case SCRIPT_ACQUIRE: return answer_to_acquire(self, asked);

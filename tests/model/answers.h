@@ -26,7 +26,7 @@ typedef struct answer {
 } answer;
 
 /* `self` has the lock, the clock and who is heard; it is told the grants. */
-answer answer_to(call_state *self, const call *asked);
+answer answer_of(call_state *self, const call *asked);
 
 /* ---- acquire.c */
 

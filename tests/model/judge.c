@@ -327,7 +327,7 @@ static void try_step(sequence *self, const picture *shown, verdict *out, const l
                      .gone = dropped,
                      .is_thorough = (way & THOROUGH) != 0,
                      .barred_ms = -1};
-    out->expected = answer_to(&by, &now->asked);
+    out->expected = answer_of(&by, &now->asked);
     if (shown->error[0] != '\0') complain(out, "the answer is an error: %s", shown->error);
     if (!are_found_first) by.gone += drop_the_dead(self, shown);
     if (now->got.values[0] != 7) compare_answers(out, &now->asked, &now->got);
