@@ -117,7 +117,7 @@ static inline redlock_status outcome(scene *the, redlock_status submitted)
     return the->what->status;
 }
 
-/* ---- The proof ---------------------------------------------------------------------------------*/
+/* ---- The proof ------------------------------------------------------------------------------ */
 
 static inline void arm(scene *the, long n)
 {

@@ -75,24 +75,27 @@ static const meaning *look_up(const meaning *known, size_t count, const char *te
 
 /* ---- Strangers */
 
-/* clang-format off */
 static const meaning requests[] = {
     {.text = "exclusive", .options = {.mode = REDLOCK_EXCLUSIVE}},
     {.text = "shared, reader preference", .options = {.mode = REDLOCK_SHARED}},
     {.text = "shared, fair", .options = {.mode = REDLOCK_SHARED, .policy = REDLOCK_FAIR}},
-    {.text = "shared, writer preference", .options = {.mode = REDLOCK_SHARED, .policy = REDLOCK_PREFER_WRITERS}},
+    {.text = "shared, writer preference",
+     .options = {.mode = REDLOCK_SHARED, .policy = REDLOCK_PREFER_WRITERS}},
     {.text = "shared, 1 permit", .options = {.mode = REDLOCK_SHARED, .permits = 1}},
     {.text = "shared, 2 permits", .options = {.mode = REDLOCK_SHARED, .permits = 2}},
-    {.text = "shared, 2 permits, fair", .options = {.mode = REDLOCK_SHARED, .permits = 2, .policy = REDLOCK_FAIR}},
+    {.text = "shared, 2 permits, fair",
+     .options = {.mode = REDLOCK_SHARED, .permits = 2, .policy = REDLOCK_FAIR}},
 };
 static const meaning situations[] = {
     {.text = "free"},
     {.text = "exclusive holder", .holders = 1, .options = {.mode = REDLOCK_EXCLUSIVE}},
     {.text = "shared holder", .holders = 1, .options = {.mode = REDLOCK_SHARED}},
     {.text = "two shared holders", .holders = 2, .options = {.mode = REDLOCK_SHARED}},
-    {.text = "shared holder, writer waiting", .holders = 1, .options = {.mode = REDLOCK_SHARED}, .writer_waits = true},
+    {.text = "shared holder, writer waiting",
+     .holders = 1,
+     .options = {.mode = REDLOCK_SHARED},
+     .writer_waits = true},
 };
-/* clang-format on */
 
 static redlock_options timed(redlock_options options, int64_t wait_ms)
 {
