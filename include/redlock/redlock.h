@@ -200,9 +200,9 @@ typedef struct redlock_client_options {
     bool tls_skip_verification;       /* accept any certificate: for experiments only */
     redlock_log_fn *log;              /* default: warnings and errors to stderr */
     void *log_arg;
-    redlock_level log_level;    /* the most detailed one; default REDLOCK_LOG_WARNING */
+    redlock_level log_level; /* the most detailed one; default REDLOCK_LOG_WARNING */
     redlock_allocator allocator;
-    redlock_detail *detail;     /* where redlock_open explains a failure; may be NULL */
+    redlock_detail *detail; /* where redlock_open explains a failure; may be NULL */
 } redlock_client_options;
 
 #define REDLOCK_CLIENT_OPTIONS(...)                                                                \
@@ -298,21 +298,21 @@ typedef enum redlock_policy {
 } redlock_policy;
 
 typedef struct redlock_options {
-    size_t struct_size;  /* stamped by REDLOCK_OPTIONS */
-    redlock_mode mode;   /* default REDLOCK_EXCLUSIVE */
+    size_t struct_size;    /* stamped by REDLOCK_OPTIONS */
+    redlock_mode mode;     /* default REDLOCK_EXCLUSIVE */
     redlock_policy policy; /* default REDLOCK_PREFER_READERS */
-    uint32_t permits;    /* REDLOCK_SHARED: at most so many holders at once (a semaphore);
-                            default: any number */
-    bool reentrant;      /* the owner may acquire it again while it holds it; each acquire is
-                            released by itself */
-    const char *owner;   /* with reentrant: who the owner is, in 1 to 64 bytes, also for other
-                            processes; default: the calling thread, for this client */
-    int64_t ttl_ms;      /* the lease: how long the server keeps the lock for a holder it does not
-                            hear of; default 30000; 1 ms to 30 days */
-    int64_t wait_ms;     /* 0: try once; > 0: wait at most so long, but the server has
-                            timeout_ms for its first answer, as for a try;
-                            REDLOCK_WAIT_FOREVER */
-    bool auto_renew;     /* the keeper renews every ttl/3 until release */
+    uint32_t permits;      /* REDLOCK_SHARED: at most so many holders at once (a semaphore);
+                              default: any number */
+    bool reentrant;        /* the owner may acquire it again while it holds it; each acquire is
+                              released by itself */
+    const char *owner;     /* with reentrant: who the owner is, in 1 to 64 bytes, also for other
+                              processes; default: the calling thread, for this client */
+    int64_t ttl_ms;        /* the lease: how long the server keeps the lock for a holder it does not
+                              hear of; default 30000; 1 ms to 30 days */
+    int64_t wait_ms;       /* 0: try once; > 0: wait at most so long, but the server has
+                              timeout_ms for its first answer, as for a try;
+                              REDLOCK_WAIT_FOREVER */
+    bool auto_renew;       /* the keeper renews every ttl/3 until release */
     int64_t max_hold_ms; /* auto_renew gives up after so long, and the lock is lost; default: never;
                             a longer ttl_ms is cut to it */
     int64_t claim_ms;    /* the short first lease of a lock that is handed over to this waiter: a
@@ -594,10 +594,10 @@ REDLOCK_API redlock_status redlock_release_set(redlock_set *set);
  * call; `id` (may be NULL) is for redlock_cancel_async. redlock_release_set_async takes the set and
  * asks about all of its locks at once; after _ERR_FORKED and _ERR_MEMORY nothing was done. */
 typedef void redlock_set_acquired_fn(void *arg, redlock_status status, redlock_set *set);
-REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_set_async(
-    redlock_client *client, const redlock_name_bytes *names, size_t count,
-    const redlock_options *options, redlock_set_acquired_fn *acquired, void *arg,
-    redlock_operation *id);
+REDLOCK_API REDLOCK_MUST_CHECK redlock_status
+redlock_acquire_set_async(redlock_client *client, const redlock_name_bytes *names, size_t count,
+                          const redlock_options *options, redlock_set_acquired_fn *acquired,
+                          void *arg, redlock_operation *id);
 REDLOCK_API redlock_status redlock_release_set_async(redlock_set *set, redlock_done_fn *done,
                                                      void *arg);
 
@@ -616,9 +616,9 @@ typedef struct redlock_party {
 } redlock_party;
 
 typedef struct redlock_inspection {
-    uint64_t fence;      /* the last fence that was given out; 0: none is remembered */
+    uint64_t fence; /* the last fence that was given out; 0: none is remembered */
     size_t holders;
-    size_t waiters;      /* all of them, though at most 1000 parties are listed */
+    size_t waiters; /* all of them, though at most 1000 parties are listed */
     size_t party_count;
     const redlock_party *parties;
 } redlock_inspection;
@@ -667,22 +667,22 @@ typedef struct redlock_histogram {
 
 /* Counters since redlock_open. They only rise. */
 typedef struct redlock_stats {
-    uint64_t acquired;         /* locks that were obtained ... */
-    uint64_t handed_over;      /* ... of which by a handover, after a wait */
+    uint64_t acquired;    /* locks that were obtained ... */
+    uint64_t handed_over; /* ... of which by a handover, after a wait */
     uint64_t busy;
     uint64_t timed_out;
     uint64_t cancelled;
-    uint64_t failed;           /* acquisitions that ended in a negative status */
+    uint64_t failed; /* acquisitions that ended in a negative status */
     uint64_t released;
     uint64_t release_failed;
     uint64_t lost;
     uint64_t renewed;
-    uint64_t renewal_retried;  /* renewals that got no good answer and were tried again */
-    uint64_t undone;           /* requests whose answer never came, and which were undone */
-    uint64_t commands;         /* commands sent, connection set-up included */
-    uint64_t writes;           /* system calls that sent them */
-    uint64_t rechecks;         /* commands of waiters while they waited */
-    uint64_t connections;      /* connections made, the first ones included */
+    uint64_t renewal_retried; /* renewals that got no good answer and were tried again */
+    uint64_t undone;          /* requests whose answer never came, and which were undone */
+    uint64_t commands;        /* commands sent, connection set-up included */
+    uint64_t writes;          /* system calls that sent them */
+    uint64_t rechecks;        /* commands of waiters while they waited */
+    uint64_t connections;     /* connections made, the first ones included */
     uint64_t connections_lost;
     redlock_histogram wait;       /* from the call of acquire to its success */
     redlock_histogram hold;       /* from success to release */
