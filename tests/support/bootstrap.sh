@@ -67,6 +67,7 @@ list_tests() {
     want libev libev-dev has_header ev.h
     want GLib libglib2.0-dev has_library glib-2.0
     want patch patch has patch
+    want clang-format clang-format has clang-format
     want Lua-5.1 'lua5.1 liblua5.1-0-dev' has_library lua5.1
 }
 list_full() { need valgrind valgrind has valgrind; }
