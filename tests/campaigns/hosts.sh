@@ -5,8 +5,9 @@
 #
 # The library is built by each compiler that is there, with and without link-time optimization. With
 # each of these, shared and static, a program is linked that uses the hiredis of the system, shared
-# and static, and one that uses hiredis 1.2.0, shared and static; and it is run. --brief: by the
-# system's compiler alone, without optimization.
+# and static, and one that uses hiredis 1.2.0, shared and static; and it is run. So it is with the
+# library built as one unit, of which the compiler has no warning. --brief: by the system's compiler
+# alone, without optimization.
 #
 # Last, the library is built so that it shares the program's hiredis: beside another version it is
 # to say so when a client is opened.
@@ -22,12 +23,14 @@ brief=''
 work=$PWD/build/hosts
 hosts=0 failed=0 strangers=0
 
-# build_library <directory> <compiler> <flags> <flags of the linker> [<ON or OFF: its own hiredis>]
+# build_library <directory> <compiler> <flags> <flags of the linker> [<ON or OFF: its own hiredis>
+# [<ON or OFF: one unit>]]
 build_library() {
     rm -rf "$1"
     build "$1" all -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER="$2" -DCMAKE_C_FLAGS="$3" \
         -DCMAKE_SHARED_LINKER_FLAGS="$4" -DREDLOCK_PRIVATE_HIREDIS="${5:-ON}" \
         -DCMAKE_INSTALL_PREFIX="$1/installed" -DCMAKE_INSTALL_LIBDIR=lib \
+        -DCMAKE_UNITY_BUILD="${6:-OFF}" -DREDLOCK_WERROR="${6:-OFF}" \
         -DREDLOCK_BUILD_TESTS=OFF -DREDLOCK_BUILD_EXAMPLES=OFF
     cmake --install "$1" >"$1/install.log"
     for library in "$1/src/libredlock.so" "$1/src/libredlock.a"; do
@@ -81,11 +84,11 @@ refuse_stranger() {
     failed=$((failed + 1))
 }
 
-# try_library <name> <compiler> <flags> <flags of the linker>
+# try_library <name> <compiler> <flags> <flags of the linker> [<ON or OFF: one unit>]
 try_library() {
     directory=$work/$1
     echo "== $1"
-    build_library "$directory" "$2" "$3" "$4"
+    build_library "$directory" "$2" "$3" "$4" ON "${5:-OFF}"
     with_each_hiredis "$directory" "$2" "$3 $4" shared "$directory/src/libredlock.so" \
         -Wl,-rpath,"$directory/src"
     with_each_hiredis "$directory" "$2" "$3 $4" static "$directory/src/libredlock.a"
@@ -93,6 +96,7 @@ try_library() {
 
 provide_hiredis || { echo "hiredis 1.2.0: its source package cannot be had" && exit 2; }
 try_library "$(basename "${CC:-cc}")" "${CC:-cc}" '' ''
+try_library one-unit "${CC:-cc}" '' '' ON
 if [ -z "$brief" ]; then
     has gcc && try_library gcc-lto gcc -flto=auto ''
     has clang && try_library clang clang '' ''
