@@ -179,7 +179,7 @@ typedef struct redlock_client_options {
     const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no controls */
     const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md;
                                    without a password it is one that needs none */
-    const char *password;       /* overrides the URI's; as the user, 511 bytes at the most */
+    const char *password;       /* overrides the URI's; as the user, 8192 bytes at the most */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
     int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: none */

@@ -44,6 +44,8 @@ static void free_client(redlock_client *self)
     mutex_destroy(&self->gatherings_mutex);
     gate_destroy(&self->calls);
     memory_free(&from, self->name);
+    memory_free_secret(&from, self->user);
+    memory_free_secret(&from, self->password);
     memory_free(&from, self->key_prefix);
     memory_free(&from, self->tls_server_name);
     memory_free(&from, self);
@@ -108,32 +110,44 @@ static redlock_status check_process(redlock_detail *detail)
     return REDLOCK_ERR_SYSTEM;
 }
 
-static redlock_status override(char *field, size_t size, const char *value, redlock_detail *detail)
-{
-    if (value == NULL) return REDLOCK_OK;
-    int length = snprintf(field, size, "%s", value);
-    if (length >= 0 && (size_t)length < size) return REDLOCK_OK;
-    detail_write(detail, "user or password is too long");
-    return REDLOCK_ERR_ARGUMENT;
-}
-
-static redlock_status find_server(redlock_client *self, const char *uri,
-                                  const redlock_client_options *o)
-{
-    redlock_status status = endpoint_parse(&self->server, uri, o->detail);
-    if (status != REDLOCK_OK) return status;
-    status = override(self->server.user, sizeof self->server.user, o->user, o->detail);
-    if (status != REDLOCK_OK) return status;
-    status = override(self->server.password, sizeof self->server.password, o->password, o->detail);
-    if (status != REDLOCK_OK || !self->server.use_tls) return status;
-    return tls_context_new(&self->tls, o, &self->memory, o->detail);
-}
-
 static redlock_status copy_text(redlock_client *self, char **out, const char *text)
 {
     if (text == NULL) return REDLOCK_OK;
     *out = memory_copy(&self->memory, text, strlen(text));
     return *out == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
+}
+
+static redlock_status keep_login(redlock_client *self, const endpoint_login *login,
+                                 const redlock_client_options *o)
+{
+    const char *user = o->user != NULL ? o->user : login->user;
+    const char *password = o->password != NULL ? o->password : login->password;
+    if (strlen(user) > CREDENTIAL_MOST || strlen(password) > CREDENTIAL_MOST) {
+        detail_write(o->detail, "user or password is too long");
+        return REDLOCK_ERR_ARGUMENT;
+    }
+    redlock_status status = copy_text(self, &self->user, user);
+    return status == REDLOCK_OK ? copy_text(self, &self->password, password) : status;
+}
+
+static redlock_status read_uri(redlock_client *self, const char *uri,
+                               const redlock_client_options *o)
+{
+    endpoint_login *login = memory_new(&self->memory, sizeof *login);
+    if (login == NULL) return REDLOCK_ERR_MEMORY;
+    redlock_status status = endpoint_parse(&self->server, login, uri, o->detail);
+    if (status == REDLOCK_OK) status = keep_login(self, login, o);
+    memory_wipe(login, sizeof *login);
+    memory_free(&self->memory, login);
+    return status;
+}
+
+static redlock_status find_server(redlock_client *self, const char *uri,
+                                  const redlock_client_options *o)
+{
+    redlock_status status = read_uri(self, uri, o);
+    if (status != REDLOCK_OK || !self->server.use_tls) return status;
+    return tls_context_new(&self->tls, o, &self->memory, o->detail);
 }
 
 static redlock_status copy_texts(redlock_client *self, const redlock_client_options *o)
@@ -182,6 +196,8 @@ static void configure(redlock_client *self, const redlock_client_options *o)
                                     .key_prefix = self->key_prefix,
                                     .who = &self->who,
                                     .lanes_most = most_lanes(o)};
+    self->config.user = self->user;
+    self->config.password = self->password;
     self->config.client_name = self->name;
     self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) *
                                       US_PER_MS;

@@ -25,7 +25,8 @@ struct redlock_client {
     fork_guard fork;
     endpoint server;
     node home;
-    char *name; /* the user's; NULL for none */
+    char *user, *password; /* "" for none */
+    char *name;            /* the user's; NULL for none */
     char *key_prefix;
     char *tls_server_name;
     identity who;

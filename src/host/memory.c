@@ -59,3 +59,17 @@ void memory_free(const memory *from, void *block)
 {
     if (block != NULL) from->release(from->arg, block);
 }
+
+/* No compiler knows what is called here. */
+static void *(*const volatile overwrite)(void *, int, size_t) = memset;
+
+void memory_wipe(void *bytes, size_t length)
+{
+    if (length > 0) overwrite(bytes, 0, length);
+}
+
+void memory_free_secret(const memory *from, char *text)
+{
+    if (text != NULL) memory_wipe(text, strlen(text));
+    memory_free(from, text);
+}

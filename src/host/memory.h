@@ -23,4 +23,10 @@ void *memory_regrow(const memory *from, void *old, size_t kept, size_t size);
 
 void memory_free(const memory *from, void *block);
 
+/* Overwrites a secret, surely: also where nobody reads the bytes any more. */
+void memory_wipe(void *bytes, size_t length);
+
+/* Frees a text that is a secret. NULL is allowed. */
+void memory_free_secret(const memory *from, char *text);
+
 #endif

@@ -60,9 +60,10 @@ struct call {
 
 /* What all connections of a client share, whatever the server; outlives them. */
 typedef struct conn_config {
-    const char *client_name;    /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
-    int64_t connect_timeout_us; /* from conn_open to OPEN */
-    tls_context *tls;           /* NULL: plain */
+    const char *user, *password; /* for AUTH; NULL or "": none */
+    const char *client_name;     /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
+    int64_t connect_timeout_us;  /* from conn_open to OPEN */
+    tls_context *tls;            /* NULL: plain */
     const char *tls_server_name;
     const memory *memory;
     const event_log *log;

@@ -22,15 +22,17 @@ static bool write_step(conn *self, unsigned step, const command *cmd)
     return true;
 }
 
+static bool is_empty(const char *text) { return text == NULL || text[0] == '\0'; }
+
 /* A user without a password is that user, or refused; and never the default one. */
 static bool write_auth(conn *self)
 {
-    const endpoint *server = self->to->server;
-    if (server->user[0] == '\0' && server->password[0] == '\0') return true;
+    const char *user = self->config->user, *password = self->config->password;
+    if (is_empty(user) && is_empty(password)) return true;
     command cmd;
     command_begin(&cmd, "AUTH");
-    if (server->user[0] != '\0') command_add_text(&cmd, server->user);
-    command_add_text(&cmd, server->password);
+    if (!is_empty(user)) command_add_text(&cmd, user);
+    command_add_text(&cmd, is_empty(password) ? "" : password);
     return write_step(self, STEP_AUTH, &cmd);
 }
 

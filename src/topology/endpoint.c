@@ -24,6 +24,7 @@ typedef struct uri_part {
 
 typedef struct parser {
     const char *uri;
+    endpoint_login *login;
     redlock_detail *detail;
 } parser;
 
@@ -78,7 +79,7 @@ static int decode_byte(const char **at, const char *end)
     return hex_value(from[1]) * 16 + hex_value(from[2]);
 }
 
-static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], uri_part from)
+static bool decode(const parser *self, char out[CREDENTIAL_MOST + 1], uri_part from)
 {
     const char *at = from.at;
     size_t length = 0;
@@ -91,7 +92,7 @@ static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], uri_p
             return refuse_uri(self, start,
                               "a '%' in the credentials is not followed by two hexadecimal digits");
         if (byte == 0) return refuse_uri(self, start, "the credentials contain a NUL byte");
-        if (length == ENDPOINT_CREDENTIAL_SIZE - 1)
+        if (length == CREDENTIAL_MOST)
             return refuse_uri(self, start, "the user or the password is too long");
         out[length++] = (char)byte;
     }
@@ -99,24 +100,24 @@ static bool decode(const parser *self, char out[ENDPOINT_CREDENTIAL_SIZE], uri_p
     return true;
 }
 
-static bool parse_credentials(const parser *self, endpoint *out, uri_part from)
+static bool parse_credentials(const parser *self, uri_part from)
 {
     const char *colon = find_byte(from, ':');
 
     if (colon == NULL) return refuse_uri(self, from.at, "a user needs a password (user:password@)");
     if (colon + 1 == from.end) return refuse_uri(self, from.end, "the password is empty");
-    return decode(self, out->user, (uri_part){from.at, colon}) &&
-           decode(self, out->password, (uri_part){colon + 1, from.end});
+    return decode(self, self->login->user, (uri_part){from.at, colon}) &&
+           decode(self, self->login->password, (uri_part){colon + 1, from.end});
 }
 
 /* Takes the credentials off the front of an authority. A host has no '@', so the last one ends
  * them. */
-static bool take_credentials(const parser *self, endpoint *out, uri_part *authority)
+static bool take_credentials(const parser *self, uri_part *authority)
 {
     const char *sign = find_last(*authority, '@');
 
     if (sign == NULL) return true;
-    if (!parse_credentials(self, out, (uri_part){authority->at, sign})) return false;
+    if (!parse_credentials(self, (uri_part){authority->at, sign})) return false;
     authority->at = sign + 1;
     return true;
 }
@@ -218,7 +219,7 @@ static bool parse_tcp(const parser *self, endpoint *out, uri_part from)
     uri_part path = {authority.end, from.end};
 
     out->port = DEFAULT_PORT;
-    if (!take_credentials(self, out, &authority)) return false;
+    if (!take_credentials(self, &authority)) return false;
     if (!parse_host_and_port(self, out, authority)) return false;
     if (path.at == path.end) return true;
     if (*path.at == '?')
@@ -258,7 +259,7 @@ static bool parse_unix(const parser *self, endpoint *out, uri_part from)
     uri_part path = {authority.end, query != NULL ? query : from.end};
 
     out->is_unix = true;
-    if (!take_credentials(self, out, &authority)) return false;
+    if (!take_credentials(self, &authority)) return false;
     if (authority.at != authority.end || path.at == path.end) {
         return refuse_uri(self, authority.at, "the path of the socket does not begin with '/'");
     }
@@ -284,18 +285,21 @@ static bool parse_uri(const parser *self, endpoint *out, uri_part from)
     return refuse_uri(self, from.at, "the scheme is none of redis://, rediss:// and unix://");
 }
 
-redlock_status endpoint_parse(endpoint *out, const char *uri, redlock_detail *detail)
+redlock_status endpoint_parse(endpoint *out, endpoint_login *login, const char *uri,
+                              redlock_detail *detail)
 {
-    parser self = {.uri = uri, .detail = detail};
+    parser self = {.uri = uri, .login = login, .detail = detail};
 
     memset(out, 0, sizeof *out);
+    memset(login, 0, sizeof *login);
     if (detail != NULL) detail->text[0] = '\0';
     if (uri == NULL) {
         if (detail != NULL) strcpy(detail->text, "there is no URI");
         return REDLOCK_ERR_URI;
     }
     if (parse_uri(&self, out, (uri_part){uri, uri + strlen(uri)})) return REDLOCK_OK;
-    /* Half of an endpoint is of no use, and may hold a password. */
+    /* Half of an endpoint is of no use, and half of a password neither. */
     memset(out, 0, sizeof *out);
+    memset(login, 0, sizeof *login);
     return REDLOCK_ERR_URI;
 }

@@ -8,7 +8,9 @@
 
 #include <redlock/redlock.h>
 
-enum { ENDPOINT_HOST_SIZE = 256, ENDPOINT_CREDENTIAL_SIZE = 512 };
+/* A credential is a password, or a token of a few kilobytes. A server reads no more than 16 KB of
+ * one before it knows who asks. */
+enum { ENDPOINT_HOST_SIZE = 256, CREDENTIAL_MOST = 8192 };
 
 typedef struct endpoint {
     char host[ENDPOINT_HOST_SIZE]; /* a name, or an address without brackets; or a socket's path */
@@ -16,12 +18,17 @@ typedef struct endpoint {
     bool is_unix;
     bool use_tls;
     int database;
-    char user[ENDPOINT_CREDENTIAL_SIZE];     /* "" for none */
-    char password[ENDPOINT_CREDENTIAL_SIZE]; /* "" for none; never logged */
 } endpoint;
+
+/* As whom it is greeted; "" for none. Never logged, and no longer kept than needed. */
+typedef struct endpoint_login {
+    char user[CREDENTIAL_MOST + 1];
+    char password[CREDENTIAL_MOST + 1];
+} endpoint_login;
 
 /* Parses the three forms of redlock_open. On REDLOCK_ERR_URI, `detail` (may be NULL) says what is
  * wrong and where, without the credentials. Pure. */
-redlock_status endpoint_parse(endpoint *out, const char *uri, redlock_detail *detail);
+redlock_status endpoint_parse(endpoint *out, endpoint_login *login, const char *uri,
+                              redlock_detail *detail);
 
 #endif

@@ -9,15 +9,17 @@
 
 #include "topology/endpoint.h"
 
-enum { URI_MOST = 8192 };
+enum { URI_MOST = 3 * 2 * CREDENTIAL_MOST + 1024 };
+
+static endpoint_login login, login_again; /* as whom, in the first place and of what was written */
 
 static void check_bounds(const endpoint *of, const redlock_detail *detail)
 {
     must(detail->text[0] == '\0');
     must(memchr(of->host, '\0', sizeof of->host) != NULL && of->host[0] != '\0');
-    must(memchr(of->user, '\0', sizeof of->user) != NULL);
-    must(memchr(of->password, '\0', sizeof of->password) != NULL);
-    must(of->user[0] == '\0' || of->password[0] != '\0');
+    must(memchr(login.user, '\0', sizeof login.user) != NULL);
+    must(memchr(login.password, '\0', sizeof login.password) != NULL);
+    must(login.user[0] == '\0' || login.password[0] != '\0');
     must(of->database >= 0 && !(of->use_tls && of->is_unix));
     must(of->is_unix ? of->host[0] == '/' && strlen(of->host) <= 107 : of->port > 0);
     must(strpbrk(of->host, "\r\n\t") == NULL &&
@@ -38,12 +40,12 @@ static char *put_encoded(char *at, const char *text)
     return at;
 }
 
-static char *put_credentials(char *at, const endpoint *of)
+static char *put_credentials(char *at)
 {
-    if (of->password[0] == '\0') return at;
-    at = put_encoded(at, of->user);
+    if (login.password[0] == '\0') return at;
+    at = put_encoded(at, login.user);
     *at++ = ':';
-    at = put_encoded(at, of->password);
+    at = put_encoded(at, login.password);
     *at++ = '@';
     return at;
 }
@@ -54,7 +56,7 @@ static void write_uri(char out[URI_MOST], const endpoint *of)
     char *at = put(out, of->is_unix ? "unix://" : of->use_tls ? "rediss://" : "redis://");
     bool is_address = !of->is_unix && strchr(of->host, ':') != NULL;
 
-    at = put_credentials(at, of);
+    at = put_credentials(at);
     if (is_address) *at++ = '[';
     at = put(at, of->host);
     if (is_address) *at++ = ']';
@@ -69,18 +71,21 @@ static void check_accepted(const endpoint *of, const redlock_detail *detail)
 
     check_bounds(of, detail);
     write_uri(uri, of);
-    must(endpoint_parse(&again, uri, NULL) == REDLOCK_OK);
-    must(strcmp(again.host, of->host) == 0 && strcmp(again.user, of->user) == 0);
-    must(strcmp(again.password, of->password) == 0 && again.database == of->database);
+    must(endpoint_parse(&again, &login_again, uri, NULL) == REDLOCK_OK);
+    must(strcmp(login_again.user, login.user) == 0);
+    must(strcmp(login_again.password, login.password) == 0);
+    must(strcmp(again.host, of->host) == 0 && again.database == of->database);
     must(again.port == of->port && again.use_tls == of->use_tls && again.is_unix == of->is_unix);
 }
 
 static void check_refused(const endpoint *of, const redlock_detail *detail, size_t uri_length)
 {
     static const endpoint nothing;
+    static const endpoint_login nobody;
     size_t byte = 0;
 
     must(memcmp(of, &nothing, sizeof nothing) == 0);
+    must(memcmp(&login, &nobody, sizeof nobody) == 0);
     must(memchr(detail->text, '\0', sizeof detail->text) != NULL && detail->text[0] != '\0');
     for (const char *at = detail->text; *at != '\0'; at++) must(*at >= ' ' && *at <= '~');
     const char *where = strstr(detail->text, ", at byte ");
@@ -98,10 +103,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0) memcpy(uri, data, size);
     uri[size] = '\0';
 
-    redlock_status st = endpoint_parse(&out, uri, &detail);
+    redlock_status st = endpoint_parse(&out, &login, uri, &detail);
 
     must(st == REDLOCK_OK || st == REDLOCK_ERR_URI);
-    must(endpoint_parse(&blind, uri, NULL) == st && memcmp(&blind, &out, sizeof out) == 0);
+    must(endpoint_parse(&blind, &login_again, uri, NULL) == st);
+    must(memcmp(&blind, &out, sizeof out) == 0);
+    must(memcmp(&login_again, &login, sizeof login) == 0);
     if (st == REDLOCK_OK) check_accepted(&out, &detail);
     else check_refused(&out, &detail, strlen(uri));
     free(uri);

@@ -171,10 +171,10 @@ static redlock_status open_with(const redlock_client_options *options)
 static void a_client_option_is_as_large_as_it_says_and_no_larger(void **state)
 {
     const int64_t most_ms = INT64_C(30) * 24 * 3600 * 1000;
-    char prefix[258] = "", password[513] = "";
+    char prefix[258] = "", password[8194] = "";
     (void)state;
     memset(prefix, 'p', 256);
-    memset(password, 'p', 511);
+    memset(password, 'p', 8192);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.key_prefix = prefix)), REDLOCK_OK);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.user = password)), REDLOCK_OK);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.password = password)), REDLOCK_OK);
@@ -182,7 +182,7 @@ static void a_client_option_is_as_large_as_it_says_and_no_larger(void **state)
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.timeout_ms = most_ms)), REDLOCK_OK);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.max_connections = 4)), REDLOCK_OK);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.max_connections = 3)), REDLOCK_ERR_ARGUMENT);
-    prefix[256] = password[511] = 'p';
+    prefix[256] = password[8192] = 'p';
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.key_prefix = prefix)), REDLOCK_ERR_ARGUMENT);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.user = password)), REDLOCK_ERR_ARGUMENT);
     EXPECT(open_with(REDLOCK_CLIENT_OPTIONS(.password = password)), REDLOCK_ERR_ARGUMENT);

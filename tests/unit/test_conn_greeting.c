@@ -4,8 +4,8 @@
 
 static void set_credentials(const char *user, const char *password)
 {
-    snprintf(it.server.user, sizeof it.server.user, "%s", user);
-    snprintf(it.server.password, sizeof it.server.password, "%s", password);
+    it.config.user = user;
+    it.config.password = password;
 }
 
 static void greet_with_everything(void)

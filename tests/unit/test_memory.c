@@ -54,6 +54,28 @@ static bool is_zero(const void *block, size_t size)
     return true;
 }
 
+static void release_a_wiped_text(void *arg, void *block)
+{
+    assert_true(is_zero(block, sizeof "a secret"));
+    release(arg, block);
+}
+
+static void a_secret_is_overwritten_before_it_is_freed(void **state)
+{
+    heap of = {0};
+    memory from = over(&of);
+    char text[] = "a secret";
+
+    (void)state;
+    memory_wipe(text, 4);
+    assert_memory_equal(text, "\0\0\0\0cret", sizeof text);
+    memory_wipe(NULL, 0);
+    from.release = release_a_wiped_text;
+    memory_free_secret(&from, memory_copy(&from, "a secret", 8));
+    memory_free_secret(&from, NULL);
+    assert_int_equal(of.live, 0);
+}
+
 static void without_hooks_memory_comes_from_malloc(void **state)
 {
     memory none = memory_from(NULL);
@@ -248,6 +270,7 @@ static void the_clock_is_boot_time_in_microseconds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_secret_is_overwritten_before_it_is_freed),
         cmocka_unit_test(without_hooks_memory_comes_from_malloc),
         cmocka_unit_test(hooks_are_given_their_argument_and_the_block_back),
         cmocka_unit_test(a_new_block_is_zeroed_though_the_hook_gives_dirty_memory),
