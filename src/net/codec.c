@@ -16,6 +16,7 @@ bool codec_write(outbox *out, const memory *from, const command *cmd)
     if (length < 0) return false;
 
     bool is_added = outbox_add(out, from, bytes, (size_t)length);
+    if (out->is_secret) memory_wipe(bytes, (size_t)length);
     redisFreeCommand(bytes);
     return is_added;
 }

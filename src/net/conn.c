@@ -93,7 +93,7 @@ void conn_move(conn *self, enum conn_state to)
 
 void conn_init(conn *self, const conn_config *config, node *to)
 {
-    *self = (conn){.config = config, .to = to, .fd = -1};
+    *self = (conn){.config = config, .to = to, .fd = -1, .greeting.is_secret = true};
     /* Connections that share a configuration must not share their jitter. */
     uint64_t mixed = (config->jitter_seed + (uint64_t)(uintptr_t)self) *
                      UINT64_C(0x9e3779b97f4a7c15);
@@ -193,7 +193,7 @@ static void give_socket_back(conn *self)
     tls_session_free(self->tls);
     self->tls = NULL;
     conn_drop_descriptor(self);
-    outbox_clear(&self->greeting, self->config->memory);
+    outbox_free(&self->greeting, self->config->memory);
     outbox_clear(&self->out, self->config->memory);
 }
 

@@ -131,7 +131,7 @@ struct conn {
     unsigned generation; /* counts the closings: who calls out compares it afterwards */
     sent_source sources[SCRIPT_COUNT];
     uint64_t sources_sent; /* of all scripts, in all generations */
-    outbox greeting;       /* bytes of the greeting not yet written */
+    outbox greeting;       /* bytes of the greeting not yet written; with the password */
     unsigned greeting_due; /* the steps of it whose replies are still to come, as bits */
     outbox out;            /* bytes of calls not yet written */
     codec_reader *reader;

@@ -96,6 +96,8 @@ void conn_transmit(conn *self, int64_t now_us)
         if (self->config->counters != NULL) conn_count(&self->config->counters->writes);
         outbox_consume(from, self->config->memory, count);
     }
+    /* It is not needed for a while, and a password was in it. */
+    if (from == &self->greeting && outbox_is_empty(from)) outbox_free(from, self->config->memory);
 }
 
 bool conn_is_repeating(const conn *self)

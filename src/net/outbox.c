@@ -27,14 +27,22 @@ static size_t size_for(size_t needed)
     return size < needed ? needed : size;
 }
 
+static void give_back(const outbox *self, const memory *from, outbox_chunk *chunk)
+{
+    if (self->is_secret) memory_wipe(chunk->bytes, chunk->size);
+    memory_free(from, chunk);
+}
+
 /* Makes the only chunk larger, up to the usual size. */
 static bool grow_chunk(outbox *self, const memory *from, size_t needed)
 {
     assert(self->first == self->last);
     size_t size = size_for(needed), head = sizeof(outbox_chunk);
-    outbox_chunk *grown = memory_regrow(from, self->first, head + self->first->end, head + size);
+    outbox_chunk *grown = memory_new(from, head + size);
     if (grown == NULL) return false;
+    memcpy(grown, self->first, head + self->first->end);
     grown->size = size;
+    give_back(self, from, self->first);
     self->first = self->last = grown;
     return true;
 }
@@ -45,7 +53,7 @@ static void drop_first(outbox *self, const memory *from)
     outbox_chunk *first = self->first;
     self->first = first->next;
     if (self->first == NULL) self->last = NULL;
-    memory_free(from, first);
+    give_back(self, from, first);
 }
 
 static bool append(outbox *self, const memory *from, size_t size)

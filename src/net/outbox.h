@@ -22,6 +22,7 @@ struct outbox_chunk {
 /* All zero is empty. A small one has one chunk, which grows. */
 typedef struct outbox {
     outbox_chunk *first, *last;
+    bool is_secret; /* its memory is overwritten before it is given back */
 } outbox;
 
 /* Adds all of the bytes, next to each other; or none of them, and answers false (out of memory). */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * net/conn_greeting: what is said first, and that nothing follows before it was answered. */
+#include <malloc.h>
+
 #include "unit/conn_fixture.h"
 
 static void set_credentials(const char *user, const char *password)
@@ -178,6 +180,53 @@ static void a_greeting_that_finds_no_memory_leaves_nothing_behind(void **state)
     assert_int_equal(strlen(hear()), 14 + 6 + 460 + 2 + 42);
 }
 
+/* ---- Secrets ---------------------------------------------------------------------------------*/
+
+enum { TOKEN_LENGTH = 4096 };
+
+static int blocks_given_back, blocks_with_a_token;
+
+/* 4 KB of one letter that nothing else consists of. */
+static const char *token_of(char letter)
+{
+    static char token[TOKEN_LENGTH + 1];
+    memset(token, letter, TOKEN_LENGTH);
+    return token;
+}
+
+static void look_and_give_block(void *arg, void *block)
+{
+    blocks_given_back++;
+    blocks_with_a_token += memmem(block, malloc_usable_size(block), "####", 4) != NULL;
+    give_block(arg, block);
+}
+
+/* It is told a little at a time, since it is longer than what the fixture hears at once. */
+static size_t count_heard(char letter)
+{
+    size_t count = 0;
+    for (const char *at = hear(); *at != '\0'; at = hear())
+        for (; *at != '\0'; at++) count += *at == letter;
+    return count;
+}
+
+static void a_token_of_4_kilobytes_is_in_no_memory_that_is_given_back(void **state)
+{
+    (void)state;
+    char name[TOKEN_LENGTH + 1] = {0};
+    memset(name, 'n', TOKEN_LENGTH);
+    blocks_given_back = blocks_with_a_token = 0;
+    it.memory.release = look_and_give_block;
+    set_credentials("bob", token_of('#'));
+    it.config.client_name = name; /* it makes the queue grow */
+    open_and_accept();
+    assert_int_equal(it.conn.state, CONN_GREETING);
+    assert_true(blocks_given_back >= 2);
+    assert_int_equal(count_heard('#'), TOKEN_LENGTH);
+    conn_close(&it.conn, REDLOCK_ERR_CONNECT, "cut", it.now_us);
+    assert_int_equal(blocks_with_a_token, 0);
+}
+
 static void the_password_is_never_logged(void **state)
 {
     (void)state;
@@ -205,6 +254,7 @@ int main(void)
         TEST(a_greeting_without_answer_times_out),
         TEST(a_new_connection_is_greeted_anew),
         TEST(a_greeting_that_finds_no_memory_leaves_nothing_behind),
+        TEST(a_token_of_4_kilobytes_is_in_no_memory_that_is_given_back),
         TEST(the_password_is_never_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
