@@ -172,6 +172,38 @@ typedef enum redlock_host {
     REDLOCK_HOST_MANUAL = 2
 } redlock_host;
 
+typedef struct redlock_credentials redlock_credentials;
+
+/* Asked for user and password whenever a connection is made, just before AUTH is sent: for tokens
+ * that expire (the option `credentials`). It hands them over by redlock_credentials_set and answers
+ * REDLOCK_OK. Or it tells why there are none: REDLOCK_ERR_DENIED ends the calls that wait for this
+ * connection, like a refusal of the server; whatever else counts as REDLOCK_ERR_UNAVAILABLE, which
+ * waits outlast: it is asked again with the next attempt, and these are as rare as on a server that
+ * is away. Renewals go on in either case, for as long as the lease lasts. `why` may be given words
+ * that explain it; they may be logged, so no secret belongs there. REDLOCK_OK with nothing handed
+ * over is REDLOCK_ERR_DENIED.
+ *
+ * was_refused  the server has just refused what was handed over for this connection (it expired, or
+ *              was revoked), and another is wanted. If that is refused, too, the connection fails
+ *              with REDLOCK_ERR_DENIED
+ *
+ * It runs on whichever thread connects: that of a blocking call, the client's own, or inside
+ * redlock_process; on several at once, with no lock of the library held. What else that thread has
+ * to do waits, renewals, too: what takes longer than a few milliseconds, such as fetching a token,
+ * is done ahead of time elsewhere. It must not call the library, but for redlock_credentials_set
+ * (what blocks, and redlock_close, answer REDLOCK_ERR_IN_CALLBACK), and must not return in a child
+ * of fork(). */
+typedef redlock_status redlock_credentials_fn(void *arg, bool was_refused, redlock_credentials *to,
+                                              redlock_detail *why);
+
+/* Hands them over; inside the callback that is asked, and the latest call counts. They are copied
+ * before it returns, and overwritten in the library's memory once they were sent. `user` NULL: that
+ * of the options, or of the URI; `password` NULL: none; neither user nor password: no AUTH is sent.
+ * REDLOCK_OK, REDLOCK_ERR_ARGUMENT for what is longer than 8192 bytes, or REDLOCK_ERR_MEMORY; the
+ * callback may answer what this does. */
+REDLOCK_API redlock_status redlock_credentials_set(redlock_credentials *to, const char *user,
+                                                   const char *password);
+
 typedef struct redlock_client_options {
     size_t struct_size;         /* stamped by REDLOCK_CLIENT_OPTIONS */
     redlock_host host;          /* default REDLOCK_HOST_KEEPER */
@@ -179,7 +211,8 @@ typedef struct redlock_client_options {
     const char *key_prefix;     /* default "redlock:"; 256 bytes; no braces, no controls */
     const char *user;           /* overrides the URI's; its least rights (ACL): docs/protocol.md;
                                    without a password it is one that needs none */
-    const char *password;       /* overrides the URI's; as the user, 8192 bytes at the most */
+    const char *password;       /* overrides the URI's; as the user, 8192 bytes at the most. One
+                                   that expires: `credentials` */
     int64_t connect_timeout_ms; /* for name, connection, TLS and AUTH together; default 2000 */
     int64_t timeout_ms;         /* how long one request may wait for its answer; default 2000 */
     int64_t linger_ms;          /* how long a freed key keeps its fence; default 5000; -1: none */
@@ -202,7 +235,9 @@ typedef struct redlock_client_options {
     void *log_arg;
     redlock_level log_level; /* the most detailed one; default REDLOCK_LOG_WARNING */
     redlock_allocator allocator;
-    redlock_detail *detail; /* where redlock_open explains a failure; may be NULL */
+    redlock_detail *detail;              /* where redlock_open explains a failure; may be NULL */
+    redlock_credentials_fn *credentials; /* asked at each connection; then `password` is not used */
+    void *credentials_arg;
 } redlock_client_options;
 
 #define REDLOCK_CLIENT_OPTIONS(...)                                                                \

@@ -75,7 +75,8 @@ static bool is_in_callback(const redlock_client *client)
 redlock_status client_enter(const redlock_client *client)
 {
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
-    return is_in_callback(client) ? REDLOCK_ERR_IN_CALLBACK : REDLOCK_OK;
+    bool is_inside = is_in_callback(client) || credentials_are_asked_for();
+    return is_inside ? REDLOCK_ERR_IN_CALLBACK : REDLOCK_OK;
 }
 
 /* ---- Opening ---- */
@@ -198,6 +199,7 @@ static void configure(redlock_client *self, const redlock_client_options *o)
                                     .lanes_most = most_lanes(o)};
     self->config.user = self->user;
     self->config.password = self->password;
+    self->config.credentials = (credentials_source){o->credentials, o->credentials_arg};
     self->config.client_name = self->name;
     self->config.connect_timeout_us = or_default(o->connect_timeout_ms, DEFAULT_TIMEOUT_MS) *
                                       US_PER_MS;
@@ -334,6 +336,7 @@ redlock_status redlock_close(redlock_client *client)
 {
     if (client == NULL) return REDLOCK_OK;
     if (fork_guard_is_child(&client->fork)) return REDLOCK_ERR_FORKED;
+    if (credentials_are_asked_for()) return REDLOCK_ERR_IN_CALLBACK; /* it is connecting */
     if (!is_in_callback(client)) return client_close(client);
     if (client->host == REDLOCK_HOST_DELIVER) delivery_request_close(&client->delivery);
     else atomic_store(&client->keeper.close_requested, true);

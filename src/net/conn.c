@@ -121,6 +121,7 @@ void conn_open(conn *self, int64_t now_us)
     self->is_misplaced = false;
     self->is_crowded = false;
     self->greeting_due = 0;
+    self->greets_again = self->has_greeted_again = false;
     conn_start_connecting(self, now_us);
 }
 

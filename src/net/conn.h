@@ -9,7 +9,8 @@
  *
  * (Numeric addresses and Unix sockets skip RESOLVING; plain connections skip SECURING.) The
  * greeting is AUTH, CLIENT SETNAME and SELECT as far as they are configured; with nothing to send,
- * GREETING is skipped.
+ * GREETING is skipped. Where a callback knows the credentials, and the server refuses what it gave,
+ * all of it is said once more with what it gives then.
  *
  * Commands may be submitted in every state but CLOSED: they leave, in order, in one write with
  * whatever else is ready, once the connection is open (bytes are held back during SECURING and
@@ -41,6 +42,7 @@
 #include "host/memory.h"
 #include "host/portion.h"
 #include "net/codec.h"
+#include "net/credentials.h"
 #include "net/node.h"
 #include "net/resolve.h"
 #include "net/tls.h"
@@ -60,10 +62,11 @@ struct call {
 
 /* What all connections of a client share, whatever the server; outlives them. */
 typedef struct conn_config {
-    const char *user, *password; /* for AUTH; NULL or "": none */
-    const char *client_name;     /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
-    int64_t connect_timeout_us;  /* from conn_open to OPEN */
-    tls_context *tls;            /* NULL: plain */
+    const char *user, *password;    /* for AUTH; NULL or "": none */
+    credentials_source credentials; /* asked instead of the password, if there is one */
+    const char *client_name;        /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
+    int64_t connect_timeout_us;     /* from conn_open to OPEN */
+    tls_context *tls;               /* NULL: plain */
     const char *tls_server_name;
     const memory *memory;
     const event_log *log;
@@ -130,10 +133,13 @@ struct conn {
     int64_t silent_us;   /* before this nobody's patience with a silent server ends */
     unsigned generation; /* counts the closings: who calls out compares it afterwards */
     sent_source sources[SCRIPT_COUNT];
-    uint64_t sources_sent; /* of all scripts, in all generations */
-    outbox greeting;       /* bytes of the greeting not yet written; with the password */
-    unsigned greeting_due; /* the steps of it whose replies are still to come, as bits */
-    outbox out;            /* bytes of calls not yet written */
+    uint64_t sources_sent;  /* of all scripts, in all generations */
+    outbox greeting;        /* bytes of the greeting not yet written; with the password */
+    unsigned greeting_due;  /* the steps of it whose replies are still to come, as bits */
+    bool greets_again;      /* AUTH was refused; other credentials are asked for when all replies of
+                               this greeting have come ... */
+    bool has_greeted_again; /* ... which is done once */
+    outbox out;             /* bytes of calls not yet written */
     codec_reader *reader;
     call *first, *last;   /* calls in flight, oldest first */
     call *cut, *cut_last; /* calls whose connection ended, and that were not told yet */

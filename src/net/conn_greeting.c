@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The greeting: AUTH, CLIENT SETNAME and SELECT as far as they are configured, in one write; calls
- * follow when all of it was answered. */
+ * follow when all of it was answered.
+ *
+ *     us       AUTH, SETNAME, SELECT                                 AUTH, SETNAME, SELECT
+ *     server                          WRONGPASS, NOAUTH, NOAUTH                            OK, ...
+ *     callback ^ asked                                               ^ asked once more */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,15 +29,34 @@ static bool write_step(conn *self, unsigned step, const command *cmd)
 static bool is_empty(const char *text) { return text == NULL || text[0] == '\0'; }
 
 /* A user without a password is that user, or refused; and never the default one. */
-static bool write_auth(conn *self)
+static bool write_auth_as(conn *self, const char *user, const char *password)
 {
-    const char *user = self->config->user, *password = self->config->password;
     if (is_empty(user) && is_empty(password)) return true;
     command cmd;
     command_begin(&cmd, "AUTH");
     if (!is_empty(user)) command_add_text(&cmd, user);
     command_add_text(&cmd, is_empty(password) ? "" : password);
     return write_step(self, STEP_AUTH, &cmd);
+}
+
+static redlock_status written(bool is_written)
+{
+    return is_written ? REDLOCK_OK : REDLOCK_ERR_MEMORY;
+}
+
+static redlock_status write_auth(conn *self, redlock_detail *why)
+{
+    const conn_config *config = self->config;
+    if (config->credentials.ask == NULL)
+        return written(write_auth_as(self, config->user, config->password));
+    redlock_credentials given;
+    bool was_refused = self->has_greeted_again;
+    redlock_status status =
+        credentials_ask(&given, &config->credentials, was_refused, config->memory, why);
+    const char *user = given.user != NULL ? given.user : config->user;
+    if (status == REDLOCK_OK) status = written(write_auth_as(self, user, given.password));
+    credentials_drop(&given);
+    return status;
 }
 
 static bool write_name(conn *self)
@@ -61,18 +84,42 @@ static bool has_reader(conn *self)
     return self->reader != NULL;
 }
 
+static redlock_status write_greeting(conn *self, redlock_detail *why)
+{
+    if (!has_reader(self)) return REDLOCK_ERR_MEMORY;
+    redlock_status status = write_auth(self, why);
+    if (status != REDLOCK_OK) return status;
+    return written(write_name(self) && write_select(self));
+}
+
+/* False when the connection ended. */
+static bool wrote_greeting(conn *self, int64_t now_us)
+{
+    redlock_detail why = {""};
+    redlock_status status = write_greeting(self, &why);
+    if (status != REDLOCK_OK) conn_close(self, status, why.text, now_us);
+    return status == REDLOCK_OK;
+}
+
 void conn_greet(conn *self, int64_t now_us)
 {
-    if (!has_reader(self) || !write_auth(self) || !write_name(self) || !write_select(self)) {
-        conn_close(self, REDLOCK_ERR_MEMORY, NULL, now_us);
-        return;
-    }
+    if (!wrote_greeting(self, now_us)) return;
     if (self->greeting_due == 0) {
         conn_opened(self, now_us);
         return;
     }
     conn_move(self, CONN_GREETING);
     conn_transmit(self, now_us);
+}
+
+static void greet_again(conn *self, int64_t now_us)
+{
+    assert(self->state == CONN_GREETING);
+    self->greets_again = false;
+    self->has_greeted_again = true;
+    if (!wrote_greeting(self, now_us)) return;
+    if (self->greeting_due == 0) conn_opened(self, now_us);
+    else conn_transmit(self, now_us);
 }
 
 /* ---- The answers ----------------------------------------------------------------------------- */
@@ -121,11 +168,22 @@ bool conn_closed_by_refusal(conn *self, const reply *from, int64_t now_us)
     return true;
 }
 
+/* Whoever gave these credentials may have others by now. What else was said in the same write is
+ * refused, too, or done by another user: it is said again. */
+static bool is_worth_another(const conn *self, unsigned step, const reply *from)
+{
+    if (self->greets_again) return true;
+    bool is_refused = step == STEP_AUTH && from->kind == REPLY_ERROR &&
+                      refusal(from, REDLOCK_ERR_DENIED) == REDLOCK_ERR_DENIED;
+    return is_refused && self->config->credentials.ask != NULL && !self->has_greeted_again;
+}
+
 /* True when the greeting may go on. */
 static bool accept_step(conn *self, unsigned step, const reply *from, int64_t now_us)
 {
     if (conn_closed_by_refusal(self, from, now_us)) return false;
-    if (step == STEP_NAME) return true;
+    self->greets_again = is_worth_another(self, step, from);
+    if (self->greets_again || step == STEP_NAME) return true;
     if (from->kind == REPLY_STATUS) return true;
     if (from->kind != REPLY_ERROR) {
         conn_close(self, REDLOCK_ERR_PROTOCOL,
@@ -144,5 +202,7 @@ void conn_greeting_answered(conn *self, const reply *from, int64_t now_us)
     unsigned step = self->greeting_due & (~self->greeting_due + 1); /* the lowest bit */
     if (!accept_step(self, step, from, now_us)) return;
     self->greeting_due &= ~step;
-    if (self->greeting_due == 0) conn_opened(self, now_us);
+    if (self->greeting_due != 0) return;
+    if (self->greets_again) greet_again(self, now_us);
+    else conn_opened(self, now_us);
 }

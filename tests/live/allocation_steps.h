@@ -25,6 +25,19 @@ static redlock_status opens_connected(scene *the)
                       REDLOCK_CLIENT_OPTIONS(.name = "short", .connect_now = true));
 }
 
+static redlock_status give_a_token(void *arg, bool was_refused, redlock_credentials *to,
+                                   redlock_detail *why)
+{
+    (void)arg, (void)was_refused, (void)why;
+    return redlock_credentials_set(to, "default", "any");
+}
+
+static redlock_status opens_with_a_token(scene *the)
+{
+    return scene_open(the, server_uri(the->stage->server),
+                      REDLOCK_CLIENT_OPTIONS(.credentials = give_a_token, .connect_now = true));
+}
+
 static void has_a_tcp_server(scene *the)
 {
     (void)the;

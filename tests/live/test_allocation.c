@@ -10,6 +10,8 @@
 static const trial trials[] = {
     {"open", "redlock_open ", NULL, opens, REDLOCK_OK, false},
     {"open, connected", "redlock_open ", NULL, opens_connected, REDLOCK_OK, false},
+    {"open, with a token", "redlock_open redlock_credentials_set ", NULL, opens_with_a_token,
+     REDLOCK_OK, false},
     {"open, by name", "redlock_open ", has_a_tcp_server, opens_by_name, REDLOCK_OK, false},
 #ifdef REDLOCK_WITH_TLS
     {"open, over TLS", "redlock_open ", has_a_tls_server, opens_over_tls, REDLOCK_OK, false},

@@ -185,6 +185,7 @@ static void null_is_never_a_crash(void **state)
     redlock_canceller_reset(NULL);
     redlock_canceller_close(NULL);
     EXPECT(redlock_canceller_open(NULL), REDLOCK_ERR_ARGUMENT);
+    EXPECT(redlock_credentials_set(NULL, NULL, NULL), REDLOCK_ERR_ARGUMENT);
     redlock_stats_read(the->client, NULL, 0);
     assert_int_equal(stats_of(NULL).commands, 0);
     assert_non_null(redlock_strerror((redlock_status)INT_MAX));
