@@ -254,6 +254,11 @@ typedef struct redlock_client_options {
  * greet with, and asks whether a server is there that serves us (PING). `options` may be NULL. On
  * REDLOCK_OK, *client is to be closed with redlock_close; otherwise it is set to NULL.
  *
+ * The TLS files are read here, and again for a new connection if one of them, or an entry of the
+ * directory, was replaced since; and, once in a second at the most, after a handshake that failed.
+ * What cannot be read then, or does not fit together, leaves what was read before in use, and is
+ * logged as a warning, once. Connections that are open are not concerned.
+ *
  * REDLOCK_ERR_URI, _ERR_ARGUMENT, _ERR_MEMORY, _ERR_SYSTEM, _ERR_TLS, _ERR_TLS_UNAVAILABLE; with
  * connect_now also _ERR_RESOLVE, _ERR_CONNECT, _ERR_TIMEOUT, _ERR_DENIED, _ERR_UNAVAILABLE,
  * _ERR_SERVER, _ERR_PROTOCOL. */

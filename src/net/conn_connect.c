@@ -229,10 +229,21 @@ void conn_connect_ready(conn *self, int64_t now_us)
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
+static tls_session *begin_session(const conn *self, int64_t now_us)
+{
+    const conn_config *config = self->config;
+    redlock_detail why = {""};
+    if (!tls_context_refresh(config->tls, now_us, &why)) {
+        log_line(config->log, REDLOCK_LOG_WARNING,
+                 "the TLS files have changed and cannot be used, the former ones are: %s",
+                 why.text);
+    }
+    return tls_session_new(config->tls, self->fd, config->tls_server_name);
+}
+
 void conn_secure(conn *self, int64_t now_us)
 {
-    if (self->tls == NULL)
-        self->tls = tls_session_new(self->config->tls, self->fd, self->config->tls_server_name);
+    if (self->tls == NULL) self->tls = begin_session(self, now_us);
     if (self->tls == NULL) {
         conn_close(self, REDLOCK_ERR_MEMORY, NULL, now_us);
         return;

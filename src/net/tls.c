@@ -141,13 +141,14 @@ static enum tls_result end_session(tls_session *self, enum tls_result how, const
                                    const char *why)
 {
     self->end = how;
+    if (how == TLS_FAILED) atomic_store(&self->context->has_failed, true);
     (void)snprintf(self->error, sizeof self->error, "%s%s", what, why);
     return how;
 }
 
 static bool open_session(tls_session *self, const char *server_name)
 {
-    self->ssl = SSL_new(self->context->ssl);
+    self->ssl = tls_context_session(self->context);
     if (self->ssl == NULL || !attach(self)) return false;
     if (keep_name(self, server_name)) return expect(self->ssl, self->name);
     end_session(self, TLS_FAILED, "the server's name cannot be verified: ",

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <redlock/redlock.h>
 
@@ -21,6 +22,11 @@ typedef struct tls_session tls_session; /* one per connection */
 redlock_status tls_context_new(tls_context **out, const redlock_client_options *options,
                                const memory *from, redlock_detail *detail);
 void tls_context_free(tls_context *context); /* NULL is allowed */
+
+/* Before a session: reads the files again if one of them has changed; and, once in a second at the
+ * most, after a handshake that failed. False when that cannot be done, and `why` says why: then
+ * what was read before stays in use. It says so once for each state of the files. */
+bool tls_context_refresh(tls_context *context, int64_t now_us, redlock_detail *why);
 
 enum tls_result {
     TLS_DONE,       /* handshake complete; or `*count` bytes were moved (> 0) */

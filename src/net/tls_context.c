@@ -2,7 +2,11 @@
  * What a client brings to every TLS connection: authorities, certificate, key, and the floor of the
  * protocol. The rule: what concerns the process is left as it is. Each client has a context of its
  * own, no exit handler is registered, and the thread's error queue is empty afterwards. By OpenSSL,
- * 1.1.1 or newer. */
+ * 1.1.1 or newer.
+ *
+ * Files are replaced while the client lives. They are looked at before they are read, so that what
+ * changes meanwhile is noticed the next time; and what was read whole is put in the place of the
+ * former, which ends with its last session. */
 #include "net/tls.h"
 
 #ifdef REDLOCK_WITH_TLS
@@ -17,7 +21,7 @@
 #include "net/tls_internal.h"
 #include "wire/text.h"
 
-enum { PATH_SIZE = 120 };
+enum { PATH_SIZE = 120, REREAD_US = 1000 * 1000 };
 
 /* ---- Sentences --------------------------------------------------------------------------------*/
 
@@ -164,22 +168,98 @@ static bool set_up(SSL_CTX *ssl, bool verifies)
     return require_tls_1_2(ssl);
 }
 
-static redlock_status configure(tls_context *self, const redlock_client_options *options,
-                                redlock_detail *detail)
+static redlock_status configure(const tls_context *self, SSL_CTX *ssl, redlock_detail *detail)
 {
-    self->socket = tls_socket_method();
-    self->ssl = SSL_CTX_new(TLS_client_method());
-    if (self->socket == NULL || self->ssl == NULL ||
-        !set_up(self->ssl, !options->tls_skip_verification)) {
+    if (ssl == NULL || !set_up(ssl, self->verifies)) {
         return explain(detail, REDLOCK_ERR_TLS, "OpenSSL does not start: %s",
                        tls_reason(ERR_peek_error()));
     }
 
     redlock_status status =
-        trust(self->ssl, options->tls_ca_file, options->tls_ca_directory, detail);
+        trust(ssl, self->path[TLS_CA_FILE], self->path[TLS_CA_DIRECTORY], detail);
     if (status != REDLOCK_OK) return status;
-    return load_identity(self->ssl, options->tls_certificate_file, options->tls_key_file, detail);
+    return load_identity(ssl, self->path[TLS_CERTIFICATE], self->path[TLS_KEY], detail);
 }
+
+/* ---- The files --------------------------------------------------------------------------------*/
+
+/* What is not there is as if it were empty: reading it tells why. Of a directory it shows when an
+ * entry comes, goes, or is replaced. */
+static void look(const tls_context *self, tls_files_seen *seen)
+{
+    *seen = (tls_files_seen){0};
+    for (int i = 0; i < TLS_FILES; i++) {
+        if (self->path[i] == NULL || stat(self->path[i], &seen->of[i]) != 0)
+            seen->of[i] = (struct stat){0};
+    }
+}
+
+static bool is_another_time(const struct timespec *one, const struct timespec *other)
+{
+    return one->tv_sec != other->tv_sec || one->tv_nsec != other->tv_nsec;
+}
+
+/* A file that was replaced is another one, whatever its time. */
+static bool is_changed(const struct stat *now, const struct stat *then)
+{
+    return now->st_ino != then->st_ino || now->st_dev != then->st_dev ||
+           now->st_size != then->st_size || is_another_time(&now->st_mtim, &then->st_mtim) ||
+           is_another_time(&now->st_ctim, &then->st_ctim);
+}
+
+static bool have_changed(const tls_files_seen *now, const tls_files_seen *then)
+{
+    for (int i = 0; i < TLS_FILES; i++)
+        if (is_changed(&now->of[i], &then->of[i])) return true;
+    return false;
+}
+
+static redlock_status read_files(tls_context *self, redlock_detail *detail)
+{
+    ERR_clear_error();
+    SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
+    redlock_status status = configure(self, ssl, detail);
+    ERR_clear_error();
+    if (status != REDLOCK_OK) {
+        SSL_CTX_free(ssl);
+        return status;
+    }
+    SSL_CTX_free(self->ssl);
+    self->ssl = ssl;
+    return REDLOCK_OK;
+}
+
+/* With the mutex. */
+static bool refresh(tls_context *self, int64_t now_us, redlock_detail *why)
+{
+    tls_files_seen now;
+    look(self, &now);
+    bool is_new = have_changed(&now, &self->seen);
+    bool is_due = self->read_us == 0 || now_us >= self->read_us + REREAD_US;
+    if (!is_new && !(is_due && atomic_load(&self->has_failed))) return true;
+    if (!is_new) self->read_us = now_us;
+    self->seen = now;
+    atomic_store(&self->has_failed, false);
+    return read_files(self, why) == REDLOCK_OK || !is_new;
+}
+
+bool tls_context_refresh(tls_context *context, int64_t now_us, redlock_detail *why)
+{
+    mutex_lock(&context->mutex);
+    bool is_read = refresh(context, now_us, why);
+    mutex_unlock(&context->mutex);
+    return is_read;
+}
+
+SSL *tls_context_session(tls_context *self)
+{
+    mutex_lock(&self->mutex);
+    SSL *made = SSL_new(self->ssl);
+    mutex_unlock(&self->mutex);
+    return made;
+}
+
+/* ---- Beginning and end ------------------------------------------------------------------------*/
 
 /* OpenSSL starts at its first use in a process, and whoever is first decides whether it tears
  * itself down in an exit handler. Ours is a library with threads of its own, which may be inside
@@ -192,6 +272,33 @@ static void start_openssl(void)
                            NULL);
 }
 
+static bool copy_paths(tls_context *self, const redlock_client_options *options)
+{
+    const char *const named[TLS_FILES] = {
+        [TLS_CA_FILE] = options->tls_ca_file,
+        [TLS_CA_DIRECTORY] = options->tls_ca_directory,
+        [TLS_CERTIFICATE] = options->tls_certificate_file,
+        [TLS_KEY] = options->tls_key_file,
+    };
+    for (int i = 0; i < TLS_FILES; i++) {
+        if (named[i] == NULL) continue;
+        self->path[i] = memory_copy(&self->from, named[i], strlen(named[i]));
+        if (self->path[i] == NULL) return false;
+    }
+    return true;
+}
+
+static redlock_status begin(tls_context *self, const redlock_client_options *options,
+                            redlock_detail *detail)
+{
+    self->verifies = !options->tls_skip_verification;
+    if (!copy_paths(self, options)) return REDLOCK_ERR_MEMORY;
+    self->socket = tls_socket_method();
+    if (self->socket == NULL) return REDLOCK_ERR_MEMORY;
+    look(self, &self->seen);
+    return read_files(self, detail);
+}
+
 redlock_status tls_context_new(tls_context **out, const redlock_client_options *options,
                                const memory *from, redlock_detail *detail)
 {
@@ -201,11 +308,10 @@ redlock_status tls_context_new(tls_context **out, const redlock_client_options *
     tls_context *self = memory_new(from, sizeof *self);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->from = *from;
+    mutex_init(&self->mutex);
 
     start_openssl();
-    ERR_clear_error();
-    redlock_status status = configure(self, options != NULL ? options : &defaults, detail);
-    ERR_clear_error();
+    redlock_status status = begin(self, options != NULL ? options : &defaults, detail);
     if (status == REDLOCK_OK) {
         *out = self;
         return status;
@@ -221,6 +327,8 @@ void tls_context_free(tls_context *context)
     memory from = context->from;
     SSL_CTX_free(context->ssl);
     BIO_meth_free(context->socket);
+    for (int i = 0; i < TLS_FILES; i++) memory_free(&from, context->path[i]);
+    mutex_destroy(&context->mutex);
     memory_free(&from, context);
 }
 

@@ -33,6 +33,8 @@ int main(void)
 
 #else
 
+#include <stdatomic.h>
+
 #include "support/certificates.h"
 #include "support/server.h"
 
@@ -222,6 +224,157 @@ static void a_missing_file_fails_before_anything_is_sent(void **state)
                    "/nonexistent/ca.pem: no such file");
 }
 
+/* ---- Files that are replaced ------------------------------------------------------------------*/
+
+/* A server that asks for certificates, and a client: each reads files of its own. */
+static authority *client_side, *server_side;
+static _Atomic int refusals, warnings;
+
+static void count_lines(void *arg, redlock_level level, const char *line)
+{
+    (void)arg;
+    if (strstr(line, "the certificate is refused") != NULL) atomic_fetch_add(&refusals, 1);
+    if (level == REDLOCK_LOG_WARNING && strstr(line, "TLS files") != NULL)
+        atomic_fetch_add(&warnings, 1);
+}
+
+/* One file after the other: in between, a certificate has another's key. */
+static void install(authority *to, authority *from, const char *stem)
+{
+    char certificate[32], key[32];
+    (void)snprintf(certificate, sizeof certificate, "%s.pem", stem);
+    (void)snprintf(key, sizeof key, "%s.key", stem);
+    authority_copy(to, "ca.pem", from, "ca.pem");
+    authority_copy(to, "used.pem", from, certificate);
+    authority_copy(to, "used.key", from, key);
+}
+
+static server *start_replaceable(void)
+{
+    char arguments[768];
+    (void)snprintf(arguments, sizeof arguments,
+                   "--port 0 --tls-port {port} --tls-auth-clients yes --tls-cert-file %s "
+                   "--tls-key-file %s --tls-ca-cert-file %s --appendonly yes --appendfsync always",
+                   authority_path(server_side, "used.pem"), authority_path(server_side, "used.key"),
+                   authority_path(server_side, "ca.pem"));
+    return server_start_tcp(arguments);
+}
+
+static redlock_client *open_replaceable(const server *at)
+{
+    redlock_client *client = NULL;
+    redlock_detail detail = {""};
+    redlock_client_options options = trusting(&detail);
+    options.tls_ca_file = authority_path(client_side, "ca.pem");
+    options.tls_certificate_file = authority_path(client_side, "used.pem");
+    options.tls_key_file = authority_path(client_side, "used.key");
+    options.log = count_lines;
+    options.log_level = REDLOCK_LOG_DEBUG;
+    if (redlock_open(uri_of(at, ""), &options, &client) != REDLOCK_OK) fail_msg("%s", detail.text);
+    return client;
+}
+
+static bool was_refused(void *arg)
+{
+    (void)arg;
+    return atomic_load(&refusals) > 0;
+}
+
+typedef struct renewals {
+    const redlock_client *client;
+    uint64_t least;
+} renewals;
+
+static uint64_t count_renewals(const redlock_client *client)
+{
+    redlock_stats stats;
+    redlock_stats_read(client, &stats, sizeof stats);
+    return stats.renewed;
+}
+
+static bool were_made(void *arg)
+{
+    const renewals *self = arg;
+    return count_renewals(self->client) >= self->least;
+}
+
+static void await_a_renewal(const redlock_client *client)
+{
+    renewals more = {client, count_renewals(client) + 1};
+    eventually(were_made, &more);
+}
+
+static redlock_lock *take_renewed(redlock_client *client, int64_t ttl_ms)
+{
+    redlock_lock *lock = NULL;
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(ttl_ms), .auto_renew = true);
+    assert_int_equal(redlock_acquire(client, "kept", options, &lock), REDLOCK_OK);
+    return lock;
+}
+
+/* First the server's, so that the client meets one that it does not trust as yet. */
+static void a_lock_is_kept_while_all_certificates_are_replaced(void **state)
+{
+    server *at = start_replaceable();
+    redlock_client *client = open_replaceable(at);
+    redlock_lock *lock = take_renewed(client, 6000);
+    uint64_t fence = redlock_fence(lock);
+    (void)state;
+
+    server_kill(at);
+    install(server_side, stranger, "server");
+    server_restart(at);
+    eventually(was_refused, NULL);
+    install(client_side, stranger, "client");
+    await_a_renewal(client);
+    assert_true(redlock_is_held(lock));
+    assert_true(redlock_fence(lock) == fence);
+    assert_int_equal(redlock_release(lock), REDLOCK_OK);
+    assert_int_equal(redlock_close(client), REDLOCK_OK);
+    server_stop(at);
+}
+
+static void files_that_cannot_be_read_are_told_once_and_the_former_serve(void **state)
+{
+    server *at = start_replaceable();
+    redlock_client *client = open_replaceable(at);
+    redlock_lock *lock = take_renewed(client, 1200);
+    (void)state;
+
+    authority_scribble(client_side, "used.pem", "half a certificate\n");
+    for (int i = 0; i < 3; i++) {
+        server_number(at, "CLIENT KILL TYPE normal");
+        await_a_renewal(client);
+    }
+    assert_int_equal(atomic_load(&warnings), 1);
+    assert_int_equal(redlock_release(lock), REDLOCK_OK);
+    assert_int_equal(redlock_close(client), REDLOCK_OK);
+    server_stop(at);
+}
+
+static int begin_replaceable(void **state)
+{
+    (void)state;
+    client_side = authority_open();
+    server_side = authority_open();
+    atomic_store(&refusals, 0);
+    atomic_store(&warnings, 0);
+    install(server_side, ours, "server");
+    install(client_side, ours, "client");
+    return 0;
+}
+
+static int end_replaceable(void **state)
+{
+    (void)state;
+    authority_close(server_side);
+    authority_close(client_side);
+    return 0;
+}
+
+#define REPLACEABLE(name) cmocka_unit_test_setup_teardown(name, begin_replaceable, end_replaceable)
+
 /* ---- */
 
 static server *start_with_tls(const char *auth_clients)
@@ -244,6 +397,8 @@ static int start(void **state)
     stranger = authority_open();
     authority_issue(ours, "server", "DNS:redis.test,IP:127.0.0.1", CERTIFICATE_VALID);
     authority_issue(ours, "client", NULL, CERTIFICATE_VALID);
+    authority_issue(stranger, "server", "IP:127.0.0.1", CERTIFICATE_VALID);
+    authority_issue(stranger, "client", NULL, CERTIFICATE_VALID);
     open_to_all = start_with_tls("no");
     asking = start_with_tls("yes");
     plain = server_start_tcp(NULL);
@@ -275,6 +430,8 @@ int main(void)
         cmocka_unit_test(user_and_password_travel_over_tls),
         cmocka_unit_test(a_server_without_tls_is_an_error_within_the_deadline),
         cmocka_unit_test(a_missing_file_fails_before_anything_is_sent),
+        REPLACEABLE(a_lock_is_kept_while_all_certificates_are_replaced),
+        REPLACEABLE(files_that_cannot_be_read_are_told_once_and_the_former_serve),
     };
     return cmocka_run_group_tests_name("live tls", tests, start, stop);
 }

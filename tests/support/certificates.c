@@ -188,6 +188,28 @@ void authority_protect(authority *self, const char *stem, const char *file, cons
     EVP_PKEY_free(key);
 }
 
+static size_t read_file(const char *path, char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "r");
+
+    assert_non_null(file);
+    size_t length = fread(bytes, 1, size, file);
+    assert_true(length > 0 && length < size);
+    assert_int_equal(fclose(file), 0);
+    return length;
+}
+
+void authority_copy(authority *self, const char *file, authority *from, const char *source)
+{
+    char bytes[8192];
+    size_t length = read_file(authority_path(from, source), bytes, sizeof bytes);
+    FILE *to = create(self, "new", "");
+
+    assert_int_equal(fwrite(bytes, 1, length, to), length);
+    assert_int_equal(fclose(to), 0);
+    assert_int_equal(rename(authority_path(self, "new"), authority_path(self, file)), 0);
+}
+
 void authority_scribble(authority *self, const char *file, const char *words)
 {
     FILE *to = create(self, file, "");

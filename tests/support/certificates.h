@@ -25,6 +25,9 @@ void authority_issue(authority *self, const char *stem, const char *names,
 /* Writes the key of <stem> once more, as `file`, protected by a password. */
 void authority_protect(authority *self, const char *stem, const char *file, const char *password);
 
+/* Puts a file in the place of another, which is there at any moment: the old one or the new one. */
+void authority_copy(authority *self, const char *file, authority *from, const char *source);
+
 /* Writes a file of these words, which are no certificate. */
 void authority_scribble(authority *self, const char *file, const char *words);
 

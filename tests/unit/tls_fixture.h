@@ -84,23 +84,34 @@ static inline void open_server(ends *it)
     assert_int_equal(SSL_set_fd(it->server, it->fds[1]), 1);
 }
 
-static inline void open_ends(ends *it)
+static inline void open_sockets(ends *it)
 {
     int small = 32768; /* holds a record, and not much more */
 
-    if (it->options.tls_ca_file == NULL && it->options.tls_ca_directory == NULL) {
-        it->options.tls_ca_file = authority_path(ours, "ca.pem");
-    }
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, it->fds),
                      0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(setsockopt(it->fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     }
+}
+
+static inline void open_client(ends *it)
+{
+    const char *name = it->name != NULL ? it->name : "redis.test";
+
+    it->client = tls_session_new(it->context, it->fds[0], name);
+    assert_non_null(it->client);
+}
+
+static inline void open_ends(ends *it)
+{
+    if (it->options.tls_ca_file == NULL && it->options.tls_ca_directory == NULL) {
+        it->options.tls_ca_file = authority_path(ours, "ca.pem");
+    }
+    open_sockets(it);
     open_server(it);
     assert_int_equal(tls_context_new(&it->context, &it->options, &heap, NULL), REDLOCK_OK);
-    it->client =
-        tls_session_new(it->context, it->fds[0], it->name != NULL ? it->name : "redis.test");
-    assert_non_null(it->client);
+    open_client(it);
 }
 
 static inline void hang_up(ends *it)
@@ -111,13 +122,27 @@ static inline void hang_up(ends *it)
     it->fds[1] = -1;
 }
 
-static inline void close_ends(ends *it)
+static inline void part(ends *it)
 {
     tls_session_free(it->client);
-    tls_context_free(it->context);
     hang_up(it);
     SSL_CTX_free(it->server_context);
     assert_int_equal(close(it->fds[0]), 0);
+}
+
+static inline void close_ends(ends *it)
+{
+    part(it);
+    tls_context_free(it->context);
+}
+
+/* Another connection, of the same client. */
+static inline void meet_again(ends *it)
+{
+    part(it);
+    open_sockets(it);
+    open_server(it);
+    open_client(it);
 }
 
 /* Steps both ends until the client failed or both are done. */
