@@ -61,6 +61,14 @@ bool conn_has_unsent(const conn *self)
     return self->state == CONN_OPEN && !outbox_is_empty(&self->out);
 }
 
+/* What the server said before it hung up is heard first: why it did, perhaps. */
+static void end_by_send_error(conn *self, int error, int64_t now_us)
+{
+    unsigned generation = self->generation;
+    conn_receive(self, now_us);
+    if (self->generation == generation) end_by_error(self, error, now_us);
+}
+
 static enum transfer send_plain(conn *self, const char *bytes, size_t length, size_t *count,
                                 int64_t now_us)
 {
@@ -73,7 +81,7 @@ static enum transfer send_plain(conn *self, const char *bytes, size_t length, si
         return MOVED;
     }
     if (is_blocked(errno)) return BLOCKED;
-    end_by_error(self, errno, now_us);
+    end_by_send_error(self, errno, now_us);
     return ENDED;
 }
 

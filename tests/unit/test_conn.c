@@ -165,7 +165,7 @@ static void a_peer_that_is_gone_raises_no_signal(void **state)
     submit(&ping, "PING");
     conn_flush(&it.conn, it.now_us);
     assert_closed(REDLOCK_ERR_CONNECT);
-    assert_string_equal(it.conn.failure_detail.text, "the connection broke: Broken pipe");
+    assert_string_equal(it.conn.failure_detail.text, "the server closed the connection");
     assert_true(ping.was_cut);
 }
 
@@ -478,6 +478,21 @@ static void a_server_that_has_no_room_needs_no_question_to_say_so(void **state)
     assert_true(it.conn.is_crowded);
 }
 
+static void what_a_server_said_before_it_hung_up_is_heard(void **state)
+{
+    (void)state;
+    static probe ping;
+    open_and_accept();
+    say("-ERR max number of clients reached\r\n");
+    close(it.peer);
+    it.peer = -1;
+    submit(&ping, "PING");
+    conn_flush(&it.conn, it.now_us);
+    assert_closed(REDLOCK_ERR_UNAVAILABLE);
+    assert_true(it.conn.is_crowded);
+    assert_false(ping.was_cut);
+}
+
 static void a_server_that_denies_itself_answers_no_call(void **state)
 {
     (void)state;
@@ -633,6 +648,7 @@ int main(void)
         TEST(a_stream_beyond_the_limits_closes),
         TEST(a_server_without_room_tells_the_first_call_so_and_cuts_the_others),
         TEST(a_server_that_has_no_room_needs_no_question_to_say_so),
+        TEST(what_a_server_said_before_it_hung_up_is_heard),
         TEST(a_server_that_denies_itself_answers_no_call),
         TEST(messages_go_to_the_inbox_and_confirmations_to_calls),
         TEST(what_is_not_quite_a_message_is_none),
