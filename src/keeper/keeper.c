@@ -122,12 +122,12 @@ void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_
 redlock_status keeper_let_go(keeper *self, redlock_lock *lock, bool waits, int64_t now_us)
 {
     mutex_lock(&self->locks.mutex);
-    /* Inside on_lost itself there is nothing to wait for: the lock outlives the callback. */
+    /* Inside a callback about it there is nothing to wait for: the lock outlives the callback. */
     waits = waits && !keeper_is_calling(self);
-    while (waits && lock->loss == LOSS_BEING_TOLD)
+    while (waits && notice_is_running((enum notice)lock->notice))
         mutex_wait(&self->locks.mutex, &self->called_back);
     if (now_us >= atomic_load(&lock->hold.valid_until_us)) lock_move(lock, TENURE_LAPSES);
-    if (lock->loss == LOSS_UNTOLD) lock->loss = LOSS_NONE; /* whoever lets go is told by that */
+    lock_note(lock, NOTICE_LET_GO); /* whoever lets go is told by that */
     enum tenure_state before = lock->tenure.state;
     redlock_status status = lock_is_closed(lock) ? REDLOCK_ERR_CLOSED : REDLOCK_LOST;
     lock_move(lock, lock_burial_ms(lock, now_us) > 0 ? TENURE_LET_GO_OWED : TENURE_LET_GO);

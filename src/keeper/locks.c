@@ -69,7 +69,7 @@ bool lock_is_watched(const redlock_lock *lock)
 static int64_t plan_us(const redlock_lock *lock)
 {
     bool is_out = lock->errand.state != ERRAND_NONE;
-    if (lock->loss == LOSS_UNTOLD) return INT64_MIN;
+    if (lock->notice == NOTICE_LOST) return INT64_MIN;
     switch (tenure_wants(&lock->tenure)) {
     case TENURE_WANTS_UNDO:
         return is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
@@ -100,6 +100,12 @@ static void count_state(redlock_lock *lock, enum tenure_state state, size_t by)
     if (state == TENURE_TAKING || state == TENURE_UNDOING) self->undoing += by;
 }
 
+void lock_note(redlock_lock *lock, enum notice_event what)
+{
+    assert(mutex_is_mine(&lock->among->mutex));
+    lock->notice = (unsigned char)notice_after((enum notice)lock->notice, what);
+}
+
 static redlock_loss why_ended(const redlock_lock *lock)
 {
     return lock->hold.reaches_end ? REDLOCK_LOSS_EXPIRED : REDLOCK_LOSS_NOT_RENEWED;
@@ -113,7 +119,7 @@ static void leave_held(redlock_lock *lock)
     lock->until_us = atomic_exchange(&lock->hold.valid_until_us, 0);
     bool is_gone = lock->tenure.state == TENURE_GONE;
     if (!is_gone && lock->tenure.state != TENURE_LAPSED) return;
-    lock->loss = LOSS_UNTOLD;
+    lock_note(lock, NOTICE_ENDED);
     if (lock->why_lost != REDLOCK_LOSS_NONE) return;
     lock->why_lost = (unsigned char)(is_gone ? REDLOCK_LOSS_TAKEN : why_ended(lock));
 }

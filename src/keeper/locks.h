@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "engine/hold.h"
+#include "engine/notice.h"
 #include "engine/tenure.h"
 #include "host/mutex.h"
 #include "host/wake.h"
@@ -36,9 +37,6 @@ typedef struct errand {
     bool by_source;
     unsigned char state; /* OLD_RENEWAL: it left before a conversion that was carried out since */
 } errand;
-
-/* What the user heard of a lock that was lost. With the mutex. */
-enum loss { LOSS_NONE, LOSS_UNTOLD, LOSS_BEING_TOLD, LOSS_TOLD };
 
 struct redlock_lock {
     errand errand; /* first */
@@ -65,7 +63,7 @@ struct redlock_lock {
                               0: none */
     tenure tenure;         /* with the mutex, and moved by lock_move alone */
     _Atomic unsigned char state; /* of the tenure, for who has not the mutex */
-    unsigned char loss;          /* enum loss */
+    unsigned char notice;        /* enum notice; with the mutex, and moved by lock_note alone */
     unsigned char why_lost;      /* redlock_loss; with the mutex */
     bool is_reentrant;
     bool was_handed_over; /* others want this lock */
@@ -153,6 +151,9 @@ void locks_wake(lock_list *self);
 
 /* The one way in which a tenure moves. False: the event means nothing in its state. */
 bool lock_move(redlock_lock *lock, enum tenure_event what);
+
+/* The one way in which it moves what its user is told. */
+void lock_note(redlock_lock *lock, enum notice_event what);
 
 /* Something is due for it from now on, or nothing any more. */
 void lock_enlist(redlock_lock *lock);

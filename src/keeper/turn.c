@@ -53,26 +53,38 @@ static void log_loss(keeper *self, const redlock_lock *lock, redlock_loss why)
     self->losses_unlogged = 0;
 }
 
-/* The callback pins the lock: what it lets go of is freed behind it. In a child of fork that it
- * made, nothing more. */
+/* A callback is made without the mutex, and pins the lock: what it lets go of is freed behind
+ * it. */
+static void begin_telling(keeper *self, redlock_lock *lock, enum notice_event what)
+{
+    assert(mutex_is_mine(&self->locks.mutex));
+    assert(!notice_is_running((enum notice)lock->notice));
+    lock_note(lock, what);
+    assert(notice_is_running((enum notice)lock->notice));
+    lock->tenure.pins++;
+    mutex_unlock(&self->locks.mutex);
+}
+
+/* In a child of fork that the callback made, nothing more. */
+static void end_telling(keeper *self, redlock_lock *lock)
+{
+    if (fork_guard_is_child(self->terms.fork)) return;
+    mutex_lock(&self->locks.mutex);
+    lock_note(lock, NOTICE_RETURNED);
+    pthread_cond_broadcast(&self->called_back);
+    if (lock_unpin(lock)) free_here(self, lock);
+    else lock_plan(lock);
+}
+
 static void tell_lost(keeper *self, redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->locks.mutex));
-    assert(lock->loss == LOSS_UNTOLD);
-    lock->loss = LOSS_TOLD;
-    schedule_remove(&self->locks.timers, &lock->timer);
-    counter_add(&self->terms.stats->lost, 1);
     redlock_loss why = (redlock_loss)lock->why_lost;
-    lock->loss = LOSS_BEING_TOLD;
-    lock->tenure.pins++;
-    mutex_unlock(&self->locks.mutex);
+    counter_add(&self->terms.stats->lost, 1);
+    begin_telling(self, lock, NOTICE_TELLS);
     if (lock->on_lost != NULL) lock->on_lost(lock->on_lost_arg, lock);
     else log_loss(self, lock, why);
-    if (fork_guard_is_child(self->terms.fork)) return;
-    mutex_lock(&self->locks.mutex);
-    lock->loss = LOSS_TOLD;
-    pthread_cond_broadcast(&self->called_back);
-    if (lock_unpin(lock)) free_here(self, lock);
+    end_telling(self, lock);
 }
 
 /* There is no hope of it any more. */
@@ -103,7 +115,7 @@ static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
     bool is_hopeless = undoes && lock->errand.state == ERRAND_NONE && now_us >= lock->until_us;
     enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
     if (due == HOLD_IS_OVER) lock_move(lock, TENURE_LAPSES);
-    if (lock->loss == LOSS_UNTOLD) tell_lost(self, lock);
+    if (lock->notice == NOTICE_LOST) tell_lost(self, lock);
     else if (is_hopeless) give_up_undo(self, lock);
     else if (undoes || due == HOLD_RENEWS) errand_send(self, lock, now_us);
     else lock_plan(lock);
