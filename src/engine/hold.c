@@ -28,6 +28,17 @@ static int64_t next_renewal_us(hold *self, int64_t from_us, int64_t lease_ms)
     return from_us + third - (int64_t)jitter_below(&self->jitter, (uint32_t)most);
 }
 
+static int64_t valid_until(const hold *self)
+{
+    return atomic_load_explicit(&self->valid_until_us, memory_order_relaxed);
+}
+
+static int64_t next_risk_us(const hold *self)
+{
+    if (self->renew_at_us == NEVER) return NEVER;
+    return valid_until(self) - (valid_until(self) - self->renew_at_us) / 2;
+}
+
 void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_until_us,
                 bool auto_renew, int64_t max_hold_ms, int64_t now_us, uint32_t seed)
 {
@@ -45,11 +56,7 @@ void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_unti
     /* Of a lease that was heard of late, less than that may be left. */
     if (self->renew_at_us != NEVER)
         self->renew_at_us = least(self->renew_at_us, now_us + (valid_until_us - now_us) / 2);
-}
-
-static int64_t valid_until(const hold *self)
-{
-    return atomic_load_explicit(&self->valid_until_us, memory_order_relaxed);
+    self->risk_at_us = next_risk_us(self);
 }
 
 enum hold_due hold_due(const hold *self, int64_t now_us)
@@ -57,6 +64,11 @@ enum hold_due hold_due(const hold *self, int64_t now_us)
     if (now_us >= valid_until(self)) return HOLD_IS_OVER;
     bool renews = self->renew_at_us != NEVER && now_us >= self->renew_at_us - hold_slack_us(self);
     return renews ? HOLD_RENEWS : HOLD_RESTS;
+}
+
+bool hold_is_at_risk(const hold *self, int64_t now_us)
+{
+    return now_us >= self->risk_at_us && now_us < valid_until(self);
 }
 
 int64_t hold_wake_us(const hold *self)
@@ -87,6 +99,7 @@ void hold_renewed(hold *self, int64_t sent_us, int64_t lease_ms)
     if (until_us > valid_until(self))
         atomic_store_explicit(&self->valid_until_us, until_us, memory_order_relaxed);
     self->renew_at_us = next_renewal_us(self, sent_us, lease_ms);
+    self->risk_at_us = next_risk_us(self);
 }
 
 void hold_extended(hold *self, int64_t sent_us, int64_t lease_ms)
@@ -128,5 +141,6 @@ void hold_end_renewal(hold *self)
     self->auto_renew = false;
     self->end_us = valid_until(self);
     self->renew_at_us = NEVER;
+    self->risk_at_us = NEVER;
     self->reaches_end = true;
 }

@@ -9,7 +9,10 @@
  *
  * A renewal that is answered moves everything to the right; one that is not is retried until
  * valid_until. A lock that was handed over begins with its claim for a lease, and its first renewal
- * stretches that to what the ttl would have given; without auto_renew that is also the last. */
+ * stretches that to what the ttl would have given; without auto_renew that is also the last.
+ *
+ * The hold is at risk when half of the time that a renewal has is over, from when it is due until
+ * the lease ends: with about a third of the lease left. */
 #ifndef REDLOCK_ENGINE_HOLD_H
 #define REDLOCK_ENGINE_HOLD_H
 
@@ -25,6 +28,7 @@ typedef struct hold {
     int64_t end_us; /* renewals ask for no lease beyond this: end of the maximum hold, or of the
                        only ttl; NEVER */
     int64_t renew_at_us; /* NEVER: none is due, or one is under way */
+    int64_t risk_at_us;  /* not renewed until then, it is at risk; NEVER: it is not to be renewed */
     uint32_t jitter;
     uint16_t failures; /* renewals that came to nothing, in a row */
     bool auto_renew;
@@ -40,7 +44,10 @@ void hold_begin(hold *self, int64_t ttl_ms, int64_t lease_ms, int64_t valid_unti
 /* What is due now? */
 enum hold_due hold_due(const hold *self, int64_t now_us);
 
-/* When something is due next. */
+/* Is it to be renewed, and was not, though it is high time? */
+bool hold_is_at_risk(const hold *self, int64_t now_us);
+
+/* When something is due next; but for the risk. */
 int64_t hold_wake_us(const hold *self);
 
 /* How much earlier than hold_wake_us it may be looked at, so that renewals travel together. */

@@ -331,6 +331,79 @@ static void an_extension_after_the_last_renewal_brings_none_back(void **state)
     assert_true(self.renew_at_us == NEVER);
 }
 
+/* ---- At risk ----*/
+
+static void a_hold_is_at_risk_with_a_third_of_its_lease_left(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+    int64_t third_us = TTL_MS * US_PER_MS / 3, left_us = valid_until(&self) - self.risk_at_us;
+
+    (void)state;
+    assert_in_range(left_us, third_us - second_us / 2, third_us + second_us / 2);
+    assert_false(hold_is_at_risk(&self, self.risk_at_us - 1));
+    assert_true(hold_is_at_risk(&self, self.risk_at_us));
+    assert_true(hold_is_at_risk(&self, valid_until(&self) - 1));
+    assert_false(hold_is_at_risk(&self, valid_until(&self)));
+}
+
+static void neither_a_renewal_under_way_nor_a_retry_delays_the_risk(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+    int64_t at_us = self.risk_at_us;
+
+    (void)state;
+    hold_renew(&self, now_us + 10 * second_us);
+    assert_int_equal(self.risk_at_us, at_us);
+    hold_retry(&self, at_us + second_us, now_us + 11 * second_us);
+    hold_hasten(&self, now_us + 12 * second_us);
+    assert_int_equal(self.risk_at_us, at_us);
+}
+
+static void an_answered_renewal_ends_the_risk(void **state)
+{
+    hold self = begun(TTL_MS, true, 0);
+    int64_t sent_us = self.risk_at_us + second_us;
+
+    (void)state;
+    hold_renewed(&self, sent_us, TTL_MS);
+    assert_false(hold_is_at_risk(&self, sent_us + 19 * second_us));
+    assert_true(hold_is_at_risk(&self, sent_us + 21 * second_us));
+}
+
+static void a_claim_is_at_risk_with_a_third_of_it_left(void **state)
+{
+    hold self = begun(CLAIM_MS, false, 0);
+    int64_t third_us = CLAIM_MS * US_PER_MS / 3;
+
+    (void)state;
+    assert_in_range(valid_until(&self) - self.risk_at_us, third_us - 50000, third_us + 50000);
+    hold_renewed(&self, now_us + third_us, TTL_MS - CLAIM_MS / 3);
+    assert_false(hold_is_at_risk(&self, valid_until(&self) - 1));
+}
+
+static void what_is_not_to_be_renewed_is_never_at_risk(void **state)
+{
+    hold once = begun(TTL_MS, false, 0), bound = begun(TTL_MS, true, TTL_MS);
+    hold ended = begun(TTL_MS, true, 0);
+
+    (void)state;
+    hold_end_renewal(&ended);
+    hold *const all[] = {&once, &bound, &ended};
+    for (int i = 0; i < 3; i++) assert_false(hold_is_at_risk(all[i], valid_until(all[i]) - 1));
+}
+
+static void a_risk_comes_after_the_first_renewal_whatever_the_ttl(void **state)
+{
+    (void)state;
+    for (int64_t ttl_ms = 1; ttl_ms <= INT64_C(2592000000); ttl_ms = ttl_ms * 2 + 1) {
+        hold self;
+        hold_begin(&self, ttl_ms, ttl_ms, lease_valid_until(now_us, ttl_ms), true, 0, now_us,
+                   (uint32_t)ttl_ms);
+        for (int64_t at_us = now_us; at_us < self.renew_at_us; at_us += 1 + ttl_ms * 7)
+            assert_false(hold_is_at_risk(&self, at_us));
+    }
+}
+
 /* Every ttl a caller may give: what is due next lies in the future, and a retry is no loop without
  * time passing. */
 static void time_passes_between_any_two_steps(void **state)
@@ -410,6 +483,12 @@ int main(void)
         cmocka_unit_test(an_extension_after_the_last_renewal_brings_none_back),
         cmocka_unit_test(a_hold_in_haste_is_renewed_within_a_tenth_of_its_ttl_or_a_second),
         cmocka_unit_test(haste_brings_back_no_renewal_and_delays_none),
+        cmocka_unit_test(a_hold_is_at_risk_with_a_third_of_its_lease_left),
+        cmocka_unit_test(neither_a_renewal_under_way_nor_a_retry_delays_the_risk),
+        cmocka_unit_test(an_answered_renewal_ends_the_risk),
+        cmocka_unit_test(a_claim_is_at_risk_with_a_third_of_it_left),
+        cmocka_unit_test(what_is_not_to_be_renewed_is_never_at_risk),
+        cmocka_unit_test(a_risk_comes_after_the_first_renewal_whatever_the_ttl),
         cmocka_unit_test(time_passes_between_any_two_steps),
     };
 
