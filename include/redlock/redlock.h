@@ -154,7 +154,8 @@ typedef struct redlock_allocator {
     void *arg;
 } redlock_allocator;
 
-/* Who runs what happens in the background: renewals, on_lost, asynchronous operations.
+/* Who runs what happens in the background: renewals, on_lost (and with it on_risk), asynchronous
+ * operations.
  *
  * KEEPER   a thread of the client's own; completions and on_lost run on it
  * DELIVER  the same thread, but completions of asynchronous operations wait for redlock_process,
@@ -318,6 +319,17 @@ REDLOCK_API const char *redlock_loss_text(redlock_loss why);
  * of is logged as a warning, one in a second at the most, with the number of the others. */
 typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
 
+/* Told that a lock is at risk: its renewal has been due since two thirds of its lease were left,
+ * none has succeeded, and by now about one third is left, left_ms. Then it is lost, unless one
+ * succeeds; the keeper goes on trying. So begin nothing new, or come to an end.
+ *
+ * Told once, before on_lost, and once more only after a renewal or an extension has succeeded,
+ * which redlock_remaining_ms shows: it is more than left_ms again. Never told of a lock that is
+ * lost or let go of, nor of one that is not to be renewed: without auto_renew only what was handed
+ * over is, for its claim_ms. It runs where on_lost does, may do the same, and a release waits for
+ * it likewise. */
+typedef void redlock_risk_fn(void *arg, redlock_lock *lock, int64_t left_ms);
+
 #define REDLOCK_WAIT_FOREVER ((int64_t)-1)
 
 /* Any number of shared holders may have a lock at once, or one exclusive one. All modes of one name
@@ -361,6 +373,8 @@ typedef struct redlock_options {
                             round trips never holds */
     redlock_lost_fn *on_lost; /* may be NULL */
     void *on_lost_arg;
+    redlock_risk_fn *on_risk; /* may be NULL */
+    void *on_risk_arg;
     redlock_canceller *canceller; /* may be NULL; lives until the call returns */
     redlock_detail *detail;       /* where a failure is explained; may be NULL */
 } redlock_options;

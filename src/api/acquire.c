@@ -108,7 +108,7 @@ static redlock_status stretch(redlock_client *client, redlock_lock *lock, const 
 {
     limits part = limits_to_part(within, client, clock_now_us());
     make_whole(lock, &part);
-    if (keeper_watch(&client->keeper, lock, o->on_lost)) return REDLOCK_OK;
+    if (keeper_watch(&client->keeper, lock, o->on_lost, o->on_risk)) return REDLOCK_OK;
     handle_leave(client, lock);
     return REDLOCK_LOST;
 }
@@ -137,7 +137,7 @@ static redlock_status acquire_on(lane *on, redlock_client *client, redlock_lock 
     acquisition_count(client, &op, now_us - began_us);
     bool is_a_claim = op.status == REDLOCK_OK && op.was_handed_over &&
                       client->host == REDLOCK_HOST_MANUAL;
-    if (is_a_claim) lock->on_lost = NULL; /* until it is more */
+    if (is_a_claim) handle_hush(lock); /* until it is more */
     status = acquisition_settle(client, lock, &op, o, undo_is_behind, now_us);
     /* Only now: redlock_close waits for the lanes, and then undoes what is held. */
     pool_return(&client->lanes, on, now_us);

@@ -18,7 +18,8 @@ static redlock_status hand_out(acquiring *self)
 {
     redlock_client *client = self->base.client;
     redlock_status status = REDLOCK_OK;
-    if (!keeper_watch(&client->keeper, self->lock, self->options.on_lost)) status = REDLOCK_LOST;
+    const redlock_options *o = &self->options;
+    if (!keeper_watch(&client->keeper, self->lock, o->on_lost, o->on_risk)) status = REDLOCK_LOST;
     /* It was acquired, and the client's close took it away before anybody was told. */
     else if (lock_is_closed(self->lock)) status = REDLOCK_ERR_CLOSED;
     if (status != REDLOCK_OK) handle_leave(client, self->lock);
@@ -54,7 +55,7 @@ static void prepare(acquiring *self, const limits *within)
     redlock_client *client = self->base.client;
     operation *op = &self->base.op;
     lane *on = &client->keeper.lane;
-    self->lock->on_lost = NULL; /* until it is handed out */
+    handle_hush(self->lock); /* until it is handed out */
     question asked = acquisition_question(client, self->lock, &self->options, on, self->inbox);
     op->entry.number = self->lock->number; /* so that the message of a grant leads here */
     op->acquires = true;

@@ -74,8 +74,17 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     lock->number = number;
     lock->on_lost = options->on_lost;
     lock->on_lost_arg = options->on_lost_arg;
+    lock->on_risk = options->on_risk;
+    lock->on_risk_arg = options->on_risk_arg;
     atomic_fetch_add(&client->references, 1);
     return lock;
+}
+
+void handle_hush(redlock_lock *lock)
+{
+    assert(lock_state(lock) == TENURE_SOUGHT);
+    lock->on_lost = NULL;
+    lock->on_risk = NULL;
 }
 
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms)

@@ -19,6 +19,9 @@ typedef struct wanted {
 redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length,
                          const wanted *what, const redlock_options *options);
 
+/* Nobody is told of it, until keeper_watch: it is not handed out yet. */
+void handle_hush(redlock_lock *lock);
+
 /* What the script is asked about this lock. */
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms);
 

@@ -74,6 +74,7 @@ redlock_options set_terms(const redlock_options *o)
     terms.auto_renew = true;
     terms.max_hold_ms = 0;
     terms.on_lost = NULL;
+    terms.on_risk = NULL;
     return terms;
 }
 
@@ -118,7 +119,8 @@ redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
     }
     for (size_t i = 0; i < self->count; i++) {
         redlock_lock *lock = self->entries[i].lock;
-        if (!keeper_watch(&client_of(lock)->keeper, lock, o->on_lost)) return REDLOCK_LOST;
+        if (!keeper_watch(&client_of(lock)->keeper, lock, o->on_lost, o->on_risk))
+            return REDLOCK_LOST;
     }
     return REDLOCK_OK;
 }

@@ -25,8 +25,8 @@ redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, 
 void set_free(redlock_set *self);
 
 /* With which options each is taken: renewed until all are there, for however long that takes, as
- * what was taken first must not run out meanwhile; and nobody hears of a loss before they hear of
- * the set. */
+ * what was taken first must not run out meanwhile; and nobody hears of a loss or a risk before they
+ * hear of the set. */
 redlock_options set_terms(const redlock_options *o);
 
 /* All are taken. Prepares to extend those that have no whole lease; so many in `acts`. */

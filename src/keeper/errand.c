@@ -137,7 +137,7 @@ static void renewed(keeper *self, redlock_lock *lock, const standing *held, bool
     counter_add(&self->terms.stats->renewed, 1);
     if (!lock_learn(lock, held, is_old ? 0 : lock->tenure.own_fence)) return;
     if (now_us < atomic_load(&lock->hold.valid_until_us))
-        hold_renewed(&lock->hold, lock->errand.call.sent_us, held->lease_ms);
+        lock_renewed(lock, lock->errand.call.sent_us, held->lease_ms);
 }
 
 /* A renewal is tried for as long as the lease lasts, whatever the server says. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The keeper: one thread per client, however many locks (or none, see redlock_host). It renews,
- * tells holders that a lock is lost, and undoes in the background what a caller could not wait for.
- * It has one connection of its own, and sleeps until the next instant of its schedule; taking and
- * releasing locks wakes it only when that instant moves forward.
+ * tells holders that a lock is lost or at risk, and undoes in the background what a caller could
+ * not wait for. It has one connection of its own, and sleeps until the next instant of its
+ * schedule; taking and releasing locks wakes it only when that instant moves forward.
  *
  * Threads: the mutex of its locks guards what is not the turning thread's own. No callback of the
  * user runs under it. The connection belongs to the keeper's thread alone. */
@@ -67,15 +67,16 @@ void keeper_unreserve(keeper *self);
 /* The lock is held from now on, with this version: its hold was begun. */
 void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind);
 
-/* From now on the loss of a held lock is told; false: it is lost already, and nobody was told. One
- * that the client's close has taken away counts as held. */
-bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost);
+/* From now on the loss of a held lock is told, and its risk; false: it is lost already, and nobody
+ * was told. One that the client's close has taken away counts as held. */
+bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost,
+                  redlock_risk_fn *on_risk);
 
 /* An acquisition came to nothing. is_owed: the server may know of it all the same, and it is undone
  * in the background. The handle is the keeper's. */
 void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_us);
 
-/* The user lets go of it: from now on it is not held, no renewal and no on_lost starts. One that
+/* The user lets go of it: from now on it is not held, no renewal and no callback starts. One that
  * another thread is in has returned, too, if this waits for it; otherwise before the keeper's next
  * turn. REDLOCK_OK: whoever calls asks for the release, and tells of its end with one of the two
  * below. Otherwise the handle is the keeper's: REDLOCK_LOST, it was not held any more;

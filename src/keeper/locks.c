@@ -66,6 +66,23 @@ bool lock_is_watched(const redlock_lock *lock)
     return lock->on_lost != NULL || lock->hold.auto_renew || lock->hold.renew_at_us != NEVER;
 }
 
+static bool may_warn(const redlock_lock *lock)
+{
+    return lock->on_risk != NULL && lock->notice == NOTICE_NONE && tenure_is_held(&lock->tenure);
+}
+
+bool lock_warns(const redlock_lock *lock, int64_t now_us)
+{
+    assert(mutex_is_mine(&lock->among->mutex));
+    return may_warn(lock) && hold_is_at_risk(&lock->hold, now_us);
+}
+
+static int64_t plan_held_us(const redlock_lock *lock)
+{
+    if (!lock_is_watched(lock) && lock->errand.state == ERRAND_NONE) return NEVER;
+    return earliest(hold_wake_us(&lock->hold), may_warn(lock) ? lock->hold.risk_at_us : NEVER);
+}
+
 static int64_t plan_us(const redlock_lock *lock)
 {
     bool is_out = lock->errand.state != ERRAND_NONE;
@@ -73,8 +90,7 @@ static int64_t plan_us(const redlock_lock *lock)
     switch (tenure_wants(&lock->tenure)) {
     case TENURE_WANTS_UNDO:
         return is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);
-    case TENURE_WANTS_RENEWAL:
-        return lock_is_watched(lock) || is_out ? hold_wake_us(&lock->hold) : NEVER;
+    case TENURE_WANTS_RENEWAL: return plan_held_us(lock);
     default: return NEVER;
     }
 }
@@ -212,6 +228,14 @@ bool lock_learn(redlock_lock *lock, const standing *held, uint64_t own_fence)
     return is_newer;
 }
 
+void lock_renewed(redlock_lock *lock, int64_t sent_us, int64_t lease_ms)
+{
+    assert(mutex_is_mine(&lock->among->mutex));
+    assert(tenure_is_held(&lock->tenure));
+    hold_renewed(&lock->hold, sent_us, lease_ms);
+    lock_note(lock, NOTICE_RENEWED);
+}
+
 /* ---- Doors ---- */
 
 void lock_use(redlock_lock *lock)
@@ -236,8 +260,9 @@ static void told(redlock_lock *lock, const standing *held, uint64_t own_fence, i
 {
     assert(mutex_is_mine(&lock->among->mutex));
     bool is_held = tenure_is_held(&lock->tenure) && lock_learn(lock, held, own_fence);
-    if (is_held && clock_now_us() < atomic_load(&lock->hold.valid_until_us))
-        hold_extended(&lock->hold, sent_us, held->lease_ms);
+    if (!is_held || clock_now_us() >= atomic_load(&lock->hold.valid_until_us)) return;
+    hold_extended(&lock->hold, sent_us, held->lease_ms);
+    lock_note(lock, NOTICE_RENEWED);
 }
 
 void lock_told(redlock_lock *lock, const standing *held, uint64_t own_fence, int64_t sent_us)

@@ -48,6 +48,8 @@ struct redlock_lock {
     redlock_lock *same_bucket;       /* in the client's table of holds */
     redlock_lost_fn *on_lost;
     void *on_lost_arg;
+    redlock_risk_fn *on_risk;
+    void *on_risk_arg;
     _Atomic uint64_t standing; /* the tenure's own fence and the kind that is believed, for who has
                                   not the mutex */
     uint64_t number;           /* of the hold; its hold id ends in it */
@@ -164,6 +166,12 @@ void lock_plan(redlock_lock *lock);
 
 /* Is anything done about it while it is held? */
 bool lock_is_watched(const redlock_lock *lock);
+
+/* Is its user to be told that it is at risk? */
+bool lock_warns(const redlock_lock *lock, int64_t now_us);
+
+/* An answer gave it a lease of lease_ms by a question that left at sent_us. */
+void lock_renewed(redlock_lock *lock, int64_t sent_us, int64_t lease_ms);
 
 /* It was granted, with this version. */
 void lock_granted(redlock_lock *lock, uint64_t fence, char kind);

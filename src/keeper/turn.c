@@ -87,6 +87,16 @@ static void tell_lost(keeper *self, redlock_lock *lock)
     end_telling(self, lock);
 }
 
+static void tell_risk(keeper *self, redlock_lock *lock, int64_t now_us)
+{
+    assert(mutex_is_mine(&self->locks.mutex));
+    int64_t left_us = atomic_load(&lock->hold.valid_until_us) - now_us;
+    assert(left_us > 0);
+    begin_telling(self, lock, NOTICE_WARNS);
+    lock->on_risk(lock->on_risk_arg, lock, left_us / US_PER_MS);
+    end_telling(self, lock);
+}
+
 /* There is no hope of it any more. */
 static void give_up_undo(keeper *self, redlock_lock *lock)
 {
@@ -111,6 +121,8 @@ static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->among == &self->locks);
+    /* Callbacks about others may have taken their time, and what has ended is at risk no more. */
+    if (lock_warns(lock, now_us)) now_us = clock_now_us();
     bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
     bool is_hopeless = undoes && lock->errand.state == ERRAND_NONE && now_us >= lock->until_us;
     enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
@@ -118,6 +130,7 @@ static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
     if (lock->notice == NOTICE_LOST) tell_lost(self, lock);
     else if (is_hopeless) give_up_undo(self, lock);
     else if (undoes || due == HOLD_RENEWS) errand_send(self, lock, now_us);
+    else if (lock_warns(lock, now_us)) tell_risk(self, lock, now_us);
     else lock_plan(lock);
 }
 
