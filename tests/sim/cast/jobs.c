@@ -151,6 +151,13 @@ static void lost(void *of, redlock_lock *lock)
     actor_close_inside(self->of);
 }
 
+static void warned(void *of, redlock_lock *lock, int64_t left_ms)
+{
+    worker *self = of;
+    (void)lock;
+    referee_warned(self->user, left_ms);
+}
+
 static redlock_mode other_mode(redlock_mode mode)
 {
     return mode == REDLOCK_SHARED ? REDLOCK_EXCLUSIVE : REDLOCK_SHARED;
@@ -209,6 +216,8 @@ void worker_options(redlock_options *out, worker *self)
         .mode = what->mode,
         .on_lost = what->is_told ? lost : NULL,
         .on_lost_arg = self,
+        .on_risk = what->is_told ? warned : NULL,
+        .on_risk_arg = self,
         .policy = self->of->whole->policy[what->name],
         .permits = what->mode == REDLOCK_SHARED ? self->of->whole->permits[what->name] : 0,
         .ttl_ms = what->ttl_ms,

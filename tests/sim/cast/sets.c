@@ -15,15 +15,25 @@ static void gathered(void *of, redlock_status status, redlock_set *set)
     awaited_done(of, status);
 }
 
+static int user_of_lock(worker *self, const redlock_lock *lock)
+{
+    const char *first = grants_name(worker_job(self)->name);
+    bool is_first = strlen(first) == lock->name_length &&
+                    memcmp(first, lock_name(lock), lock->name_length) == 0;
+    return is_first ? self->user : self->user + 1;
+}
+
 /* It may be told before the call that acquires the set has returned. */
 static void lost(void *of, redlock_lock *lock)
 {
     worker *self = of;
-    const char *first = grants_name(worker_job(self)->name);
-    bool is_first = strlen(first) == lock->name_length &&
-                    memcmp(first, lock_name(lock), lock->name_length) == 0;
-    referee_lost(is_first ? self->user : self->user + 1);
+    referee_lost(user_of_lock(self, lock));
     actor_close_inside(self->of);
+}
+
+static void warned(void *of, redlock_lock *lock, int64_t left_ms)
+{
+    referee_warned(user_of_lock(of, lock), left_ms);
 }
 
 static redlock_status gather_async(worker *self, const redlock_name_bytes names[2],
@@ -46,6 +56,7 @@ static redlock_status gather(worker *self, redlock_set **set)
     redlock_options options;
     worker_options(&options, self);
     if (what->is_told) options.on_lost = lost;
+    if (what->is_told) options.on_risk = warned;
     return what->is_async ? gather_async(self, names, &options, set)
                           : redlock_acquire_set(self->of->client, names, 2, &options, set);
 }

@@ -135,6 +135,35 @@ void belief_judge_told(const stance *self)
         referee_accuse(self->user, "was told late that it has lost %d", self->what->name);
 }
 
+/* What is told to be at risk is held, and for no longer than is told; but for a thread that was
+ * held up between the clock and the callback. */
+void belief_judge_warning(const stance *self, int64_t left_ms)
+{
+    if (self->lock == NULL) return; /* its user does not have it yet */
+    int64_t until_us = stance_valid_until_us(self);
+    bool was_held_up = stance_held_up_us(self) >= until_us - stance_lease_us(self->what);
+    if (!stance_believes(self) && !was_held_up)
+        referee_accuse(self->user, "was warned of losing %d, which it has lost", self->what->name);
+    /* Its clock may run faster than that of the world. */
+    if (stance_believes(self) && (until_us - now_us()) / 1000 > left_ms + left_ms / 50 + 1)
+        referee_accuse(self->user, "has more of %d left than %lld ms", self->what->name,
+                       (long long)left_ms);
+}
+
+/* Who loses by the clock what is renewed was at risk before, and told so; but for a machine that
+ * did not run in that time, or a loop that is late. */
+void belief_judge_unwarned(const stance *self)
+{
+    const job *what = self->what;
+    if (self->lock == NULL || !what->auto_renew || what->midway > MIDWAY_NOTHING) return;
+    if (what->max_hold_ms > 0 || stance_is_short(what) || self->is_excused) return;
+    if (self->lock->why_lost != REDLOCK_LOSS_NOT_RENEWED) return;
+    int64_t since_us = now_us() - what->ttl_ms * 1000;
+    bool was_held_up = stance_held_up_us(self) >= since_us;
+    if (!was_held_up && client_lateness_us(self->client) == 0 && self->warned_us < since_us)
+        referee_accuse(self->user, "has lost %d, and was not warned", what->name);
+}
+
 /* A lease for which the rounds of its loop that it may need are too long. */
 static bool is_kept_too_late(const stance *self)
 {

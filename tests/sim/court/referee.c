@@ -445,7 +445,19 @@ void referee_lost(int user)
     if (stance_believes(self))
         referee_accuse(user, "was told that it has lost %d, which it holds", self->what->name);
     belief_judge_told(self);
+    belief_judge_unwarned(self);
     self->was_told = true;
+}
+
+void referee_warned(int user, int64_t left_ms)
+{
+    stance *self = &users[user];
+    trace("client %d, job %d: at risk, %lld ms left", self->client, number_of_user(user),
+          (long long)left_ms);
+    if (self->was_told || self->is_over)
+        referee_accuse(user, "was warned of losing %d, which is over", self->what->name);
+    belief_judge_warning(self, left_ms);
+    self->warned_us = now_us();
 }
 
 static int64_t validity_ends_us(const stance *self)

@@ -6,7 +6,7 @@
  *                asked before the node lost data, or before its clock stepped forward
  *   leases       one that is renewed is not lost, and one that is not lasts for its ttl; whoever is
  *                told that it has none believes it; who is to be told of a loss is, once, and at
- *                once
+ *                once, and was warned before; nobody is warned of what is lost or over
  *   fences       each exclusive grant on the node has a higher fence than all before it, whatever
  *                was lost, so that a resource that checks them refuses every older holder; and the
  *                holder's fence is the one of its grant
@@ -51,8 +51,9 @@ void referee_parted(int user, redlock_status status);
 void referee_excuses(int user);
 /* So were all users of the client: it is being closed under them. */
 void referee_closes(int client);
-/* The library told a user that its lock is lost. */
+/* The library told a user that its lock is lost; or that it is at risk, with so much left. */
 void referee_lost(int user);
+void referee_warned(int user, int64_t left_ms);
 /* The client was closed, and all its calls have ended or are about to. */
 void referee_closed(int client);
 /* All users of the client are not there any more, for good. */

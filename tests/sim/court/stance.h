@@ -52,6 +52,7 @@ typedef struct stance {
     int64_t acquired_us;
     int64_t lost_us;        /* when its belief ended before it released; 0 */
     bool was_told, is_over; /* by on_lost; released */
+    int64_t warned_us;      /* when it was told last that it is at risk; 0 */
     int64_t denied_us;      /* when the node first told a renewal that it has no such holder; 0 */
 } stance;
 
@@ -87,6 +88,8 @@ void belief_judge_loss(stance *self);
 void belief_judge_denial(const stance *self);
 void belief_judge_telling(const stance *self);
 void belief_judge_told(const stance *self);
+void belief_judge_unwarned(const stance *self);
+void belief_judge_warning(const stance *self, int64_t left_ms);
 void waiting_judge(int name);
 void waiting_judge_asking(stance *self);
 void waiting_judge_dropped(const stance *self);
