@@ -235,6 +235,8 @@ static redlock_status start(redlock_client *self)
         return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
+    self->home.outage.stakes = keeper_write_stakes;
+    self->home.outage.stakes_arg = &self->keeper;
     holds_init(&self->holds, &self->memory);
     pool_init(&self->lanes, &self->lane_terms);
     return REDLOCK_OK;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/lease.h"
@@ -177,6 +178,18 @@ void keeper_cancel(keeper *self, uint64_t id)
     operations_cancel(&self->operations, id);
     if (self->locks.armed_us != AWAKE) locks_wake(&self->locks);
     mutex_unlock(&self->locks.mutex);
+}
+
+void keeper_write_stakes(void *arg, char *out, size_t size, int64_t now_us)
+{
+    keeper *self = arg;
+    stakes found = locks_at_stake(&self->locks);
+    *out = '\0';
+    if (found.renewed == 0 || found.first_us == NEVER) return;
+    int64_t left_us = found.first_us > now_us ? found.first_us - now_us : 0;
+    snprintf(out, size, "; %zu renewed lock%s held, the first is lost in %.1f s%s", found.renewed,
+             found.renewed == 1 ? "" : "s", (double)(left_us / US_PER_MS) / 1000,
+             found.may_be_sooner ? " at the latest" : "");
 }
 
 bool keeper_is_calling(const keeper *self)

@@ -97,6 +97,9 @@ void keeper_process(keeper *self);
 /* Until when keeper_process has nothing to do by the clock. */
 int64_t keeper_wake_us(keeper *self);
 
+/* For the line about an outage; `arg` is the keeper. Any thread, without its mutex. */
+void keeper_write_stakes(void *arg, char *out, size_t size, int64_t now_us);
+
 /* Is this the keeper's own thread: a callback? */
 bool keeper_is_calling(const keeper *self);
 

@@ -6,8 +6,10 @@
 
 #include "engine/lease.h"
 #include "host/clock.h"
+#include "host/portion.h"
 
 enum { ATTEMPTS = 4 }; /* at a renewal, on a server that is away, in what is left of a lease */
+enum { LOOKED_AT_MOST = PORTION(1000, 2) };
 
 /* An undo is tried for the ttl, or so long if that is longer: a queued waiter has no lease that
  * would end it. */
@@ -33,6 +35,19 @@ void locks_wake(lock_list *self)
     assert(mutex_is_mine(&self->mutex));
     self->armed_us = AWAKE;
     wake_raise(&self->wake);
+}
+
+stakes locks_at_stake(lock_list *self)
+{
+    mutex_lock(&self->mutex);
+    stakes found = {.renewed = self->renewing, .first_us = NEVER};
+    const redlock_lock *lock = self->first;
+    for (int n = 0; n < LOOKED_AT_MOST && lock != NULL; n++, lock = lock->next)
+        if (tenure_is_held(&lock->tenure) && lock->hold.auto_renew)
+            found.first_us = earliest(found.first_us, atomic_load(&lock->hold.valid_until_us));
+    found.may_be_sooner = lock != NULL;
+    mutex_unlock(&self->mutex);
+    return found;
 }
 
 /* ---- List and schedule ---- */

@@ -149,6 +149,15 @@ void locks_destroy(lock_list *self, const memory *from);
 /* Ends the sleep of whoever sees to them. With the mutex. */
 void locks_wake(lock_list *self);
 
+/* What is lost if nobody is served: so many renewed locks, the first of them at this instant, or
+ * sooner, if there are so many that not all were looked at. */
+typedef struct stakes {
+    size_t renewed;
+    int64_t first_us; /* NEVER: it is not known */
+    bool may_be_sooner;
+} stakes;
+stakes locks_at_stake(lock_list *self);
+
 /* ---- With the mutex ---- */
 
 /* The one way in which a tenure moves. False: the event means nothing in its state. */

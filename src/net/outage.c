@@ -17,8 +17,10 @@ void outage_note_failure(outage *self, const event_log *log, const char *where, 
         return;
     }
     if (now_us < since_us + TOLD_AFTER_US || atomic_exchange(&self->is_told, true)) return;
-    log_line(log, REDLOCK_LOG_WARNING, "%s: no service for %.1f s: %s", where,
-             (double)(now_us - since_us) / US_PER_S, why);
+    char at_stake[128] = "";
+    if (self->stakes != NULL) self->stakes(self->stakes_arg, at_stake, sizeof at_stake, now_us);
+    log_line(log, REDLOCK_LOG_WARNING, "%s: no service for %.1f s: %s%s", where,
+             (double)(now_us - since_us) / US_PER_S, why, at_stake);
 }
 
 void outage_end(outage *self, const event_log *log, const char *where, int64_t now_us)

@@ -13,15 +13,21 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "host/log.h"
+
+/* Writes what an outage puts at stake, "; " first, as words for its line; or "". */
+typedef void stakes_fn(void *arg, char *out, size_t size, int64_t now_us);
 
 typedef struct outage {
     _Atomic int64_t
         since_us; /* when a connection failed first since the last answer; 0: none did */
     _Atomic int64_t latest_us; /* the latest failure since then */
     _Atomic bool is_told;
+    stakes_fn *stakes; /* set before anybody connects; NULL: nothing is at stake */
+    void *stakes_arg;
 } outage;
 
 /* A connection to `where` failed, for the reason `why`. */

@@ -3,7 +3,14 @@
  * is away: little, once, in plain words. */
 #include "live/modes_stage.h"
 
-enum { RENEWED_MS = 900, BRIEF_MS = 300, CROWD = 20, AWAY_MS = 10000, LINES_MOST = 4 };
+enum {
+    RENEWED_MS = 900,
+    BRIEF_MS = 300,
+    CROWD = 20,
+    AWAY_MS = 10000,
+    LINES_MOST = 4,
+    LASTS_MS = 9000
+};
 
 /* ---- The reasons ------------------------------------------------------------------------------*/
 
@@ -129,17 +136,31 @@ static void losses_that_nobody_hears_of_are_logged_and_not_each(void **state)
 
 typedef struct record {
     _Atomic int lines, told_away, told_back;
+    char away[256]; /* written before it is counted */
 } record;
 
 static void notes(void *arg, redlock_level level, const char *line)
 {
     record *self = arg;
     if (level <= REDLOCK_LOG_WARNING) atomic_fetch_add(&self->lines, 1);
-    if (strstr(line, "no service for") != NULL) atomic_fetch_add(&self->told_away, 1);
+    bool is_away = strstr(line, "no service for") != NULL;
+    if (is_away) snprintf(self->away, sizeof self->away, "%s", line);
+    atomic_fetch_add(&self->told_away, is_away);
     if (strstr(line, "it serves again") != NULL) atomic_fetch_add(&self->told_back, 1);
 }
 
 static bool is_told_back(void *arg) { return atomic_load(&((record *)arg)->told_back) > 0; }
+
+/* The line that tells of it, when it is told: both are held still, the first for this long. */
+static void expect_stakes(const record *seen)
+{
+    static const char words[] = "; 2 renewed locks held, the first is lost in ";
+    double left_s = -1;
+    const char *at = strstr(seen->away, words);
+    if (at == NULL) fail_msg("nothing is at stake: %s", seen->away);
+    assert_int_equal(sscanf(at + strlen(words), "%lf s", &left_s), 1);
+    if (left_s <= 0 || left_s > LASTS_MS / 1000.0) fail_msg("for %f s?", left_s);
+}
 
 /* Two renewed locks, and somebody who waits for ever. */
 static void an_outage_is_told_once(void **state)
@@ -149,13 +170,14 @@ static void an_outage_is_told_once(void **state)
     redlock_client *client = stage_open(
         the, server_uri(the->server),
         REDLOCK_CLIENT_OPTIONS(.log = notes, .log_arg = &seen, .log_level = REDLOCK_LOG_INFO));
-    const redlock_options *renewed = REDLOCK_OPTIONS(.ttl_ms = 2 * RENEWED_MS, .auto_renew = true);
+    const redlock_options *renewed = REDLOCK_OPTIONS(.ttl_ms = LASTS_MS, .auto_renew = true);
     redlock_lock *one = take(client, "one", renewed), *two = take(client, "two", renewed);
     redlock_lock *lock = take(the->client, "r", EXCLUSIVE());
     taker *next = queued(the, client, 1, EXCLUSIVE(PATIENT));
     server_kill(the->server);
     let_pass_ms(AWAY_MS);
     assert_int_equal(atomic_load(&seen.told_away), 1);
+    expect_stakes(&seen);
     assert_in_range(atomic_load(&seen.lines), 1, LINES_MOST);
     server_restart(the->server);
     eventually(is_told_back, &seen);

@@ -76,6 +76,25 @@ static void its_end_is_told_if_it_was(void **state)
     assert_string_equal(said.last, "host port 6379: it serves again, after 7.0 s");
 }
 
+static void counts(void *arg, char *out, size_t size, int64_t now_us)
+{
+    ++*(int *)arg;
+    snprintf(out, size, "; so much is at stake, %d s", (int)((now_us - t0) / second_us));
+}
+
+static void its_line_says_what_is_at_stake_and_asks_once(void **state)
+{
+    int asked = 0;
+    outage self = {.stakes = counts, .stakes_arg = &asked};
+
+    (void)state;
+    for (int i = 0; i < 5; i++) fail_at(&self, t0 + i * second_us);
+    assert_int_equal(said.lines, 1);
+    assert_int_equal(asked, 1);
+    assert_string_equal(said.last, "host port 6379: no service for 3.0 s: connection refused; so "
+                                   "much is at stake, 3 s");
+}
+
 /* A connection that broke an hour ago, and that nobody needed since, was no outage of an hour. */
 static void what_nobody_tried_again_is_forgotten(void **state)
 {
@@ -95,6 +114,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(an_outage_of_three_seconds_is_told_once, begin),
         cmocka_unit_test_setup(its_end_is_told_if_it_was, begin),
+        cmocka_unit_test_setup(its_line_says_what_is_at_stake_and_asks_once, begin),
         cmocka_unit_test_setup(what_nobody_tried_again_is_forgotten, begin),
     };
 
