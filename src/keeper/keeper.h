@@ -11,6 +11,7 @@
 
 #include "engine/server_clock.h"
 #include "host/fork.h"
+#include "host/seldom.h"
 #include "keeper/alarm.h"
 #include "keeper/locks.h"
 #include "keeper/operation.h"
@@ -52,8 +53,7 @@ struct keeper {
     _Atomic uint64_t turning;     /* the number of the thread that is in a turn; 0: none */
     _Atomic bool close_requested; /* by a callback: closing begins when the turn is over */
     bool is_taking;               /* closing began to take locks away */
-    int64_t loss_logged_us;       /* when a loss was logged last, ... */
-    unsigned losses_unlogged;     /* ... and how many were not since */
+    seldom losses;                /* that nobody is told of */
     bool has_ended;               /* nobody turns it any more */
 };
 

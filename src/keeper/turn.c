@@ -2,7 +2,6 @@
  * What happens inside the keeper, round by round, whoever turns it: its own thread, a caller's
  * event loop, or redlock_close. */
 #include <assert.h>
-#include <stdio.h>
 
 #include "engine/lease.h"
 #include "host/clock.h"
@@ -15,8 +14,6 @@
 /* How long a round may work on operations, and on how many locks, before it looks at the sockets
  * again. */
 enum { BUDGET_US = PORTION(400, 0), ATTENDED_MOST = PORTION(64, 1) };
-
-enum { LOSS_PAUSE_US = 1000000 };
 
 static redlock_lock *lock_of(timer *which)
 {
@@ -38,19 +35,11 @@ static void free_here(keeper *self, redlock_lock *lock)
 static void log_loss(keeper *self, const redlock_lock *lock, redlock_loss why)
 {
     assert(!mutex_is_mine(&self->locks.mutex));
-    char name[128], more[32] = "";
-    int64_t now_us = clock_now_us();
-    if (now_us < self->loss_logged_us + LOSS_PAUSE_US) {
-        self->losses_unlogged++;
-        return;
-    }
-    if (self->losses_unlogged > 0)
-        snprintf(more, sizeof more, " (and %u more)", self->losses_unlogged);
+    char name[128], more[SELDOM_MORE_SIZE];
+    if (!seldom_may_say(&self->losses, clock_now_us(), more)) return;
     text_escape(name, sizeof name, lock_name(lock), lock->name_length);
     log_line(self->terms.config->log, REDLOCK_LOG_WARNING, "lock \"%s\" is lost%s: %s", name, more,
              redlock_loss_text(why));
-    self->loss_logged_us = now_us;
-    self->losses_unlogged = 0;
 }
 
 /* A callback is made without the mutex, and pins the lock: what it lets go of is freed behind
