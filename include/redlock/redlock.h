@@ -121,7 +121,8 @@ REDLOCK_API const char *redlock_status_name(redlock_status status);
 
 /* Where a status needs more words (the server's own error text, the offending part of a URI), they
  * are written here by the calls that take one; empty when there is nothing to add. Text from
- * outside is escaped; no password is ever in it. */
+ * outside is escaped; no password is ever in it. For the calls that take none there is
+ * redlock_why_failed. */
 typedef struct redlock_detail {
     char text[256];
 } redlock_detail;
@@ -430,8 +431,17 @@ REDLOCK_API REDLOCK_MUST_CHECK redlock_status redlock_acquire_bytes(redlock_clie
  * REDLOCK_LOST        the lease had ended, or the server no longer knew it: the work may have
  *                     overlapped with another holder's
  * REDLOCK_ERR_...     the server could not be told within timeout_ms; the keeper goes on trying
- *                     until the lease ends by itself */
+ *                     until the lease ends by itself. Such a release is logged as a warning, one in
+ *                     a second at the most, with the number of the others */
 REDLOCK_API redlock_status redlock_release(redlock_lock *lock);
+
+/* Why did it fail? The words for the latest failure that this thread was told by a call which takes
+ * no redlock_detail: redlock_release and its like (the end of a scope, too), redlock_release_set,
+ * redlock_extend, redlock_upgrade, redlock_downgrade; or, inside a completion, by that one. Such as
+ * "Connection refused", or what the server said; for REDLOCK_LOST what redlock_loss_text says.
+ * Never NULL; "" when there is nothing to add, and before the first failure. A success leaves it as
+ * it is, the next failure replaces it. */
+REDLOCK_API const char *redlock_why_failed(void);
 
 /* Makes the lease last `ttl_ms` from now, if that is longer than it lasts already.
  * REDLOCK_OK, REDLOCK_LOST, REDLOCK_ERR_TTL, or why the server could not be asked. */
@@ -497,7 +507,7 @@ REDLOCK_API const char *redlock_name(const redlock_lock *lock, size_t *length);
  *     the body's error     `err`, never touched by the library
  *     the release          `st`: REDLOCK_OK, or REDLOCK_LOST, or why the server could not be told
  *     both failed          `err` is what counts, so the failed release is also logged, once, as a
- *                          warning
+ *                          warning, REDLOCK_LOST too
  *
  * Leaving changes no errno. Inside a callback of the client, where nothing may wait, the lock is
  * given back in the background, and the release counts as REDLOCK_OK; so it is with REDLOCK_AUTO.

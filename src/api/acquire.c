@@ -198,6 +198,7 @@ redlock_status acquisition_take(redlock_client *client, const void *name, size_t
                                       : NULL;
     if (held != NULL) {
         act enters = act_reentry(held, &what, wanted_ttl_ms);
+        enters.detail = o->detail;
         status = act_wait(&enters, &own);
         if (status == REDLOCK_OK) *lock = held;
         return status;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/options.h"
+#include "api/words.h"
 #include "engine/lease.h"
 #include "host/clock.h"
 #include "wire/key.h"
@@ -31,6 +32,8 @@ static void tell(completion *base)
     acquiring *self = (acquiring *)base;
     redlock_status status = base->op.status;
     if (status == REDLOCK_OK) status = hand_out(self);
+    bool has_words = status < 0 && base->op.status == status && !base->op.is_at_once;
+    if (status != REDLOCK_OK) words_keep(has_words ? base->op.acquisition.text : "");
     self->acquired(self->arg, status, status == REDLOCK_OK ? self->lock : NULL);
 }
 

@@ -7,6 +7,7 @@
 #include "api/canceller.h"
 #include "api/carry.h"
 #include "api/options.h"
+#include "api/words.h"
 #include "engine/lease.h"
 #include "host/clock.h"
 #include "lane/drive.h"
@@ -83,12 +84,21 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
     return true;
 }
 
+/* Of a loss the server says nothing, but we know why. */
+static const char *words_for(act *self, redlock_status status)
+{
+    if (status != REDLOCK_LOST) return self->state == NULL ? "" : self->state->text;
+    if (self->kind->needs_the_lease) self->loss = lock_why_lost(self->lock, clock_now_us());
+    return self->loss == REDLOCK_LOSS_NONE ? "" : redlock_loss_text(self->loss);
+}
+
 void act_end(act *self, redlock_status why)
 {
     assert(!self->is_over);
     redlock_status status = why == REDLOCK_OK ? self->status : why;
     self->is_over = true;
-    if (why != REDLOCK_OK && self->state != NULL) detail_write(self->detail, self->state->text);
+    self->words = status == REDLOCK_OK ? "" : words_for(self, status);
+    if (status != REDLOCK_OK) detail_write(self->detail, self->words);
     self->status = self->kind->end == NULL ? status : self->kind->end(self, status);
 }
 
@@ -196,6 +206,16 @@ redlock_status act_wait(act *self, const limits *within)
     return self->status;
 }
 
+redlock_status act_wait_about_lock(const act_kind *kind, redlock_lock *lock, int64_t ttl_ms)
+{
+    redlock_status status = lock == NULL ? REDLOCK_ERR_ARGUMENT : client_enter(client_of(lock));
+    if (status != REDLOCK_OK) return words_of_refusal(status);
+    act self = act_about(kind, lock);
+    self.ttl_ms = ttl_ms;
+    self.detail = words_of_thread();
+    return act_wait(&self, NULL);
+}
+
 static redlock_status enter_and_wait(act *self, const act_kind *kind, redlock_client *client,
                                      const void *name, size_t name_length, redlock_detail *detail)
 {
@@ -228,8 +248,17 @@ redlock_status act_wait_on(act *self, lane *on, const limits *within)
     return self->status;
 }
 
+/* True: one failed, and its words are written. */
+static bool explain_first(const act *all, size_t count, redlock_detail *detail)
+{
+    size_t i = 0;
+    while (i < count && all[i].status == REDLOCK_OK) i++;
+    if (i < count) detail_write(detail, all[i].words);
+    return i < count;
+}
+
 /* What they need is on the stack. */
-static void wait_for_some(act *all, size_t count, const limits *within)
+static bool wait_for_some(act *all, size_t count, const limits *within, redlock_detail *detail)
 {
     assert(count > 0 && count <= ACTS_AT_ONCE);
     exchange asks[ACTS_AT_ONCE];
@@ -241,11 +270,13 @@ static void wait_for_some(act *all, size_t count, const limits *within)
         else act_end(&all[i], REDLOCK_OK);
     }
     if (are_asked) wait_for_all(client, all, count, within);
+    return explain_first(all, count, detail);
 }
 
-void act_wait_each(act *all, size_t count, const limits *within)
+void act_wait_each(act *all, size_t count, const limits *within, redlock_detail *detail)
 {
-    for (size_t done = 0; done < count; done += ACTS_AT_ONCE)
-        wait_for_some(all + done, count - done < ACTS_AT_ONCE ? count - done : ACTS_AT_ONCE,
-                      within);
+    for (size_t done = 0; done < count; done += ACTS_AT_ONCE) {
+        size_t some = count - done < ACTS_AT_ONCE ? count - done : ACTS_AT_ONCE;
+        if (wait_for_some(all + done, some, within, detail)) detail = NULL;
+    }
 }

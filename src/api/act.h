@@ -45,6 +45,8 @@ struct act {
     bool is_submitted; /* nobody may wait */
     bool is_over;
     redlock_detail *detail; /* for the words of a failure; may be NULL */
+    const char *words;      /* over, and failed: those words, while its request is there */
+    redlock_loss loss;      /* over, and LOST: why */
     /* What the kinds need: */
     bool wants_exclusive; /* re-entry */
     bool is_done;         /* force: an answer said so */
@@ -59,6 +61,9 @@ struct act {
 };
 
 extern const act_kind act_extend, act_upgrade, act_downgrade, act_release, act_inspect, act_force;
+
+/* Is a release that failed so logged already, wherever it was called? */
+bool release_is_logged(redlock_status status);
 
 /* A hold that was entered once more is made good for what is asked now; or the entry is taken
  * back. */
@@ -94,6 +99,10 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us);
  * why nobody is to hear of it. */
 void act_end(act *self, redlock_status why);
 
+/* The public call about a lock: enters, asks, and waits. A failure's words are kept for
+ * redlock_why_failed. */
+redlock_status act_wait_about_lock(const act_kind *kind, redlock_lock *lock, int64_t ttl_ms);
+
 /* Begins, waits on a lane of the pool, and ends. The status is returned. NULL: timeout_ms from now.
  */
 redlock_status act_wait(act *self, const limits *within);
@@ -108,7 +117,8 @@ redlock_status act_wait_on(act *self, lane *on, const limits *within);
 
 enum { ACTS_AT_ONCE = 16 };
 
-/* The same with many of one kind and client, which are under way together. Their status tells. */
-void act_wait_each(act *all, size_t count, const limits *within);
+/* The same with many of one kind and client, which are under way together. Their status tells;
+ * `detail` (may be NULL) has the words of the first of them that failed. */
+void act_wait_each(act *all, size_t count, const limits *within, redlock_detail *detail);
 
 #endif

@@ -5,18 +5,37 @@
 
 #include <assert.h>
 
+#include "api/words.h"
 #include "engine/lease.h"
+#include "host/clock.h"
 
 /* ---- The end ---- */
+
+/* Its words are those that the completion finds, if it failed. */
+static redlock_status status_told(const acting *self)
+{
+    if (self->what.status != REDLOCK_OK) words_keep(self->what.words);
+    return self->what.status;
+}
+
+/* It was done, and is lost or taken since. */
+static redlock_status status_of_lock(const redlock_lock *lock)
+{
+    redlock_status status = handle_status(lock);
+    if (status == REDLOCK_OK) return REDLOCK_OK;
+    bool is_lost = status == REDLOCK_LOST;
+    words_keep(is_lost ? redlock_loss_text(lock_why_lost(lock, clock_now_us())) : "");
+    return status;
+}
 
 /* The lock is looked at in the moment in which it is told, and may be let go of by whoever is
  * told. */
 static redlock_status part_with_lock(acting *self)
 {
     redlock_lock *lock = self->what.lock;
-    redlock_status status = self->what.status;
+    redlock_status status = status_told(self);
     if (lock == NULL) return status;
-    if (status == REDLOCK_OK && self->what.kind->needs_the_lease) status = handle_status(lock);
+    if (status == REDLOCK_OK && self->what.kind->needs_the_lease) status = status_of_lock(lock);
     lock_unuse(lock);
     return status;
 }
@@ -42,15 +61,15 @@ static void tell_inspected(completion *base)
 {
     acting *self = (acting *)base;
     act_forget_name(&self->what);
-    self->inspected(self->arg, self->what.status, act_inspection(&self->what));
+    self->inspected(self->arg, status_told(self), act_inspection(&self->what));
 }
 
 static void tell_forced(completion *base)
 {
     acting *self = (acting *)base;
     act_forget_name(&self->what);
-    bool is_done = self->what.status == REDLOCK_OK;
-    self->forced(self->arg, self->what.status, is_done ? (size_t)self->what.removed : 0);
+    redlock_status status = status_told(self);
+    self->forced(self->arg, status, status == REDLOCK_OK ? (size_t)self->what.removed : 0);
 }
 
 static void finish_acting(operation *op, int64_t now_us)

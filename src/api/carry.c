@@ -5,9 +5,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 
 #include "api/async.h"
 #include "api/canceller.h"
+#include "api/options.h"
 #include "engine/lease.h"
 #include "host/cancellation.h"
 #include "host/clock.h"
@@ -55,10 +57,18 @@ typedef struct carried_act {
 static void tell_act(acting *self, redlock_status status)
 {
     carried_act *at = self->arg;
+    exchange *asks = at->whole->asks;
+    request *state = at->whole->state;
+    *state = *self->what.state;
     *at->whole = self->what;
+    at->whole->asks = asks;
+    at->whole->state = state;
     at->whole->status = status;
-    at->whole->asks = NULL;
-    at->whole->state = NULL;
+    /* Whoever tells a failure has just kept its words for this thread. */
+    snprintf(state->text, sizeof state->text, "%s",
+             status == REDLOCK_OK ? "" : redlock_why_failed());
+    at->whole->words = state->text;
+    if (status != REDLOCK_OK) detail_write(at->whole->detail, state->text);
     tell_sleeper(at->by);
 }
 

@@ -35,6 +35,7 @@ struct redlock_client {
     conn_config config;
     route route;
     lane_terms lane_terms;
+    seldom failed_releases;
     redlock_stats stats; /* all but what `counters` has */
     _Atomic int64_t nonces;
     _Atomic uint64_t hold_count; /* numbers the acquisitions */

@@ -94,17 +94,15 @@ const act_kind act_downgrade = {.begin = downgrade_is_asked,
                                 .before_sending = conversion_is_sent,
                                 .needs_the_lease = true};
 
-static redlock_status convert(redlock_lock *lock, const act_kind *kind)
+redlock_status redlock_downgrade(redlock_lock *lock)
 {
-    redlock_status status = lock == NULL ? REDLOCK_ERR_ARGUMENT : client_enter(client_of(lock));
-    if (status != REDLOCK_OK) return status;
-    act self = act_about(kind, lock);
-    return act_wait(&self, NULL);
+    return act_wait_about_lock(&act_downgrade, lock, 0);
 }
 
-redlock_status redlock_downgrade(redlock_lock *lock) { return convert(lock, &act_downgrade); }
-
-redlock_status redlock_upgrade(redlock_lock *lock) { return convert(lock, &act_upgrade); }
+redlock_status redlock_upgrade(redlock_lock *lock)
+{
+    return act_wait_about_lock(&act_upgrade, lock, 0);
+}
 
 void redlock_adopt(redlock_lock *lock)
 {

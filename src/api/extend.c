@@ -4,8 +4,8 @@
 
 #include <assert.h>
 
+#include "api/words.h"
 #include "engine/lease.h"
-#include "host/clock.h"
 
 bool extension_is_asked(act *self, question *about)
 {
@@ -42,12 +42,7 @@ const act_kind act_extend = {
 
 redlock_status redlock_extend(redlock_lock *lock, int64_t ttl_ms)
 {
-    if (lock == NULL) return REDLOCK_ERR_ARGUMENT;
-    if (ttl_ms < 1 || ttl_ms > LEASE_MOST_MS) return REDLOCK_ERR_TTL;
-    redlock_client *client = client_of(lock);
-    redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
-    act self = act_about(&act_extend, lock);
-    self.ttl_ms = ttl_ms;
-    return act_wait(&self, NULL);
+    bool is_ttl = ttl_ms >= 1 && ttl_ms <= LEASE_MOST_MS;
+    if (lock != NULL && !is_ttl) return words_of_refusal(REDLOCK_ERR_TTL);
+    return act_wait_about_lock(&act_extend, lock, ttl_ms);
 }

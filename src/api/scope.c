@@ -2,18 +2,19 @@
  * Scoped locks: the three results (the body's, the release's, the acquisition's) kept apart. */
 #include <errno.h>
 
-#include "api/handle.h"
+#include "api/act.h"
 #include "wire/text.h"
 
 static void warn(const event_log *log, const char *name, redlock_status status)
 {
-    log_line(log, REDLOCK_LOG_WARNING, "lock \"%s\": release failed on leaving its scope: %s", name,
-             redlock_strerror(status));
+    const char *words = redlock_why_failed();
+    log_line(log, REDLOCK_LOG_WARNING, "lock \"%s\": release failed on leaving its scope: %s%s%s",
+             name, redlock_strerror(status), words[0] != '\0' ? ": " : "", words);
 }
 
-/* Releases, and logs a failure if it has no other place to go. The variable goes in any case: in a
- * callback, which may not wait, the lock is given back in the background. The body's errno is the
- * body's. */
+/* Releases, and logs a failure if it has no other place to go, and is not logged wherever it
+ * happens. The variable goes in any case: in a callback, which may not wait, the lock is given back
+ * in the background. The body's errno is the body's. */
 static redlock_status release(redlock_lock *lock, bool warns)
 {
     const int kept = errno;
@@ -26,7 +27,7 @@ static redlock_status release(redlock_lock *lock, bool warns)
         handle_leave(client, lock);
         status = REDLOCK_OK;
     }
-    if (warns && status != REDLOCK_OK) warn(&log, name, status);
+    if (warns && status != REDLOCK_OK && !release_is_logged(status)) warn(&log, name, status);
     errno = kept;
     return status;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/options.h"
+#include "api/words.h"
 #include "host/clock.h"
 
 /* ---- How it is made ---- */
@@ -146,7 +147,7 @@ static redlock_status acquire_all(redlock_client *client, redlock_set *self,
     }
     if (status != REDLOCK_OK || o->auto_renew) return status;
     size_t extended = set_prepare_extensions(self);
-    act_wait_each(self->acts, extended, within);
+    act_wait_each(self->acts, extended, within, o->detail);
     return first_failure(self, extended);
 }
 
@@ -156,7 +157,7 @@ static void give_all_back(redlock_client *client, redlock_set *self, const limit
 {
     limits part = limits_to_part(within, client, clock_now_us());
     if (client->host == REDLOCK_HOST_MANUAL)
-        act_wait_each(self->acts, set_prepare_releases(self), &part);
+        act_wait_each(self->acts, set_prepare_releases(self), &part, NULL);
     else set_leave(client, self);
     set_free(self);
 }
@@ -204,10 +205,10 @@ redlock_status redlock_release_set(redlock_set *set)
     if (set == NULL) return REDLOCK_OK;
     redlock_client *client = client_of(set->entries[0].lock);
     redlock_status status = client_enter(client);
-    if (status != REDLOCK_OK) return status;
+    if (status != REDLOCK_OK) return words_of_refusal(status);
     limits within = limits_of_one(client);
     size_t count = set_prepare_releases(set);
-    act_wait_each(set->acts, count, &within);
+    act_wait_each(set->acts, count, &within, words_of_thread());
     status = first_failure(set, count);
     set_free(set);
     return status;

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "api/async.h"
+#include "api/options.h"
 #include "api/set.h"
+#include "api/words.h"
 #include "host/clock.h"
 #include "wire/key.h"
 
@@ -23,7 +25,8 @@ struct gathering {
     gathering *before, *behind; /* of the client's; with gatherings_mutex, as is ... */
     redlock_operation under_way;
     bool is_cancelled;
-    char bytes[]; /* of the names */
+    redlock_detail why; /* of the first part that failed */
+    char bytes[];       /* of the names */
 };
 
 static void enlist(gathering *self)
@@ -57,6 +60,7 @@ static void tell_gathered(completion *base)
     gathering *self = (gathering *)base;
     redlock_status status = base->op.status;
     if (status == REDLOCK_OK) status = set_hand_out(self->set, &self->options);
+    if (status != REDLOCK_OK) words_keep(self->why.text);
     if (status != REDLOCK_OK) give_up(self);
     self->acquired(self->arg, status, status == REDLOCK_OK ? self->set : NULL);
 }
@@ -72,6 +76,8 @@ static void part_is_over(void *arg, redlock_status status)
 {
     gathering *self = arg;
     assert(self->parts > 0);
+    if (self->base.op.status == REDLOCK_OK && status != REDLOCK_OK)
+        detail_write(&self->why, redlock_why_failed());
     if (self->base.op.status == REDLOCK_OK) self->base.op.status = status;
     if (--self->parts == 0) conclude(self, self->base.op.status);
 }
@@ -124,6 +130,7 @@ static void taken(void *arg, redlock_status status, redlock_lock *lock)
 {
     gathering *self = arg;
     if (status == REDLOCK_OK) self->set->entries[self->next++].lock = lock;
+    else detail_write(&self->why, redlock_why_failed());
     bool is_whole = status == REDLOCK_OK && self->next == self->set->count;
     if (is_whole) extend_all(self);
     else if (status == REDLOCK_OK) status = gather_next(self);
@@ -226,7 +233,8 @@ bool set_cancel_async(redlock_client *client, redlock_operation id)
 typedef struct parting {
     completion base;      /* first: of the whole; its operation is never submitted */
     _Atomic size_t parts; /* as in a gathering */
-    _Atomic int status;   /* the first that is not REDLOCK_OK */
+    _Atomic int status;   /* the first that is not REDLOCK_OK, and ... */
+    redlock_detail why;   /* ... its words */
     redlock_done_fn *done;
     void *arg;
 } parting;
@@ -234,14 +242,18 @@ typedef struct parting {
 static void tell_parted(completion *base)
 {
     parting *self = (parting *)base;
-    if (self->done != NULL) self->done(self->arg, (redlock_status)atomic_load(&self->status));
+    redlock_status status = (redlock_status)atomic_load(&self->status);
+    if (status != REDLOCK_OK) words_keep(self->why.text);
+    if (self->done != NULL) self->done(self->arg, status);
 }
 
 static void released(void *arg, redlock_status status)
 {
     parting *self = arg;
     int none = REDLOCK_OK;
-    if (status != REDLOCK_OK) atomic_compare_exchange_strong(&self->status, &none, (int)status);
+    bool is_first = status != REDLOCK_OK &&
+                    atomic_compare_exchange_strong(&self->status, &none, (int)status);
+    if (is_first) detail_write(&self->why, redlock_why_failed());
     if (atomic_fetch_sub(&self->parts, 1) == 1) completion_conclude_alone(&self->base);
 }
 
