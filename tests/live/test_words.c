@@ -195,6 +195,8 @@ static bool are_delivered(void *arg)
 
 static void expect_noted(redlock_client *client, note *about, const char *part)
 {
+    EXPECT(redlock_downgrade(NULL), REDLOCK_ERR_ARGUMENT);
+    expect_no_words(); /* of an earlier failure */
     eventually(are_delivered, (&(delivered){client, about, 1}));
     EXPECT(about->status, REDLOCK_ERR_DENIED);
     if (strstr(about->words, part) == NULL) fail_msg("\"%s\"", about->words);
