@@ -19,8 +19,8 @@ enum { NEAR_US = 1000 };
 /* ---- On a lane ---- */
 
 /* True when what it is given up with was undone behind its question. */
-static bool run(redlock_client *client, redlock_lock *lock, lane *on, acquire *op,
-                const redlock_options *o, const limits *within)
+static bool wait_on_lane(redlock_client *client, redlock_lock *lock, lane *on, acquire *op,
+                         const redlock_options *o, const limits *within)
 {
     char inbox_field[INBOX_SIZE];
     int64_t now_us = clock_now_us();
@@ -127,7 +127,7 @@ static redlock_status acquire_on(lane *on, redlock_client *client, redlock_lock 
 {
     redlock_status status;
     acquire op;
-    bool undo_is_behind = run(client, lock, on, &op, o, within);
+    bool undo_is_behind = wait_on_lane(client, lock, on, &op, o, within);
     int64_t now_us = clock_now_us();
     if (is_to_be_carried(on, &op)) {
         pool_return_crowded(&client->lanes, on, now_us);
@@ -168,9 +168,9 @@ static bool waits_for_itself(redlock_client *client, const void *name, size_t na
            holds_excludes(&client->holds, name, name_length, thread_number(), &as, clock_now_us());
 }
 
-static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length,
-                                  const wanted *what, const redlock_options *o,
-                                  const limits *within, int64_t began_us, redlock_lock **out)
+static redlock_status wait_for_new(redlock_client *client, const void *name, size_t name_length,
+                                   const wanted *what, const redlock_options *o,
+                                   const limits *within, int64_t began_us, redlock_lock **out)
 {
     bool needs_thread = o->auto_renew || o->on_lost != NULL || o->wait_ms != 0;
     redlock_status status = keeper_reserve(&client->keeper, needs_thread);
@@ -205,7 +205,7 @@ redlock_status acquisition_take(redlock_client *client, const void *name, size_t
     }
     if (waits_for_itself(client, name, name_length, &what, o)) return REDLOCK_DEADLOCK;
     /* What was handed over, and taken away before anybody was told, is waited for anew. */
-    do status = acquire_new(client, name, name_length, &what, o, &own, began_us, lock);
+    do status = wait_for_new(client, name, name_length, &what, o, &own, began_us, lock);
     while (status == REDLOCK_LOST);
     return status;
 }

@@ -27,7 +27,7 @@ static redlock_status hand_out(acquiring *self)
     return status;
 }
 
-static void tell(completion *base)
+static void tell_acquired(completion *base)
 {
     acquiring *self = (acquiring *)base;
     redlock_status status = base->op.status;
@@ -103,7 +103,7 @@ acquiring *acquiring_new(redlock_client *client, const redlock_options *o,
                          redlock_acquired_fn *acquired, void *arg)
 {
     size_t room = o->wait_ms != 0 ? INBOX_SIZE : 0;
-    acquiring *self = completion_new(client, sizeof *self + room, finished, tell);
+    acquiring *self = completion_new(client, sizeof *self + room, finished, tell_acquired);
     if (self == NULL) return NULL;
     self->options = *o;
     self->acquired = acquired;
@@ -118,9 +118,9 @@ redlock_status acquiring_check(const redlock_client *client, const redlock_optio
     return fork_guard_is_child(&client->fork) ? REDLOCK_ERR_FORKED : REDLOCK_OK;
 }
 
-static redlock_status acquire_new(redlock_client *client, const void *name, size_t name_length,
-                                  const redlock_options *o, redlock_acquired_fn *acquired,
-                                  void *arg, redlock_operation *id)
+static redlock_status submit_new(redlock_client *client, const void *name, size_t name_length,
+                                 const redlock_options *o, redlock_acquired_fn *acquired, void *arg,
+                                 redlock_operation *id)
 {
     acquiring *self = acquiring_new(client, o, acquired, arg);
     if (self == NULL) return REDLOCK_ERR_MEMORY;
@@ -143,7 +143,7 @@ static redlock_status acquire_async(redlock_client *client, const void *name, si
     wanted what = acquisition_wanted(&o);
     redlock_lock *held = o.reentrant ? acquisition_enter_again(client, name, name_length, &what)
                                      : NULL;
-    if (held == NULL) return acquire_new(client, name, name_length, &o, acquired, arg, id);
+    if (held == NULL) return submit_new(client, name, name_length, &o, acquired, arg, id);
     return reenter_async(held, &what, wanted_ttl_ms, acquired, arg);
 }
 

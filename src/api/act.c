@@ -47,7 +47,7 @@ static void is_about_to_be_sent(exchange *asks)
     if (!self->is_over) self->kind->before_sending(self);
 }
 
-static void read(exchange *asks, const reply *from)
+static void read_for_act(exchange *asks, const reply *from)
 {
     act *self = asks->about;
     if (!self->is_over) self->kind->read(self, from);
@@ -76,7 +76,7 @@ bool act_begin(act *self, exchange *asks, request *state, int64_t deadline_us)
     exchange_begin(asks, state, &about);
     asks->round_trip = &client->stats.round_trip;
     asks->before_sending = self->kind->before_sending == NULL ? NULL : is_about_to_be_sent;
-    asks->on_reply = self->kind->read == NULL ? NULL : read;
+    asks->on_reply = self->kind->read == NULL ? NULL : read_for_act;
     asks->asks_again = judge;
     asks->about = self;
     self->asks = asks;
@@ -120,7 +120,7 @@ static redlock_status why_stop(const act *self, const lane_stops *stops, int64_t
 
 /* Moves all that are under way as far as that goes. True: some are still, and are waited for until
  * then. */
-static bool advance(act *all, size_t count, const lane_stops *stops, int64_t *until_us)
+static bool advance_acts(act *all, size_t count, const lane_stops *stops, int64_t *until_us)
 {
     int64_t now_us = clock_now_us();
     bool is_under_way = false;
@@ -167,7 +167,8 @@ static bool drive(act *all, size_t count, lane *on, const limits *within)
         if (all[i].asks != NULL) (void)exchange_enter(all[i].asks, on);
     on->may_spin = all[0].may_spin;
     bool are_under_way;
-    while ((are_under_way = advance(all, count, &stops, &until_us)) && !are_turned_away(all, count))
+    while ((are_under_way = advance_acts(all, count, &stops, &until_us)) &&
+           !are_turned_away(all, count))
         lane_pump(on, until_us, &stops);
     lane_abandon(on);
     return !are_under_way;

@@ -123,7 +123,7 @@ static acting *next_of(const acting *self) { return (acting *)self->base.op.afte
 
 /* ---- What another thread waits for ---- */
 
-static void tell_parted(completion *base)
+static void tell_adopter(completion *base)
 {
     acting *self = (acting *)base;
     self->parted(self, part_with_lock(self));
@@ -134,7 +134,7 @@ acting *acting_adopt(const act *begun, void (*parted)(acting *self, redlock_stat
 {
     assert(begun->asks != NULL);
     assert(!exchange_is_in_flight(begun->asks));
-    acting *self = new_acting(begun, tell_parted, arg);
+    acting *self = new_acting(begun, tell_adopter, arg);
     if (self == NULL) return NULL;
     operation *op = &self->base.op;
     self->base.is_a_part = true;

@@ -15,8 +15,6 @@
 #include "host/clock.h"
 #include "host/wake.h"
 
-bool carry_is_possible(const redlock_client *client) { return client->lane_terms.lanes_most > 0; }
-
 /* ---- Sleeping ---- */
 
 /* On the stack of the thread that sleeps. */

@@ -12,9 +12,6 @@
 
 #include "api/acquisition.h"
 
-/* Can it be done? Not without a keeper's thread. */
-bool carry_is_possible(const redlock_client *client);
-
 /* Ends all acts that were begun and are not over. Their exchanges and requests are copied: nothing
  * of them may be under way. */
 void carry_acts(act *all, size_t count, const limits *within);

@@ -51,7 +51,7 @@ static void free_client(redlock_client *self)
     memory_free(&from, self);
 }
 
-void client_unref(redlock_client *self)
+static void client_unref(redlock_client *self)
 {
     if (atomic_fetch_sub(&self->references, 1) != 1) return;
     keeper_destroy(&self->keeper);
@@ -60,7 +60,7 @@ void client_unref(redlock_client *self)
     free_client(self);
 }
 
-void client_free_lock(redlock_lock *lock)
+static void client_free_lock(redlock_lock *lock)
 {
     redlock_client *self = client_of(lock);
     memory_free(&self->memory, lock);
@@ -185,7 +185,7 @@ static unsigned most_lanes(const redlock_client_options *o)
     return o->host == REDLOCK_HOST_MANUAL ? 0 : (unsigned)(connections - BERTH_CONNS) / BERTH_CONNS;
 }
 
-static void configure(redlock_client *self, const redlock_client_options *o)
+static void take_options(redlock_client *self, const redlock_client_options *o)
 {
     self->timeout_us = or_default(o->timeout_ms, DEFAULT_TIMEOUT_MS) * US_PER_MS;
     self->linger_ms = o->linger_ms == -1 ? 0 : or_default(o->linger_ms, DEFAULT_LINGER_MS);
@@ -217,7 +217,7 @@ static void configure(redlock_client *self, const redlock_client_options *o)
 
 static void close_from_keeper(keeper *keeps);
 
-static redlock_status start(redlock_client *self)
+static redlock_status start_client(redlock_client *self)
 {
     keeper_terms terms = {.config = &self->config,
                           .lane_terms = &self->lane_terms,
@@ -255,8 +255,8 @@ static redlock_status make(redlock_client *self, const char *uri, const redlock_
     redlock_status status = find_server(self, uri, o);
     if (status == REDLOCK_OK) status = copy_texts(self, o);
     if (status == REDLOCK_OK) status = identify(self);
-    configure(self, o);
-    return status == REDLOCK_OK ? start(self) : status;
+    take_options(self, o);
+    return status == REDLOCK_OK ? start_client(self) : status;
 }
 
 /* connect_now: one connection, made before redlock_open returns and then kept for the first

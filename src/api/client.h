@@ -55,8 +55,6 @@ struct redlock_client {
 redlock_status client_close(redlock_client *client);
 
 redlock_client *client_of(const redlock_lock *lock);
-void client_free_lock(redlock_lock *lock);
-void client_unref(redlock_client *client);
 
 /* May a blocking call begin on this thread? REDLOCK_OK, _ERR_FORKED or _ERR_IN_CALLBACK. */
 redlock_status client_enter(const redlock_client *client);

@@ -4,11 +4,11 @@
 
 #include "api/options.h"
 
-static _Thread_local redlock_detail kept;
+static _Thread_local redlock_detail kept_words;
 
-redlock_detail *words_of_thread(void) { return &kept; }
+redlock_detail *words_of_thread(void) { return &kept_words; }
 
-void words_keep(const char *text) { detail_write(&kept, text); }
+void words_keep(const char *text) { detail_write(&kept_words, text); }
 
 redlock_status words_of_refusal(redlock_status why)
 {
@@ -16,4 +16,4 @@ redlock_status words_of_refusal(redlock_status why)
     return why;
 }
 
-const char *redlock_why_failed(void) { return kept.text; }
+const char *redlock_why_failed(void) { return kept_words.text; }

@@ -8,7 +8,7 @@
  * is led to, has another number. */
 enum { NOTHING = 0, TO_NONE = NOTICE_STATES };
 
-static const unsigned char leads_to[NOTICE_STATES][NOTICE_EVENTS] = {
+static const unsigned char notice_leads_to[NOTICE_STATES][NOTICE_EVENTS] = {
     [NOTICE_NONE] = {[NOTICE_WARNS] = NOTICE_WARNING, [NOTICE_ENDED] = NOTICE_LOST},
     [NOTICE_WARNING] = {[NOTICE_RETURNED] = NOTICE_WARNED,
                         [NOTICE_RENEWED] = NOTICE_RELIEVED,
@@ -24,7 +24,7 @@ enum notice notice_after(enum notice self, enum notice_event what)
 {
     assert(self < NOTICE_STATES);
     assert(what < NOTICE_EVENTS);
-    unsigned char next = leads_to[self][what];
+    unsigned char next = notice_leads_to[self][what];
     if (next == NOTHING) return self;
     return next == TO_NONE ? NOTICE_NONE : (enum notice)next;
 }

@@ -21,7 +21,7 @@ static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redloc
     return inbox_write(out, lock->claim_ms, channel);
 }
 
-static void answered(call *back, const reply *from, int64_t now_us);
+static void errand_answered(call *back, const reply *from, int64_t now_us);
 
 berth *errand_berth(keeper *self, const redlock_lock *lock)
 {
@@ -61,7 +61,8 @@ static void ask_undo(question *ask, char inbox_field[INBOX_SIZE], const keeper *
     ask->burial_ms = burial_ms;
 }
 
-static bool submit(keeper *self, conn *on, redlock_lock *lock, int64_t ttl_ms, int64_t now_us)
+static bool submit_renewal(keeper *self, conn *on, redlock_lock *lock, int64_t ttl_ms,
+                           int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->errand.state == ERRAND_NONE);
@@ -79,7 +80,7 @@ static bool submit(keeper *self, conn *on, redlock_lock *lock, int64_t ttl_ms, i
         .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
     if (undoes) ask_undo(&ask, inbox_field, self, lock, now_us);
     out->nonce = ask.nonce;
-    out->call.answered = answered;
+    out->call.answered = errand_answered;
     out->call.deadline_us = now_us + patience_us(self, on, lock, now_us);
     if (!loading_submit(&out->loading, on, &out->call, &ask, &out->by_source, now_us)) return false;
     out->state = undoes ? ERRAND_UNDO : ERRAND_RENEWAL;
@@ -107,7 +108,7 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     if (lock->errand.state == ERRAND_NONE && !(renews && ttl_ms <= 0)) {
         berth *at = errand_berth(self, lock);
         bool was_sent = at != NULL && at->command.state != CONN_CLOSED &&
-                        submit(self, &at->command, lock, ttl_ms, now_us);
+                        submit_renewal(self, &at->command, lock, ttl_ms, now_us);
         if (!was_sent) hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
@@ -191,7 +192,7 @@ static keeper *keeper_of(const redlock_lock *lock)
     return (keeper *)((char *)lock->among - offsetof(keeper, locks));
 }
 
-static void answered(call *back, const reply *from, int64_t now_us)
+static void errand_answered(call *back, const reply *from, int64_t now_us)
 {
     redlock_lock *lock = (redlock_lock *)back;
     keeper *self = keeper_of(lock);

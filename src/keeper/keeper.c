@@ -104,7 +104,7 @@ static void undo_or_give_up(keeper *self, redlock_lock *lock, int64_t now_us)
 }
 
 /* With the mutex, which is given back: what is wanted of the lock changed. */
-static void settle(keeper *self, redlock_lock *lock, enum tenure_state before, int64_t now_us)
+static void settle_lock(keeper *self, redlock_lock *lock, enum tenure_state before, int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     if (lock->tenure.state == TENURE_UNDOING && before != TENURE_TAKING)
@@ -119,7 +119,7 @@ void keeper_give_up(keeper *self, redlock_lock *lock, bool is_owed, int64_t now_
 {
     mutex_lock(&self->locks.mutex);
     lock_move(lock, is_owed ? TENURE_GIVEN_UP_OWED : TENURE_GIVEN_UP);
-    settle(self, lock, TENURE_SOUGHT, now_us);
+    settle_lock(self, lock, TENURE_SOUGHT, now_us);
 }
 
 redlock_status keeper_let_go(keeper *self, redlock_lock *lock, bool waits, int64_t now_us)
@@ -139,7 +139,8 @@ redlock_status keeper_let_go(keeper *self, redlock_lock *lock, bool waits, int64
         mutex_unlock(&self->locks.mutex);
         return REDLOCK_OK;
     }
-    settle(self, lock, before, now_us); /* the last handle of a closed client takes that with it */
+    settle_lock(self, lock, before,
+                now_us); /* the last handle of a closed client takes that with it */
     return status;
 }
 
@@ -147,14 +148,14 @@ void keeper_released(keeper *self, redlock_lock *lock)
 {
     mutex_lock(&self->locks.mutex);
     lock_move(lock, TENURE_RELEASED);
-    settle(self, lock, TENURE_LEAVING, 0);
+    settle_lock(self, lock, TENURE_LEAVING, 0);
 }
 
 void keeper_unanswered(keeper *self, redlock_lock *lock, int64_t now_us)
 {
     mutex_lock(&self->locks.mutex);
     lock_move(lock, TENURE_UNANSWERED);
-    settle(self, lock, TENURE_LEAVING, now_us);
+    settle_lock(self, lock, TENURE_LEAVING, now_us);
 }
 
 redlock_status keeper_submit(keeper *self, operation *first)

@@ -52,7 +52,8 @@ stakes locks_at_stake(lock_list *self)
 
 /* ---- List and schedule ---- */
 
-void lock_enlist(redlock_lock *lock)
+/* Something is due for it from now on. */
+static void lock_enlist(redlock_lock *lock)
 {
     lock_list *self = lock->among;
     assert(mutex_is_mine(&self->mutex));

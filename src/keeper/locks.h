@@ -166,8 +166,7 @@ bool lock_move(redlock_lock *lock, enum tenure_event what);
 /* The one way in which it moves what its user is told. */
 void lock_note(redlock_lock *lock, enum notice_event what);
 
-/* Something is due for it from now on, or nothing any more. */
-void lock_enlist(redlock_lock *lock);
+/* Nothing is due for it any more. */
 void lock_unlist(redlock_lock *lock);
 
 /* Schedules the lock's next instant, or takes it off the schedule. */

@@ -206,7 +206,7 @@ static void advance_request(operations *self, operation *op, int64_t now_us)
     else schedule_set(&self->timers, &op->timer, exchange_wake_us(&op->asks));
 }
 
-static void advance(operations *self, operation *op, int64_t now_us)
+static void advance_operation(operations *self, operation *op, int64_t now_us)
 {
     if (op->is_told) {
         if (!is_in_flight(op)) drop(self, op);
@@ -325,7 +325,7 @@ int64_t operations_turn(operations *self, int64_t now_us, int64_t budget_us)
     int64_t until_us = now_us + budget_us;
     operation *op;
     for (unsigned n = 1; (op = take_next(self)) != NULL; n++) {
-        advance(self, op, now_us);
+        advance_operation(self, op, now_us);
         if (fork_guard_is_child(self->terms.fork)) return NEVER;
         if (n % BETWEEN_CLOCKS != 0) continue;
         now_us = clock_now_us();

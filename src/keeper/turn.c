@@ -180,7 +180,7 @@ static void take_all(keeper *self, int64_t now_us)
 /* ---- Rounds ---- */
 
 /* It is opened before its time, if that would be too late. */
-static void open_connection(conn *on, int64_t hurry_us, int64_t now_us)
+static void open_keepers(conn *on, int64_t hurry_us, int64_t now_us)
 {
     if (on->state != CONN_CLOSED) return;
     int64_t retry_us = conn_retry_us(on);
@@ -199,7 +199,7 @@ static void open_connections(keeper *self, int64_t now_us)
     mutex_unlock(&self->locks.mutex);
     for (berth *each = &self->lane.home; each != NULL; each = each->next)
         if (renews || each == needed)
-            open_connection(&each->command, each == needed ? hurry_us : NEVER, now_us);
+            open_keepers(&each->command, each == needed ? hurry_us : NEVER, now_us);
 }
 
 static bool is_closing(keeper *self)
@@ -288,7 +288,7 @@ bool keeper_turn(keeper *self)
 
 /* ---- The thread ---- */
 
-static void *run(void *arg)
+static void *run_keeper(void *arg)
 {
     keeper *self = arg;
     atomic_store(&self->turning, thread_number());
@@ -311,7 +311,7 @@ redlock_status keeper_start(keeper *self)
     bool is_turned = atomic_load(&self->has_thread) || atomic_load(&self->close_requested) ||
                      self->locks.is_closing;
     if (self->terms.host == REDLOCK_HOST_MANUAL || is_turned) return REDLOCK_OK;
-    if (thread_start(&self->thread, NULL, run, self) != 0) return REDLOCK_ERR_SYSTEM;
+    if (thread_start(&self->thread, NULL, run_keeper, self) != 0) return REDLOCK_ERR_SYSTEM;
     atomic_store(&self->has_thread, true);
     return REDLOCK_OK;
 }

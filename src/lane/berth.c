@@ -19,7 +19,7 @@ void berth_destroy(berth *self)
 }
 
 /* A connection that rested is readable only if the server closed it. */
-static void refresh(conn *rested, int64_t now_us)
+static void look_after_rest(conn *rested, int64_t now_us)
 {
     struct pollfd look = {.fd = conn_poll_fd(rested), .events = POLLIN};
     if (look.fd >= 0 && poll(&look, 1, 0) > 0) conn_ready(rested, look.revents, now_us);
@@ -27,8 +27,8 @@ static void refresh(conn *rested, int64_t now_us)
 
 void berth_refresh(berth *self, int64_t now_us)
 {
-    refresh(&self->command, now_us);
-    refresh(&self->inbox.conn, now_us);
+    look_after_rest(&self->command, now_us);
+    look_after_rest(&self->inbox.conn, now_us);
     inbox_notice(&self->inbox, now_us);
 }
 
@@ -108,7 +108,7 @@ void berth_close(berth *self, int64_t now_us)
 }
 
 /* Gone, on its way, or open; and how often it went. */
-static unsigned look(const conn *at)
+static unsigned how_it_looks(const conn *at)
 {
     unsigned stage = at->state == CONN_OPEN ? 2 : at->state == CONN_CLOSED ? 0 : 1;
     return at->generation * 3 + stage;
@@ -117,7 +117,7 @@ static unsigned look(const conn *at)
 bool berth_has_changed(berth *self)
 {
     unsigned seen[BERTH_CONNS] = {self->looks[0], self->looks[1]};
-    self->looks[0] = look(&self->command);
-    self->looks[1] = look(&self->inbox.conn);
+    self->looks[0] = how_it_looks(&self->command);
+    self->looks[1] = how_it_looks(&self->inbox.conn);
     return seen[0] != self->looks[0] || seen[1] != self->looks[1];
 }

@@ -9,19 +9,19 @@
 #include "engine/lease.h"
 #include "host/clock.h"
 
-static void opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
+static void hear_opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
 
-static void lost(void *op, const inbox *which, int64_t now_us)
+static void hear_lost(void *op, const inbox *which, int64_t now_us)
 {
     acquire_inbox_lost(op, which->why, which->text.text, now_us);
 }
 
-static void granted(void *op, const grant *message, int64_t now_us)
+static void hear_granted(void *op, const grant *message, int64_t now_us)
 {
     acquire_granted(op, message, now_us);
 }
 
-static const inbox_listener to_acquire = {opened, lost, granted};
+static const inbox_listener to_acquire = {hear_opened, hear_lost, hear_granted};
 
 static bool asks_now(const acquire *op)
 {
@@ -71,11 +71,11 @@ void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int
 
 int64_t drive_wake_us(const acquire *op, const exchange *asks)
 {
-    int64_t wake = acquire_wake_us(op);
-    if (asks_now(op)) wake = earliest(wake, exchange_wake_us(asks));
-    if (!acquire_wants_inbox(op)) return wake;
-    return earliest(wake, needs_its_room(op, asks->at) ? conn_retry_us(&asks->at->command)
-                                                       : inbox_wake_us(&asks->at->inbox));
+    int64_t wake_us = acquire_wake_us(op);
+    if (asks_now(op)) wake_us = earliest(wake_us, exchange_wake_us(asks));
+    if (!acquire_wants_inbox(op)) return wake_us;
+    return earliest(wake_us, needs_its_room(op, asks->at) ? conn_retry_us(&asks->at->command)
+                                                          : inbox_wake_us(&asks->at->inbox));
 }
 
 bool drive_can_go_on(const acquire *op, const exchange *asks)
@@ -100,7 +100,7 @@ static void end_patience(acquire *op, int64_t now_us)
 
 /* There is no room for a connection that it needs: another may carry it, as long as the server
  * knows nothing of it. */
-static bool is_turned_away(const acquire *op, const exchange *asks)
+static bool finds_no_room(const acquire *op, const exchange *asks)
 {
     bool may_be = asks->in->terms->lanes_most > 0 && !op->is_queued &&
                   acquire_unanswered_us(op) == 0;
@@ -145,7 +145,7 @@ bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic in
         int64_t now_us = clock_now_us();
         drive_advance(op, asks, inbox_length, nonces, now_us);
         end_patience(op, now_us);
-        if (is_turned_away(op, asks)) acquire_turned_away(op);
+        if (finds_no_room(op, asks)) acquire_turned_away(op);
         if (op->state == ACQUIRE_DONE || drive_can_go_on(op, asks)) continue;
         on->awaits_message = acquire_is_waiting(op);
         lane_pump(on, drive_wake_us(op, asks), stops);

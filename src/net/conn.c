@@ -135,7 +135,7 @@ void conn_opened(conn *self, int64_t now_us)
 }
 
 /* Uniform in [0, bound), by xorshift. */
-static int64_t jitter_below(conn *self, int64_t bound)
+static int64_t spread_below(conn *self, int64_t bound)
 {
     uint32_t x = self->jitter;
     x ^= x << 13;
@@ -169,13 +169,13 @@ static void schedule_retry(conn *self, int64_t now_us)
 {
     self->news_seen = news(self);
     if (self->has_served) {
-        self->retry_at_us = now_us + jitter_below(self, REOPEN_SPREAD_US);
+        self->retry_at_us = now_us + spread_below(self, REOPEN_SPREAD_US);
         return;
     }
     unsigned doublings = self->failures < BACKOFF_DOUBLINGS ? self->failures : BACKOFF_DOUBLINGS;
     int64_t bound = (int64_t)BACKOFF_FIRST_US << doublings;
     if (bound > BACKOFF_MOST_US) bound = BACKOFF_MOST_US;
-    self->retry_at_us = now_us + jitter_below(self, bound);
+    self->retry_at_us = now_us + spread_below(self, bound);
     self->failures++;
 }
 
@@ -405,13 +405,13 @@ bool conn_has_pending(const conn *self)
 
 int64_t conn_wake_us(const conn *self)
 {
-    int64_t wake = INT64_MAX;
-    if (self->state == CONN_CLOSED) return wake;
-    if (self->state != CONN_OPEN) wake = self->state_deadline_us;
-    if (self->state == CONN_CONNECTING && self->address_deadline_us < wake)
-        wake = self->address_deadline_us;
-    if (self->first != NULL && self->silent_us < wake) wake = self->silent_us;
-    return wake;
+    int64_t wake_us = INT64_MAX;
+    if (self->state == CONN_CLOSED) return wake_us;
+    if (self->state != CONN_OPEN) wake_us = self->state_deadline_us;
+    if (self->state == CONN_CONNECTING && self->address_deadline_us < wake_us)
+        wake_us = self->address_deadline_us;
+    if (self->first != NULL && self->silent_us < wake_us) wake_us = self->silent_us;
+    return wake_us;
 }
 
 void conn_ready(conn *self, short revents, int64_t now_us)

@@ -39,7 +39,7 @@ static bool write_auth_as(conn *self, const char *user, const char *password)
     return write_step(self, STEP_AUTH, &cmd);
 }
 
-static redlock_status written(bool is_written)
+static redlock_status status_of_write(bool is_written)
 {
     return is_written ? REDLOCK_OK : REDLOCK_ERR_MEMORY;
 }
@@ -48,13 +48,13 @@ static redlock_status write_auth(conn *self, redlock_detail *why)
 {
     const conn_config *config = self->config;
     if (config->credentials.ask == NULL)
-        return written(write_auth_as(self, config->user, config->password));
+        return status_of_write(write_auth_as(self, config->user, config->password));
     redlock_credentials given;
     bool was_refused = self->has_greeted_again;
     redlock_status status =
         credentials_ask(&given, &config->credentials, was_refused, config->memory, why);
     const char *user = given.user != NULL ? given.user : config->user;
-    if (status == REDLOCK_OK) status = written(write_auth_as(self, user, given.password));
+    if (status == REDLOCK_OK) status = status_of_write(write_auth_as(self, user, given.password));
     credentials_drop(&given);
     return status;
 }
@@ -89,7 +89,7 @@ static redlock_status write_greeting(conn *self, redlock_detail *why)
     if (!has_reader(self)) return REDLOCK_ERR_MEMORY;
     redlock_status status = write_auth(self, why);
     if (status != REDLOCK_OK) return status;
-    return written(write_name(self) && write_select(self));
+    return status_of_write(write_name(self) && write_select(self));
 }
 
 /* False when the connection ended. */

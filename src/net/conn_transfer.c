@@ -126,7 +126,7 @@ void conn_drop_undelivered(conn *self)
 
 /* ---- In -------------------------------------------------------------------------------------- */
 
-static void refuse(conn *self, int64_t now_us)
+static void refuse_reply(conn *self, int64_t now_us)
 {
     if (codec_lacks_memory(self->reader))
         conn_close(self, REDLOCK_ERR_MEMORY, "out of memory", now_us);
@@ -144,7 +144,7 @@ static bool accept_replies(conn *self, int64_t now_us)
         enum codec_result result = codec_next(self->reader, &from);
         if (result == CODEC_MORE) return !conn_closed_as_misplaced(self, now_us);
         if (result == CODEC_REFUSED) {
-            refuse(self, now_us);
+            refuse_reply(self, now_us);
             return false;
         }
         conn_accept(self, from, now_us);

@@ -46,7 +46,7 @@ redlock_status credentials_take(redlock_credentials *self, const char *user, con
     return note(self, REDLOCK_OK, "the callback has none");
 }
 
-static redlock_status judge(const redlock_credentials *self, redlock_status answered)
+static redlock_status judge_given(const redlock_credentials *self, redlock_status answered)
 {
     if (self->status == REDLOCK_ERR_MEMORY) return REDLOCK_ERR_MEMORY;
     if (self->status == REDLOCK_OK && answered == REDLOCK_OK) return REDLOCK_OK;
@@ -56,7 +56,8 @@ static redlock_status judge(const redlock_credentials *self, redlock_status answ
 }
 
 /* In the callback's words, if it has any. */
-static void explain(const redlock_credentials *self, redlock_detail *said, redlock_detail *why)
+static void explain_refusal(const redlock_credentials *self, redlock_detail *said,
+                            redlock_detail *why)
 {
     char words[sizeof why->text - 16];
     said->text[sizeof said->text - 1] = '\0';
@@ -74,7 +75,7 @@ redlock_status credentials_ask(redlock_credentials *out, const credentials_sourc
     is_asking = true;
     redlock_status answered = source->ask(source->arg, was_refused, out, &said);
     is_asking = false;
-    redlock_status status = judge(out, answered);
-    if (status != REDLOCK_OK) explain(out, &said, why);
+    redlock_status status = judge_given(out, answered);
+    if (status != REDLOCK_OK) explain_refusal(out, &said, why);
     return status;
 }

@@ -168,7 +168,8 @@ static bool set_up(SSL_CTX *ssl, bool verifies)
     return require_tls_1_2(ssl);
 }
 
-static redlock_status configure(const tls_context *self, SSL_CTX *ssl, redlock_detail *detail)
+static redlock_status configure_context(const tls_context *self, SSL_CTX *ssl,
+                                        redlock_detail *detail)
 {
     if (ssl == NULL || !set_up(ssl, self->verifies)) {
         return explain(detail, REDLOCK_ERR_TLS, "OpenSSL does not start: %s",
@@ -218,7 +219,7 @@ static redlock_status read_files(tls_context *self, redlock_detail *detail)
 {
     ERR_clear_error();
     SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
-    redlock_status status = configure(self, ssl, detail);
+    redlock_status status = configure_context(self, ssl, detail);
     ERR_clear_error();
     if (status != REDLOCK_OK) {
         SSL_CTX_free(ssl);

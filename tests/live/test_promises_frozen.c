@@ -259,8 +259,7 @@ static void is_closed(scene *self)
 static bool tells_that_it_is_held(const redlock_lock *lock)
 {
     bool is_believed = redlock_is_held(lock) && redlock_remaining_ms(lock) > 0 &&
-                       redlock_why_lost(lock) == REDLOCK_LOSS_NONE &&
-                       redlock_why_failed() != NULL;
+                       redlock_why_lost(lock) == REDLOCK_LOSS_NONE && redlock_why_failed() != NULL;
     bool is_known = redlock_fence(lock) > 0 && redlock_lock_mode(lock) == REDLOCK_EXCLUSIVE;
     return is_believed && is_known && strcmp(redlock_name(lock, NULL), "r") == 0;
 }
