@@ -199,10 +199,9 @@ static size_t read_file(const char *path, char *bytes, size_t size)
     return length;
 }
 
-void authority_copy(authority *self, const char *file, authority *from, const char *source)
+/* At once, so that nobody reads half of it. */
+static void replace(authority *self, const char *file, const char *bytes, size_t length)
 {
-    char bytes[8192];
-    size_t length = read_file(authority_path(from, source), bytes, sizeof bytes);
     FILE *to = create(self, "new", "");
 
     assert_int_equal(fwrite(bytes, 1, length, to), length);
@@ -210,10 +209,14 @@ void authority_copy(authority *self, const char *file, authority *from, const ch
     assert_int_equal(rename(authority_path(self, "new"), authority_path(self, file)), 0);
 }
 
+void authority_copy(authority *self, const char *file, authority *from, const char *source)
+{
+    char bytes[8192];
+
+    replace(self, file, bytes, read_file(authority_path(from, source), bytes, sizeof bytes));
+}
+
 void authority_scribble(authority *self, const char *file, const char *words)
 {
-    FILE *to = create(self, file, "");
-
-    assert_true(fputs(words, to) >= 0);
-    assert_int_equal(fclose(to), 0);
+    replace(self, file, words, strlen(words));
 }
