@@ -13,7 +13,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
     cmake_minimum_required(VERSION 3.16)
 endif()
 
-set(REDLOCK_SCRIPTS acquire release cancel renew inspect downgrade upgrade force)
+set(REDLOCK_SCRIPTS acquire release cancel renew inspect downgrade upgrade force examine)
 set(REDLOCK_FRAGMENTS burial conversion digits expiry handover holders leaving line now vacate)
 set(REDLOCK_EMBED_SCRIPTS_FILE "${CMAKE_CURRENT_LIST_FILE}")
 

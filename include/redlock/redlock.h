@@ -226,7 +226,9 @@ typedef struct redlock_client_options {
                                    server turns away, shares those of the background: at about
                                    one and a half times the latency, and nobody waits for another.
                                    Default 32; at least 4; no bound for REDLOCK_HOST_MANUAL */
-    bool connect_now;           /* redlock_open does, and fails if that fails; default: later */
+    bool connect_now;           /* redlock_open does, and fails if that fails; default: later. It
+                                   warns in the log of rights that the user lacks, and of a server
+                                   that may evict locks */
     const char *tls_ca_file;    /* PEM file of trusted authorities; default: the system's */
     const char *tls_ca_directory;
     const char *tls_certificate_file; /* client certificate, PEM, with ... */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/examine.h"
 #include "api/options.h"
 #include "engine/lease.h"
 #include "host/cancellation.h"
@@ -267,6 +268,7 @@ static redlock_status connect_now(redlock_client *self, redlock_detail *detail)
     redlock_status status = pool_borrow(&self->lanes, &on, clock_now_us());
     if (status != REDLOCK_OK) return status;
     status = lane_connect(on, detail);
+    if (status == REDLOCK_OK) examine_server(self, on);
     pool_return(&self->lanes, on, clock_now_us());
     return status;
 }

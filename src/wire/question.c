@@ -36,6 +36,7 @@ static void add_own(command *out, const question *from)
     case SCRIPT_FORCE: command_add_number(out, from->fence); return;
     case SCRIPT_RENEW:
     case SCRIPT_INSPECT:
+    case SCRIPT_EXAMINE:
     case SCRIPT_COUNT: return;
     }
 }
@@ -45,6 +46,11 @@ void question_command(command *out, const question *from, bool by_source)
     assert(from->key_length > 0);
     assert(from->script < SCRIPT_COUNT);
     command_begin_script(out, from->script, by_source, from->key, from->key_length);
+    if (from->script == SCRIPT_EXAMINE) {
+        command_add(out, from->inbox, from->inbox_length);
+        command_add_number(out, from->nonce);
+        return;
+    }
     if (from->script == SCRIPT_INSPECT) {
         command_add_number(out, from->first_ms);
         command_add_number(out, from->nonce);

@@ -21,7 +21,8 @@ typedef struct question {
     int64_t nonce;
     const char *mode; /* acquire, cancel */
     size_t mode_length;
-    const char *inbox; /* acquire, cancel: "<claim ms> <channel>", length 0 for none */
+    const char *inbox; /* acquire, cancel: "<claim ms> <channel>", length 0 for none; examine: the
+                          channel */
     size_t inbox_length;
     int64_t arrival_us; /* acquire: as told before; 0 for none */
     int64_t

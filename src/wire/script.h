@@ -14,7 +14,8 @@
     X(inspect, INSPECT)                                                                            \
     X(downgrade, DOWNGRADE)                                                                        \
     X(upgrade, UPGRADE)                                                                            \
-    X(force, FORCE)
+    X(force, FORCE)                                                                                \
+    X(examine, EXAMINE)
 
 enum script_id {
 #define SCRIPT_ENUM(file, name) SCRIPT_##name,

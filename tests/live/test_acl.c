@@ -269,17 +269,25 @@ static redlock_status go(tour *self)
     return status;
 }
 
-/* By a user that the command makes and then changes, on a server that knows nothing yet. */
-static redlock_status tour_of(stage *the, const char *user, const char *changes)
+enum { URI_SIZE = 512 };
+
+/* A user that the command makes and then changes, on a server that knows nothing yet. */
+static void make_user(stage *the, const char *user, const char *changes, char uri[URI_SIZE])
 {
-    char uri[512], change[128];
-    snprintf(uri, sizeof uri, "unix://locker:secret@%s", server_socket(the->server));
+    char change[128];
+    snprintf(uri, URI_SIZE, "unix://locker:secret@%s", server_socket(the->server));
     server_order(the->server, "FLUSHALL");
     server_order(the->server, "SCRIPT FLUSH");
     server_number(the->server, "ACL DELUSER locker");
     server_order(the->server, user);
     snprintf(change, sizeof change, "ACL SETUSER locker %s", changes);
     server_order(the->server, change);
+}
+
+static redlock_status tour_of(stage *the, const char *user, const char *changes)
+{
+    char uri[URI_SIZE];
+    make_user(the, user, changes, uri);
     const redlock_client_options *options = REDLOCK_CLIENT_OPTIONS(LOGGED(the));
     tour self = {.stage = the, .one = stage_open(the, uri, options)};
     self.two = stage_open(the, uri, options);
@@ -320,6 +328,48 @@ static void without_any_one_of_them_it_is_as_the_page_says(void **state)
     }
 }
 
+/* What is logged when it connects; "" for nothing. */
+static const char *warning_for(stage *the, const char *user, const char *changes)
+{
+    char uri[URI_SIZE];
+    make_user(the, user, changes, uri);
+    the->journal.last[0] = '\0';
+    stage_close(the,
+                stage_open(the, uri, REDLOCK_CLIENT_OPTIONS(.connect_now = true, LOGGED(the))));
+    return the->journal.last;
+}
+
+static void whoever_connects_now_is_warned_of_each_right_that_is_missing(void **state)
+{
+    const page *said = page_read();
+    assert_string_equal(warning_for(*state, said->user, "on"), "");
+    for (int i = 0; i < said->count; i++) {
+        char changes[RIGHT_SIZE + 16];
+        const char *text = said->rights[i].text;
+        taking(changes, &said->rights[i]);
+        const char *told = warning_for(*state, said->user, changes);
+        bool is_needless = strcmp(text, "+del") == 0;
+        assert_int_equal(strstr(told, "lacks rights") == NULL, is_needless);
+        /* Without these no script runs that could tell. */
+        bool tells = strcmp(text, "+evalsha") != 0 && strcmp(text, "+script|load") != 0;
+        if (text[0] == '+' && tells && !is_needless) assert_non_null(strstr(told, text));
+    }
+}
+
+static void a_server_that_may_evict_is_warned_of(void **state)
+{
+    static const char evicts[] = "the server may evict locks";
+    const page *said = page_read();
+    stage *the = *state;
+    server_order(the->server, "CONFIG SET maxmemory-policy volatile-lru");
+    assert_string_equal(warning_for(the, said->user, "+info"), "");
+    server_order(the->server, "CONFIG SET maxmemory 100mb");
+    assert_non_null(strstr(warning_for(the, said->user, "+info"), evicts));
+    assert_string_equal(warning_for(the, said->user, "on"), ""); /* who may not look */
+    server_order(the->server, "CONFIG SET maxmemory-policy noeviction");
+    assert_string_equal(warning_for(the, said->user, "+info"), "");
+}
+
 static int count_rights(const char *user)
 {
     int count = 0;
@@ -353,6 +403,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_STAGE(the_least_rights_are_enough_for_everything),
         ON_STAGE(without_any_one_of_them_it_is_as_the_page_says),
+        ON_STAGE(whoever_connects_now_is_warned_of_each_right_that_is_missing),
+        ON_STAGE(a_server_that_may_evict_is_warned_of),
         cmocka_unit_test(the_page_says_of_each_right_what_it_is_for),
         ON_STAGE(eval_serves_where_script_load_is_refused),
     };
