@@ -9,6 +9,11 @@ function(redlock_compile target)
   target_compile_options(${target} PRIVATE
     -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes
     $<$<BOOL:${REDLOCK_WERROR}>:-Werror>)
+  # Examples are compiled as a user's program is.
+  if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "/examples$")
+    target_compile_options(${target} PRIVATE
+      "SHELL:-include \"${PROJECT_SOURCE_DIR}/src/host/private_names.h\"")
+  endif()
   if(REDLOCK_SANITIZE)
     target_compile_options(${target} PRIVATE
       -fsanitize=${REDLOCK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

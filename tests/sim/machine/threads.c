@@ -26,9 +26,10 @@ int __wrap_pthread_join(pthread_t which, void **result)
 }
 
 /* The library's own name for the thread that calls (host/thread.h). */
-uint64_t __wrap_thread_number(void)
+uint64_t __wrap_redlock_private_thread_number(void)
 {
-    return system_machine() < 0 ? __real_thread_number() : fiber_number(fiber_self());
+    return system_machine() < 0 ? __real_redlock_private_thread_number()
+                                : fiber_number(fiber_self());
 }
 
 int __wrap_pthread_sigmask(int how, const sigset_t *to, sigset_t *before)

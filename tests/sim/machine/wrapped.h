@@ -49,7 +49,7 @@ WRAPPED(int, epoll_ctl, (int, int, int, struct epoll_event *))
 
 WRAPPED(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))
 WRAPPED(int, pthread_join, (pthread_t, void **))
-WRAPPED(uint64_t, thread_number, (void))
+WRAPPED(uint64_t, redlock_private_thread_number, (void))
 WRAPPED(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))
 WRAPPED(int, pthread_mutex_init, (pthread_mutex_t *, const pthread_mutexattr_t *))
 WRAPPED(int, pthread_mutex_destroy, (pthread_mutex_t *))
