@@ -48,17 +48,17 @@ enum {
 static int run(const law_driver *drivers, int number)
 {
     static char title[128];
-    const law_mode *mode = &modes[number % MODES];
+    const law_mode *in = &modes[number % MODES];
     law_terms terms = {.title = title,
                        .by_tcp = number / MODES % TRANSPORTS == 1,
-                       .has_owners = mode->has_owners,
-                       .options = mode->options,
+                       .has_owners = in->has_owners,
+                       .options = in->options,
                        .by = &drivers[number / EACH]};
     terms.options.policy = (redlock_policy)(number / MODES / TRANSPORTS % POLICIES);
     terms.rival = terms.options;
     if (terms.options.mode == REDLOCK_SHARED && terms.options.permits != 1)
         terms.rival.mode = REDLOCK_EXCLUSIVE;
-    snprintf(title, sizeof title, "%s, %s, %s, %s", mode->title, policies[terms.options.policy],
+    snprintf(title, sizeof title, "%s, %s, %s, %s", in->title, policies[terms.options.policy],
              terms.by_tcp ? "tcp" : "unix socket", terms.by->title);
     return laws_run(&terms);
 }
@@ -95,8 +95,9 @@ static bool end(process *self)
  * and policy goes by one of the transports. */
 static bool is_left_out(int number)
 {
-    int mode = number % MODES, policy = number / MODES / TRANSPORTS % POLICIES;
-    return patience_is_instrumented() && (mode + policy + number / MODES) % TRANSPORTS == 1;
+    int policy = number / MODES / TRANSPORTS % POLICIES;
+    int sum = number % MODES + policy + number / MODES;
+    return patience_is_instrumented() && sum % TRANSPORTS == 1;
 }
 
 /* How many combinations failed. An argument names one of them, for a debugger. */

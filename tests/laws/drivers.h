@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The ways of calling that the laws run through: blocking, or asynchronous on each host. An
- * asynchronous call is submitted and then waited for, and a canceller becomes redlock_cancel_async.
- * Where a host wants an event loop, each client has a thread that is one: it sleeps on redlock_fd
- * and calls redlock_process. */
+ * The ways of calling that the laws run through: blocking, on a lane or carried by the keeper; or
+ * asynchronous on each host. An asynchronous call is submitted and then waited for, and a canceller
+ * becomes redlock_cancel_async. Where a host wants an event loop, each client has a thread that is
+ * one: it sleeps on redlock_fd and calls redlock_process. */
 #ifndef REDLOCK_TESTS_LAWS_DRIVERS_H
 #define REDLOCK_TESTS_LAWS_DRIVERS_H
 
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/canceller.h"
+#include "api/client.h"
 #include "laws/laws.h"
 
 /* ---- Waiting for a completion -----------------------------------------------------------------*/
@@ -143,6 +144,14 @@ static inline redlock_status law_close_looped(redlock_client *client)
 static inline redlock_status law_open_blocking(const char *uri, redlock_client **client)
 {
     return redlock_open(uri, NULL, client);
+}
+
+/* As if all of its lanes were lent: the keeper carries every call. */
+static inline redlock_status law_open_carried(const char *uri, redlock_client **client)
+{
+    redlock_status status = redlock_open(uri, NULL, client);
+    if (status == REDLOCK_OK) (*client)->lanes.count = (*client)->lane_terms.lanes_most;
+    return status;
 }
 
 static inline redlock_status law_open_keeper(const char *uri, redlock_client **client)

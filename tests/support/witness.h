@@ -33,10 +33,10 @@ static inline int64_t boot_ms(void)
 
 static inline int64_t server_clock_ms(server *self)
 {
-    redisReply *answer = server_command(self, "TIME");
-    int64_t now_ms = strtoll(answer->element[0]->str, NULL, 10) * 1000 +
-                     strtoll(answer->element[1]->str, NULL, 10) / 1000;
-    freeReplyObject(answer);
+    redisReply *told = server_command(self, "TIME");
+    int64_t now_ms = strtoll(told->element[0]->str, NULL, 10) * 1000 +
+                     strtoll(told->element[1]->str, NULL, 10) / 1000;
+    freeReplyObject(told);
     return now_ms;
 }
 
@@ -56,11 +56,11 @@ static inline long long server_waiters(server *self, const char *name)
 static inline long server_errors(server *self, const char *prefix)
 {
     char line[64];
-    redisReply *answer = server_command(self, "INFO errorstats");
+    redisReply *told = server_command(self, "INFO errorstats");
     snprintf(line, sizeof line, "errorstat_%s:count=", prefix);
-    const char *found = strstr(answer->str, line);
+    const char *found = strstr(told->str, line);
     long count = found != NULL ? strtol(found + strlen(line), NULL, 10) : 0;
-    freeReplyObject(answer);
+    freeReplyObject(told);
     return count;
 }
 
