@@ -104,7 +104,7 @@ void act_end(act *self, redlock_status why)
 
 /* ---- Waiting for it ---- */
 
-static int64_t needed_until_us(const act *self)
+int64_t act_needed_until_us(const act *self)
 {
     if (!self->kind->needs_the_lease) return NEVER;
     return atomic_load_explicit(&self->lock->hold.valid_until_us, memory_order_relaxed);
@@ -115,7 +115,7 @@ static redlock_status why_stop(const act *self, const lane_stops *stops, int64_t
 {
     if (stops->is_set[0]) return REDLOCK_ERR_CLOSED;
     if (stops->is_set[1]) return REDLOCK_CANCELLED;
-    return now_us < needed_until_us(self) ? REDLOCK_OK : REDLOCK_LOST;
+    return now_us < act_needed_until_us(self) ? REDLOCK_OK : REDLOCK_LOST;
 }
 
 /* Moves all that are under way as far as that goes. True: some are still, and are waited for until
@@ -138,7 +138,7 @@ static bool advance_acts(act *all, size_t count, const lane_stops *stops, int64_
         }
         is_under_way = true;
         *until_us =
-            earliest(*until_us, earliest(exchange_wake_us(self->asks), needed_until_us(self)));
+            earliest(*until_us, earliest(exchange_wake_us(self->asks), act_needed_until_us(self)));
     }
     return is_under_way;
 }

@@ -103,6 +103,9 @@ void act_end(act *self, redlock_status why);
  * redlock_why_failed. */
 redlock_status act_wait_about_lock(const act_kind *kind, redlock_lock *lock, int64_t ttl_ms);
 
+/* Until when there is a use in waiting for it. */
+int64_t act_needed_until_us(const act *self);
+
 /* Begins, waits on a lane of the pool, and ends. The status is returned. NULL: timeout_ms from now.
  */
 redlock_status act_wait(act *self, const limits *within);

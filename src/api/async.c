@@ -82,12 +82,18 @@ static void finish_acting(operation *op, int64_t now_us)
 
 /* ---- The beginning ---- */
 
+static int64_t needed_until_us(const operation *op)
+{
+    return act_needed_until_us(&((const acting *)op)->what);
+}
+
 static acting *new_acting(const act *what, void (*tell_it)(completion *base), void *arg)
 {
     acting *self = completion_new(what->client, sizeof *self, finish_acting, tell_it);
     if (self == NULL) return NULL;
     self->what = *what;
     self->what.is_submitted = true;
+    self->base.op.needed_until_us = needed_until_us;
     self->base.op.outlasts_close = what->kind->outlasts_close;
     self->arg = arg;
     return self;

@@ -42,6 +42,7 @@
 #define act_forget_name redlock_private_act_forget_name
 #define act_inspect redlock_private_act_inspect
 #define act_inspection redlock_private_act_inspection
+#define act_needed_until_us redlock_private_act_needed_until_us
 #define act_reentry redlock_private_act_reentry
 #define act_release redlock_private_act_release
 #define act_upgrade redlock_private_act_upgrade

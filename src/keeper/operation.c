@@ -200,10 +200,12 @@ static void advance_request(operations *self, operation *op, int64_t now_us)
     assert(!op->acquires);
     assert(!op->is_at_once);
     exchange_advance(&op->asks, now_us);
+    int64_t needed_us = op->needed_until_us == NULL ? NEVER : op->needed_until_us(op);
     bool is_late = op->single.state == REQUEST_SENT && now_us >= op->single.deadline_us;
     if (op->single.state == REQUEST_DONE) tell(self, op, op->single.status, now_us);
+    else if (now_us >= needed_us) tell(self, op, REDLOCK_LOST, now_us);
     else if (is_late) tell(self, op, REDLOCK_ERR_TIMEOUT, now_us);
-    else schedule_set(&self->timers, &op->timer, exchange_wake_us(&op->asks));
+    else schedule_set(&self->timers, &op->timer, earliest(exchange_wake_us(&op->asks), needed_us));
 }
 
 static void advance_operation(operations *self, operation *op, int64_t now_us)

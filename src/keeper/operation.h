@@ -51,6 +51,9 @@ struct operation {
     operation *after;           /* in one of the lists: submitted, ready */
     operation **listed_at;      /* in the ready list: what points to it */
     operation *next_cancelled;
+    /* A request: until when there is a use in it; then it ends with REDLOCK_LOST. It may move while
+     * it is under way. NULL: for ever. */
+    int64_t (*needed_until_us)(const operation *self);
     void (*finished)(operation *self,
                      int64_t now_us); /* frees what only the operation knows; the status is set */
     void (*free_self)(operation *self);

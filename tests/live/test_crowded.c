@@ -216,6 +216,19 @@ static void a_wait_that_is_carried_can_be_cancelled(void **state)
     free_the_occupied(the);
 }
 
+static void an_extension_that_is_carried_ends_with_the_lease(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    redlock_lock *lock = take(client, "r", REDLOCK_OPTIONS(.ttl_ms = brief_ms()));
+    server_freeze(the->server);
+    int64_t due_us = redlock_remaining_ms(lock) * 1000;
+    PUNCTUAL(due_us, EXPECT(redlock_extend(lock, LONG_MS), REDLOCK_LOST));
+    server_thaw(the->server);
+    EXPECT(redlock_release(lock), REDLOCK_LOST);
+    free_the_occupied(the);
+}
+
 static void a_close_ends_what_is_carried(void **state)
 {
     stage *the = *state;
@@ -275,6 +288,7 @@ int main(int argc, char **argv)
         ON_STAGE(a_try_does_not_stand_behind_those_who_wait),
         ON_STAGE(a_wait_that_is_carried_ends_in_its_time),
         ON_STAGE(a_wait_that_is_carried_can_be_cancelled),
+        ON_STAGE(an_extension_that_is_carried_ends_with_the_lease),
         ON_STAGE(a_close_ends_what_is_carried),
         ON_STAGE(a_failure_of_what_is_carried_has_its_words),
         ON_STAGE(a_lane_that_rested_for_a_minute_is_given_up),
