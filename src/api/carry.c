@@ -43,6 +43,7 @@ static void sleep_until_told(const sleeper *self, redlock_client *client,
         fds[1].fd = -1;
         for (size_t i = 0; i < count; i++) keeper_cancel(&client->keeper, ids[i]);
     }
+    wake_clear(&self->wake); /* what was written before it was raised is seen from here on */
 }
 
 /* ---- Acts ---- */
