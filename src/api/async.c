@@ -4,6 +4,7 @@
 #include "api/async.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "api/words.h"
 #include "engine/lease.h"
@@ -77,6 +78,8 @@ static void finish_acting(operation *op, int64_t now_us)
     acting *self = (acting *)op;
     (void)now_us;
     act_end(&self->what, self->what.asks == NULL ? REDLOCK_OK : op->status);
+    snprintf(self->words, sizeof self->words, "%s", self->what.words);
+    self->what.words = self->words;
     completion_conclude(&self->base);
 }
 

@@ -46,6 +46,7 @@ struct acting {
         void (*parted)(acting *self, redlock_status status);
     };
     void *arg;
+    char words[ANSWER_TEXT]; /* of its failure: its request may hear more, behind its end */
 };
 
 /* Of an act about a lock, that is not submitted yet. NULL when out of memory. */
