@@ -60,7 +60,7 @@ static void release_in_turn(taker *const *all, int count)
         patience until = patience_begin();
         while (next == NULL && !patience_is_over(&until)) {
             for (int i = 0; i < count && next == NULL; i++)
-                if (all[i]->lock != NULL && taker_is_done(all[i])) next = all[i];
+                if (taker_is_done(all[i]) && all[i]->lock != NULL) next = all[i];
             if (next == NULL) patience_pause();
         }
         assert_non_null(next);
@@ -69,15 +69,11 @@ static void release_in_turn(taker *const *all, int count)
     }
 }
 
-static void serve_all(stage *the, redlock_client *waits)
+static void start_all(stage *the, redlock_client *client, taker *all[THREADS], int64_t claim_ms)
 {
-    taker *all[THREADS];
-    redlock_lock *held = take(waits, "r", EXCLUSIVE());
-    for (int i = 0; i < THREADS; i++) all[i] = taker_start(the, waits, "r", FOR_EVER);
-    await_waiters(the, "r", THREADS);
-    assert_true(connections(the) <= MAX_CLIENTS);
-    EXPECT(redlock_release(held), REDLOCK_OK);
-    release_in_turn(all, THREADS);
+    const redlock_options *options =
+        REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .ttl_ms = LONG_MS, .claim_ms = claim_ms);
+    for (int i = 0; i < THREADS; i++) all[i] = taker_start(the, client, "r", options);
 }
 
 static int stage_begin_full(void **state) { return stage_begin_with(state, "--maxclients 40"); }
@@ -87,11 +83,26 @@ static void fifty_threads_are_served_and_a_lock_elsewhere_is_kept(void **state)
     stage *the = *state;
     actor_start(the, "kept", (int)patience_outlasting_ms(LEASE_MS), 0, true);
     await_holders(the, "kept", 1);
-    serve_all(the, the->client);
+    taker *all[THREADS];
+    redlock_lock *held = take(the->client, "r", EXCLUSIVE());
+    start_all(the, the->client, all, LONG_MS);
+    await_waiters(the, "r", THREADS);
+    assert_true(connections(the) <= MAX_CLIENTS);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    release_in_turn(all, THREADS);
     expect_taken(the->other, "kept");
 }
 
-/* The bound is the server's then. */
+static bool has_turned_somebody_away(void *arg)
+{
+    redisReply *told = server_command(arg, "INFO stats");
+    const char *at = strstr(told->str, "rejected_connections:");
+    bool has = at != NULL && atoll(at + strlen("rejected_connections:")) > 0;
+    freeReplyObject(told);
+    return has;
+}
+
+/* The bound is the server's then. Those for whom it has no inbox ask now and then. */
 static void a_client_that_wants_more_than_there_is_makes_do(void **state)
 {
     stage *the = *state;
@@ -101,9 +112,15 @@ static void a_client_that_wants_more_than_there_is_makes_do(void **state)
     actor_start(the, "kept", (int)patience_outlasting_ms(LEASE_MS), 0, true);
     await_holders(the, "kept", 1);
     redlock_lock *own = take(greedy, "own", REDLOCK_OPTIONS(.auto_renew = true));
-    serve_all(the, greedy);
-    expect_taken(the->other, "kept");
+    taker *all[THREADS];
+    redlock_lock *held = take(greedy, "r", EXCLUSIVE());
+    start_all(the, greedy, all, SOON_MS);
+    eventually(has_turned_somebody_away, the->server);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    release_in_turn(all, THREADS);
     EXPECT(redlock_release(own), REDLOCK_OK);
+    stage_close(the, greedy);
+    expect_taken(the->other, "kept");
 }
 
 /* The keeper has its connection, and nobody else gets one. */
