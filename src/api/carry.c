@@ -72,49 +72,49 @@ static void tell_act(acting *self, redlock_status status)
 }
 
 /* Hands them in, all or none. */
-static redlock_status hand_acts_in(act *all, size_t count, carried_act *slots,
-                                   redlock_operation *ids)
+static redlock_status hand_acts_in(carried_act *all, size_t count, redlock_operation *ids)
 {
     acting *first = NULL, *last = NULL;
-    redlock_status status = REDLOCK_OK;
-    for (size_t i = 0; i < count && status == REDLOCK_OK; i++) {
-        if (all[i].is_over) continue;
-        acting *next = acting_adopt(&all[i], tell_act, &slots[i]);
-        if (next == NULL) status = REDLOCK_ERR_MEMORY;
-        else if (first == NULL) first = next;
+    assert(count > 0);
+    for (size_t i = 0; i < count; i++) {
+        acting *next = acting_adopt(all[i].whole, tell_act, &all[i]);
+        if (next == NULL) {
+            acting_disown(first);
+            return REDLOCK_ERR_MEMORY;
+        }
+        ids[i] = next->base.op.entry.number;
+        if (first == NULL) first = next;
         else last->base.op.after = &next->base.op;
-        if (next != NULL) ids[i] = next->base.op.entry.number, last = next;
+        last = next;
     }
-    if (status == REDLOCK_OK) status = completion_submit(&first->base);
+    redlock_status status = completion_submit(&first->base);
     if (status != REDLOCK_OK) acting_disown(first);
     return status;
 }
 
-static void end_all(act *all, size_t count, redlock_status why)
+static void carry(carried_act *all, size_t count, sleeper *by, const redlock_canceller *canceller)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!all[i].is_over) act_end(&all[i], why);
+    redlock_operation ids[ACTS_AT_ONCE];
+    redlock_client *client = all[0].whole->client;
+    int before = cancellation_defer();
+    atomic_store(&by->untold, count);
+    redlock_status status = wake_open(&by->wake) ? REDLOCK_OK : REDLOCK_ERR_SYSTEM;
+    if (status == REDLOCK_OK) status = hand_acts_in(all, count, ids);
+    if (status == REDLOCK_OK) sleep_until_told(by, client, canceller, ids, count);
+    for (size_t i = 0; status != REDLOCK_OK && i < count; i++) act_end(all[i].whole, status);
+    wake_close(&by->wake);
+    cancellation_restore(before);
 }
 
 void carry_acts(act *all, size_t count, const limits *within)
 {
+    sleeper by;
+    carried_act begun[ACTS_AT_ONCE];
+    size_t left = 0;
     assert(count <= ACTS_AT_ONCE);
-    sleeper by = {.untold = 0};
-    carried_act slots[ACTS_AT_ONCE];
-    redlock_operation ids[ACTS_AT_ONCE] = {0};
-    for (size_t i = 0; i < count; i++) {
-        slots[i] = (carried_act){&all[i], &by};
-        by.untold += !all[i].is_over;
-    }
-    redlock_client *client = all[0].client;
-    int before = cancellation_defer();
-    redlock_status status = wake_open(&by.wake) ? REDLOCK_OK : REDLOCK_ERR_SYSTEM;
-    if (status == REDLOCK_OK) status = hand_acts_in(all, count, slots, ids);
-    if (status == REDLOCK_OK)
-        sleep_until_told(&by, client, within == NULL ? NULL : within->canceller, ids, count);
-    else end_all(all, count, status);
-    wake_close(&by.wake);
-    cancellation_restore(before);
+    for (size_t i = 0; i < count; i++)
+        if (!all[i].is_over) begun[left++] = (carried_act){&all[i], &by};
+    if (left > 0) carry(begun, left, &by, within == NULL ? NULL : within->canceller);
 }
 
 /* ---- Acquisitions ---- */

@@ -233,6 +233,28 @@ static void a_wait_that_is_carried_can_be_cancelled(void **state)
     free_the_occupied(the);
 }
 
+/* It extends the hold, and the server does not answer. */
+static void an_entry_that_is_carried_can_be_cancelled(void **state)
+{
+    stage *the = *state;
+    redlock_client *client = open_occupied(the);
+    redlock_canceller *canceller;
+    EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
+    redlock_lock *lock =
+        take(client, "r", REDLOCK_OPTIONS(.reentrant = true, .owner = "me", .ttl_ms = LONG_MS / 2));
+    server_freeze(the->server);
+    taker *enters = taker_start(the, client, "r",
+                                REDLOCK_OPTIONS(.reentrant = true, .owner = "me",
+                                                .wait_ms = REDLOCK_WAIT_FOREVER, .ttl_ms = LONG_MS,
+                                                .canceller = canceller));
+    redlock_cancel(canceller);
+    expect_taker(enters, REDLOCK_CANCELLED);
+    server_thaw(the->server);
+    EXPECT(redlock_release(lock), REDLOCK_OK);
+    redlock_canceller_close(canceller);
+    free_the_occupied(the);
+}
+
 static void an_extension_that_is_carried_ends_with_the_lease(void **state)
 {
     stage *the = *state;
@@ -305,6 +327,7 @@ int main(int argc, char **argv)
         ON_STAGE(a_try_does_not_stand_behind_those_who_wait),
         ON_STAGE(a_wait_that_is_carried_ends_in_its_time),
         ON_STAGE(a_wait_that_is_carried_can_be_cancelled),
+        ON_STAGE(an_entry_that_is_carried_can_be_cancelled),
         ON_STAGE(an_extension_that_is_carried_ends_with_the_lease),
         ON_STAGE(a_close_ends_what_is_carried),
         ON_STAGE(a_failure_of_what_is_carried_has_its_words),
