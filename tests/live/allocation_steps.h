@@ -365,6 +365,21 @@ static void holds_a_set(scene *the)
     cut_connections(the);
 }
 
+static bool has_both_connections(void *arg)
+{
+    return stats_of(((scene *)arg)->loop.client).connections == 2;
+}
+
+/* Nothing is left to be done in the background. */
+static void holds_a_set_at_rest(scene *the)
+{
+    has_client(the);
+    EXPECT(redlock_acquire_set(the->loop.client, both, 2,
+                               REDLOCK_OPTIONS(LONG_HELD, .auto_renew = true), &the->set),
+           REDLOCK_OK);
+    loop_until(&the->loop, has_both_connections, the);
+}
+
 static redlock_status releases_a_set(scene *the)
 {
     redlock_set *held = the->set;

@@ -76,7 +76,7 @@ static const trial trials[] = {
      "redlock_lock_mode redlock_name redlock_fd redlock_timeout_ms redlock_version "
      "redlock_strerror "
      "redlock_status_name redlock_why_lost redlock_loss_text redlock_why_failed ",
-     holds_a_set, looks, REDLOCK_OK, true},
+     holds_a_set_at_rest, looks, REDLOCK_OK, true},
 };
 
 enum { TRIALS = sizeof trials / sizeof *trials };
