@@ -273,7 +273,7 @@ static void read_answer(acquire *self, int64_t now_us)
 static void note_acquire_failure(acquire *self, redlock_status why, const char *text)
 {
     self->at_deadline = why;
-    snprintf(self->text, sizeof self->text, "%s", text ? text : "");
+    snprintf(self->text, sizeof self->text, "%.*s", ANSWER_TEXT - 1, text ? text : "");
 }
 
 /* A re-check that the end cut short changes nothing: we had queued, and the wait is over. */

@@ -58,7 +58,7 @@ static void finish_request(request *self, redlock_status status)
 static void note_request_failure(request *self, redlock_status why, const char *text)
 {
     self->status = why;
-    snprintf(self->text, sizeof self->text, "%s", text ? text : "");
+    snprintf(self->text, sizeof self->text, "%.*s", ANSWER_TEXT - 1, text ? text : "");
 }
 
 /* The first retry is immediate: most failures are one lost connection. Then full jitter over a
