@@ -114,9 +114,7 @@ static redlock_status check_process(redlock_detail *detail)
 
 static redlock_status copy_text(redlock_client *self, char **out, const char *text)
 {
-    if (text == NULL) return REDLOCK_OK;
-    *out = memory_copy(&self->memory, text, strlen(text));
-    return *out == NULL ? REDLOCK_ERR_MEMORY : REDLOCK_OK;
+    return memory_copy_text(&self->memory, out, text) ? REDLOCK_OK : REDLOCK_ERR_MEMORY;
 }
 
 static redlock_status keep_login(redlock_client *self, const endpoint_login *login,

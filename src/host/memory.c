@@ -44,6 +44,12 @@ char *memory_copy(const memory *from, const void *bytes, size_t length)
     return copy;
 }
 
+bool memory_copy_text(const memory *from, char **out, const char *text)
+{
+    *out = text == NULL ? NULL : memory_copy(from, text, strlen(text));
+    return *out != NULL || text == NULL;
+}
+
 void *memory_regrow(const memory *from, void *old, size_t kept, size_t size)
 {
     size_t moved = kept < size ? kept : size;

@@ -3,6 +3,8 @@
 #ifndef REDLOCK_HOST_MEMORY_H
 #define REDLOCK_HOST_MEMORY_H
 
+#include <stdbool.h>
+
 #include <redlock/redlock.h>
 
 /* Either the user's functions or malloc and free; copied by value into whatever allocates. */
@@ -16,6 +18,9 @@ void *memory_new(const memory *from, size_t size);
 
 /* A copy that ends in NUL, or NULL when out of memory. */
 char *memory_copy(const memory *from, const void *bytes, size_t length);
+
+/* A copy of the text in *out; NULL stays NULL. False when out of memory. */
+bool memory_copy_text(const memory *from, char **out, const char *text);
 
 /* A block of `size` bytes that begins with the old block's `kept` bytes; the old one is freed.
  * NULL, and the old one stays, when out of memory. */

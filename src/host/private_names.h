@@ -309,6 +309,7 @@
 #define lookup_fd redlock_private_lookup_fd
 #define lookup_poll redlock_private_lookup_poll
 #define memory_copy redlock_private_memory_copy
+#define memory_copy_text redlock_private_memory_copy_text
 #define memory_free redlock_private_memory_free
 #define memory_free_secret redlock_private_memory_free_secret
 #define memory_from redlock_private_memory_from

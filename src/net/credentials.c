@@ -27,13 +27,6 @@ static redlock_status note(redlock_credentials *self, redlock_status status, con
     return status;
 }
 
-static bool copy(const redlock_credentials *self, char **out, const char *text)
-{
-    if (text == NULL) return true;
-    *out = memory_copy(self->from, text, strlen(text));
-    return *out != NULL;
-}
-
 static bool is_too_long(const char *text) { return text != NULL && strlen(text) > CREDENTIAL_MOST; }
 
 redlock_status credentials_take(redlock_credentials *self, const char *user, const char *password)
@@ -41,7 +34,8 @@ redlock_status credentials_take(redlock_credentials *self, const char *user, con
     credentials_drop(self);
     if (is_too_long(user) || is_too_long(password))
         return note(self, REDLOCK_ERR_ARGUMENT, "the user or the password is too long");
-    if (!copy(self, &self->user, user) || !copy(self, &self->password, password))
+    if (!memory_copy_text(self->from, &self->user, user) ||
+        !memory_copy_text(self->from, &self->password, password))
         return note(self, REDLOCK_ERR_MEMORY, "out of memory");
     return note(self, REDLOCK_OK, "the callback has none");
 }

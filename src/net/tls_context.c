@@ -281,11 +281,8 @@ static bool copy_paths(tls_context *self, const redlock_client_options *options)
         [TLS_CERTIFICATE] = options->tls_certificate_file,
         [TLS_KEY] = options->tls_key_file,
     };
-    for (int i = 0; i < TLS_FILES; i++) {
-        if (named[i] == NULL) continue;
-        self->path[i] = memory_copy(&self->from, named[i], strlen(named[i]));
-        if (self->path[i] == NULL) return false;
-    }
+    for (int i = 0; i < TLS_FILES; i++)
+        if (!memory_copy_text(&self->from, &self->path[i], named[i])) return false;
     return true;
 }
 
