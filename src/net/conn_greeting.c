@@ -92,24 +92,18 @@ static redlock_status write_greeting(conn *self, redlock_detail *why)
     return status_of_write(write_name(self) && write_select(self));
 }
 
-/* False when the connection ended. */
-static bool wrote_greeting(conn *self, int64_t now_us)
+void conn_greet(conn *self, int64_t now_us)
 {
     redlock_detail why = {""};
     redlock_status status = write_greeting(self, &why);
-    if (status != REDLOCK_OK) conn_close(self, status, why.text, now_us);
-    return status == REDLOCK_OK;
-}
-
-void conn_greet(conn *self, int64_t now_us)
-{
-    if (!wrote_greeting(self, now_us)) return;
-    if (self->greeting_due == 0) {
+    if (status != REDLOCK_OK) {
+        conn_close(self, status, why.text, now_us);
+    } else if (self->greeting_due == 0) {
         conn_opened(self, now_us);
-        return;
+    } else {
+        if (self->state != CONN_GREETING) conn_move(self, CONN_GREETING);
+        conn_transmit(self, now_us);
     }
-    conn_move(self, CONN_GREETING);
-    conn_transmit(self, now_us);
 }
 
 static void greet_again(conn *self, int64_t now_us)
@@ -117,9 +111,7 @@ static void greet_again(conn *self, int64_t now_us)
     assert(self->state == CONN_GREETING);
     self->greets_again = false;
     self->has_greeted_again = true;
-    if (!wrote_greeting(self, now_us)) return;
-    if (self->greeting_due == 0) conn_opened(self, now_us);
-    else conn_transmit(self, now_us);
+    conn_greet(self, now_us);
 }
 
 /* ---- The answers ----------------------------------------------------------------------------- */
