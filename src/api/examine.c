@@ -25,15 +25,22 @@ static bool examination_is_asked(act *self, question *about)
     return true;
 }
 
+static void warn_of_lack(const event_log *log, const char *words)
+{
+    log_line(log, REDLOCK_LOG_WARNING,
+             "the user lacks rights that locks need: %s (the least rights: docs/protocol.md)",
+             words);
+}
+
 static void warn_of_rights(const event_log *log, int64_t missing)
 {
     char list[256] = "";
     size_t used = 0;
     for (int i = 0; i < RIGHTS; i++)
         if ((missing & INT64_C(1) << i) != 0 && used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, " +%s", rights[i]);
-    log_line(log, REDLOCK_LOG_WARNING,
-             "the user lacks rights that locks need:%s (the least rights: docs/protocol.md)", list);
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s+%s", used > 0 ? " " : "",
+                                     rights[i]);
+    warn_of_lack(log, list);
 }
 
 static bool examination_is_judged(act *self, const answer *from)
@@ -57,8 +64,6 @@ void examine_server(redlock_client *client, lane *on)
     limits within = limits_of_one(client);
     self.detail = &words;
     if (act_wait_on(&self, on, &within) == REDLOCK_ERR_DENIED)
-        log_line(&client->log, REDLOCK_LOG_WARNING,
-                 "the user lacks rights that locks need: %s (the least rights: docs/protocol.md)",
-                 words.text);
+        warn_of_lack(&client->log, words.text);
     act_forget_name(&self);
 }
