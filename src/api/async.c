@@ -119,13 +119,18 @@ static void begin_acting(acting *self, int64_t deadline_us)
     op->status = self->what.status;
 }
 
-static void end_unsubmitted(acting *self, redlock_status why)
+static void free_unsubmitted(acting *self)
 {
     redlock_lock *lock = self->what.lock;
-    act_end(&self->what, why);
-    act_forget_name(&self->what);
     completion_free(&self->base);
     if (lock != NULL) lock_unuse(lock);
+}
+
+static void end_unsubmitted(acting *self, redlock_status why)
+{
+    act_end(&self->what, why);
+    act_forget_name(&self->what);
+    free_unsubmitted(self);
 }
 
 static acting *next_of(const acting *self) { return (acting *)self->base.op.after; }
@@ -161,9 +166,7 @@ void acting_disown(acting *first)
 {
     for (acting *self = first, *next; self != NULL; self = next) {
         next = next_of(self);
-        redlock_lock *lock = self->what.lock;
-        completion_free(&self->base);
-        if (lock != NULL) lock_unuse(lock);
+        free_unsubmitted(self);
     }
 }
 
