@@ -118,7 +118,7 @@ static bool is_to_be_carried(const lane *on, const acquire *op)
 {
     bool found_no_room = conn_found_no_room(&on->at->command) ||
                          conn_found_no_room(&on->at->inbox.conn);
-    return op->status == REDLOCK_ERR_UNAVAILABLE && !op->is_owed && on->terms->lanes_most > 0 &&
+    return op->status == REDLOCK_ERR_UNAVAILABLE && !op->is_owed && lane_may_be_relieved(on) &&
            found_no_room;
 }
 

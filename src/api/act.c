@@ -185,16 +185,16 @@ static void wait_for_all(redlock_client *client, act *all, size_t count, const l
 {
     lane *on;
     redlock_status status = pool_borrow(&client->lanes, &on, clock_now_us());
-    if (status == REDLOCK_OK) {
-        bool are_over = drive(all, count, on, within);
-        if (are_over) pool_return(&client->lanes, on, clock_now_us());
-        else pool_return_crowded(&client->lanes, on, clock_now_us());
-        if (!are_over) carry_acts(all, count, within);
-    } else if (status == REDLOCK_ERR_UNAVAILABLE) {
-        carry_acts(all, count, within);
-    } else {
+    if (status != REDLOCK_OK && status != REDLOCK_ERR_UNAVAILABLE) {
         end_those_begun(all, count, status);
+        return;
     }
+    if (status == REDLOCK_OK && drive(all, count, on, within)) {
+        pool_return(&client->lanes, on, clock_now_us());
+        return;
+    }
+    if (status == REDLOCK_OK) pool_return_crowded(&client->lanes, on, clock_now_us());
+    carry_acts(all, count, within);
 }
 
 redlock_status act_wait(act *self, const limits *within)

@@ -102,7 +102,7 @@ static void end_patience(acquire *op, int64_t now_us)
  * knows nothing of it. */
 static bool finds_no_room(const acquire *op, const exchange *asks)
 {
-    bool may_be = asks->in->terms->lanes_most > 0 && !op->is_queued &&
+    bool may_be = lane_may_be_relieved(asks->in) && !op->is_queued &&
                   acquire_unanswered_us(op) == 0;
     if (!may_be || asks->at == NULL) return false;
     if (op->state == ACQUIRE_SUBSCRIBING) return conn_found_no_room(&asks->at->inbox.conn);

@@ -142,7 +142,7 @@ int64_t exchange_wake_us(const exchange *self)
 
 bool exchange_is_turned_away(const exchange *self)
 {
-    if (self->in->terms->lanes_most == 0 || self->at == NULL) return false;
+    if (!lane_may_be_relieved(self->in) || self->at == NULL) return false;
     return conn_found_no_room(&self->at->command) && !request_is_unanswered(self->request);
 }
 

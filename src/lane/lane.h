@@ -68,6 +68,9 @@ berth *lane_berth(lane *self, const char *key, size_t key_length);
 /* Who hears of its inboxes from now on; NULL: nobody. */
 void lane_listen(lane *self, const inbox_listener *listener, void *arg);
 
+/* May the keeper carry what is asked there, where there is no room for a connection? */
+static inline bool lane_may_be_relieved(const lane *self) { return self->terms->lanes_most > 0; }
+
 /* Is nothing under way on it? */
 bool lane_is_idle(const lane *self);
 
