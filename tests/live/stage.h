@@ -177,6 +177,21 @@ static inline long long stage_holders(stage *self, const char *name)
     return server_number(self->server, "ZCOUNT redlock:{%s} 1 99999999999999", name);
 }
 
+/* To the server, the fixture's own among them. */
+static inline long long stage_connections(stage *self)
+{
+    long long count = server_info(self->server, "clients", "connected_clients:");
+    assert_true(count > 0);
+    return count;
+}
+
+static inline bool has_refused_somebody(void *server_of)
+{
+    long long refused = server_info(server_of, "stats", "rejected_connections:");
+    assert_true(refused >= 0);
+    return refused > 0;
+}
+
 typedef struct call_count {
     server *server;
     long long before;

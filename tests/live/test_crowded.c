@@ -41,16 +41,6 @@ static void free_the_occupied(stage *the)
     }
 }
 
-static long long connections(stage *the)
-{
-    redisReply *told = server_command(the->server, "INFO clients");
-    const char *at = strstr(told->str, "connected_clients:");
-    assert_non_null(at);
-    long long count = atoll(at + strlen("connected_clients:"));
-    freeReplyObject(told);
-    return count;
-}
-
 /* ---- More waiters than the server has room for ---- */
 
 static void release_in_turn(taker *const *all, int count)
@@ -87,19 +77,10 @@ static void fifty_threads_are_served_and_a_lock_elsewhere_is_kept(void **state)
     redlock_lock *held = take(the->client, "r", EXCLUSIVE());
     start_all(the, the->client, all, LONG_MS);
     await_waiters(the, "r", THREADS);
-    assert_true(connections(the) <= MAX_CLIENTS);
+    assert_true(stage_connections(the) <= MAX_CLIENTS);
     EXPECT(redlock_release(held), REDLOCK_OK);
     release_in_turn(all, THREADS);
     expect_taken(the->other, "kept");
-}
-
-static bool has_turned_somebody_away(void *arg)
-{
-    redisReply *told = server_command(arg, "INFO stats");
-    const char *at = strstr(told->str, "rejected_connections:");
-    bool has = at != NULL && atoll(at + strlen("rejected_connections:")) > 0;
-    freeReplyObject(told);
-    return has;
 }
 
 /* The bound is the server's then. Those for whom it has no inbox ask now and then. */
@@ -115,7 +96,7 @@ static void a_client_that_wants_more_than_there_is_makes_do(void **state)
     taker *all[THREADS];
     redlock_lock *held = take(greedy, "r", EXCLUSIVE());
     start_all(the, greedy, all, SOON_MS);
-    eventually(has_turned_somebody_away, the->server);
+    eventually(has_refused_somebody, the->server);
     EXPECT(redlock_release(held), REDLOCK_OK);
     release_in_turn(all, THREADS);
     EXPECT(redlock_release(own), REDLOCK_OK);
@@ -131,7 +112,7 @@ static void a_release_without_a_connection_is_carried(void **state)
     renewals once = {the->client, 1};
     EXPECT(redlock_extend(lock, LEASE_MS), REDLOCK_OK);
     eventually(renewals_were_made, &once);
-    long long most = connections(the);
+    long long most = stage_connections(the);
     server_order(the->server, "CONFIG SET maxclients %lld", most - 1);
     pool *lanes = &the->client->lanes;
     lane_close(lanes->idle, now_us());
@@ -145,12 +126,12 @@ static void a_release_without_a_connection_is_carried(void **state)
 static void a_client_keeps_its_bound(void **state)
 {
     stage *the = *state;
-    long long before = connections(the);
+    long long before = stage_connections(the);
     redlock_client *client = open_narrow(the);
     redlock_lock *held = take(client, "r", EXCLUSIVE());
     for (int i = 0; i < THREADS; i++) taker_start(the, client, "r", FOR_EVER);
     await_waiters(the, "r", THREADS);
-    assert_true(connections(the) <= before + 1 + FEWEST); /* one is the stage's own */
+    assert_true(stage_connections(the) <= before + 1 + FEWEST); /* one is the stage's own */
     EXPECT(redlock_release(held), REDLOCK_OK);
     taker *all[THREADS];
     int count = 0;

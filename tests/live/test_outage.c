@@ -62,29 +62,13 @@ static void a_lease_that_ends_soon_is_tried_for_more_often(void **state)
     assert_int_equal(stats_of(client).lost, 0);
 }
 
-static long long told_by_info(server *of, const char *field)
-{
-    redisReply *info = server_command(of, "INFO");
-    const char *at = strstr(info->str, field);
-    assert_non_null(at);
-    long long number = atoll(at + strlen(field) + 1);
-    freeReplyObject(info);
-    return number;
-}
-
-static bool has_refused_somebody(void *arg)
-{
-    return told_by_info(arg, "rejected_connections") > 0;
-}
-
 /* The client's first connection is the last that the server allows. */
 static void who_gets_no_inbox_has_the_lock_once_it_is_free(void **state)
 {
     stage *the = *state;
     redlock_lock *lock = take(the->other, "r", EXCLUSIVE());
     EXPECT(attempt(the->client, EXCLUSIVE()), REDLOCK_BUSY);
-    server_order(the->server, "CONFIG SET maxclients %lld",
-                 told_by_info(the->server, "connected_clients"));
+    server_order(the->server, "CONFIG SET maxclients %lld", stage_connections(the));
     taker *next =
         taker_start(the, the->client, "r", EXCLUSIVE(.wait_ms = LONG_MS, .claim_ms = SOON_MS / 2));
     eventually(has_refused_somebody, the->server);
@@ -103,8 +87,7 @@ static void who_renews_has_a_connection_from_the_first_lock_on(void **state)
     redlock_lock *first =
         take(the->client, "first", REDLOCK_OPTIONS(.ttl_ms = 10 * LONG_MS, .auto_renew = true));
     eventually(has_two_connections, the->client);
-    server_order(the->server, "CONFIG SET maxclients %lld",
-                 told_by_info(the->server, "connected_clients"));
+    server_order(the->server, "CONFIG SET maxclients %lld", stage_connections(the));
     redlock_lock *lock =
         take(the->client, "r",
              REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(BRIEF_TTL_MS), .auto_renew = true));

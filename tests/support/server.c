@@ -447,13 +447,19 @@ long long server_number(server *self, const char *format, ...)
     return number;
 }
 
+long long server_info(server *self, const char *section, const char *field)
+{
+    redisReply *answer = server_command(self, "INFO %s", section);
+    const char *found = strstr(answer->str, field);
+    long long number = found != NULL ? strtoll(found + strlen(field), NULL, 10) : -1;
+    freeReplyObject(answer);
+    return number;
+}
+
 long long server_calls(server *self, const char *command)
 {
-    char line[128];
-    redisReply *answer = server_command(self, "INFO commandstats");
-    snprintf(line, sizeof line, "cmdstat_%s:calls=", command);
-    const char *found = strstr(answer->str, line);
-    long long calls = found != NULL ? strtoll(found + strlen(line), NULL, 10) : 0;
-    freeReplyObject(answer);
-    return calls;
+    char field[128];
+    snprintf(field, sizeof field, "cmdstat_%s:calls=", command);
+    long long calls = server_info(self, "commandstats", field);
+    return calls < 0 ? 0 : calls;
 }

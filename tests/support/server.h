@@ -50,6 +50,9 @@ redisReply *server_command(server *self, const char *format, ...);
 void server_order(server *self, const char *format, ...);
 /* The same for an integer answer, or the length of an array, string or status answer (nil: 0). */
 long long server_number(server *self, const char *format, ...);
+/* The number that a section of INFO tells behind "<field>", such as "connected_clients:"; -1 when
+ * it tells none. */
+long long server_info(server *self, const char *section, const char *field);
 /* Commands processed so far (INFO commandstats, without the fixture's own kind of question), for
  * one command name such as "evalsha"; 0 if never. */
 long long server_calls(server *self, const char *command);

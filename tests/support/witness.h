@@ -55,13 +55,10 @@ static inline long long server_waiters(server *self, const char *name)
 /* How often it answered with this error, such as "BUSY". */
 static inline long server_errors(server *self, const char *prefix)
 {
-    char line[64];
-    redisReply *told = server_command(self, "INFO errorstats");
-    snprintf(line, sizeof line, "errorstat_%s:count=", prefix);
-    const char *found = strstr(told->str, line);
-    long count = found != NULL ? strtol(found + strlen(line), NULL, 10) : 0;
-    freeReplyObject(told);
-    return count;
+    char field[64];
+    snprintf(field, sizeof field, "errorstat_%s:count=", prefix);
+    long count = (long)server_info(self, "errorstats", field);
+    return count < 0 ? 0 : count;
 }
 
 /* ---- The client's view ------------------------------------------------------------------------*/
