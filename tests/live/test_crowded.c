@@ -43,27 +43,31 @@ static void free_the_occupied(stage *the)
 
 /* ---- More waiters than the server has room for ---- */
 
-static void release_in_turn(taker *const *all, int count)
+static taker *next_served(stage *the)
+{
+    taker *at = the->takers;
+    while (at != NULL && !(taker_is_done(at) && at->lock != NULL)) at = at->next;
+    return at;
+}
+
+static bool somebody_is_served(void *the) { return next_served(the) != NULL; }
+
+/* So many of those who wait have it, one after the other. */
+static void release_in_turn(stage *the, int count)
 {
     for (int served = 0; served < count; served++) {
-        taker *next = NULL;
-        patience until = patience_begin();
-        while (next == NULL && !patience_is_over(&until)) {
-            for (int i = 0; i < count && next == NULL; i++)
-                if (taker_is_done(all[i]) && all[i]->lock != NULL) next = all[i];
-            if (next == NULL) patience_pause();
-        }
-        assert_non_null(next);
+        eventually(somebody_is_served, the);
+        taker *next = next_served(the);
         expect_taker(next, REDLOCK_OK);
         taker_release(next);
     }
 }
 
-static void start_all(stage *the, redlock_client *client, taker *all[THREADS], int64_t claim_ms)
+static void start_all(stage *the, redlock_client *client, const char *which, int64_t claim_ms)
 {
     const redlock_options *options =
         REDLOCK_OPTIONS(.wait_ms = REDLOCK_WAIT_FOREVER, .ttl_ms = LONG_MS, .claim_ms = claim_ms);
-    for (int i = 0; i < THREADS; i++) all[i] = taker_start(the, client, "r", options);
+    for (int i = 0; i < THREADS; i++) taker_start(the, client, which, options);
 }
 
 static int stage_begin_full(void **state) { return stage_begin_with(state, "--maxclients 40"); }
@@ -73,13 +77,12 @@ static void fifty_threads_are_served_and_a_lock_elsewhere_is_kept(void **state)
     stage *the = *state;
     actor_start(the, "kept", (int)patience_outlasting_ms(LEASE_MS), 0, true);
     await_holders(the, "kept", 1);
-    taker *all[THREADS];
     redlock_lock *held = take(the->client, "r", EXCLUSIVE());
-    start_all(the, the->client, all, LONG_MS);
+    start_all(the, the->client, "r", LONG_MS);
     await_waiters(the, "r", THREADS);
     assert_true(stage_connections(the) <= MAX_CLIENTS);
     EXPECT(redlock_release(held), REDLOCK_OK);
-    release_in_turn(all, THREADS);
+    release_in_turn(the, THREADS);
     expect_taken(the->other, "kept");
 }
 
@@ -93,12 +96,11 @@ static void a_client_that_wants_more_than_there_is_makes_do(void **state)
     actor_start(the, "kept", (int)patience_outlasting_ms(LEASE_MS), 0, true);
     await_holders(the, "kept", 1);
     redlock_lock *own = take(greedy, "own", REDLOCK_OPTIONS(.auto_renew = true));
-    taker *all[THREADS];
     redlock_lock *held = take(greedy, "r", EXCLUSIVE());
-    start_all(the, greedy, all, SOON_MS);
+    start_all(the, greedy, "r", SOON_MS);
     eventually(has_refused_somebody, the->server);
     EXPECT(redlock_release(held), REDLOCK_OK);
-    release_in_turn(all, THREADS);
+    release_in_turn(the, THREADS);
     EXPECT(redlock_release(own), REDLOCK_OK);
     stage_close(the, greedy);
     expect_taken(the->other, "kept");
@@ -129,14 +131,11 @@ static void a_client_keeps_its_bound(void **state)
     long long before = stage_connections(the);
     redlock_client *client = open_narrow(the);
     redlock_lock *held = take(client, "r", EXCLUSIVE());
-    for (int i = 0; i < THREADS; i++) taker_start(the, client, "r", FOR_EVER);
+    start_all(the, client, "r", LONG_MS);
     await_waiters(the, "r", THREADS);
     assert_true(stage_connections(the) <= before + 1 + FEWEST); /* one is the stage's own */
     EXPECT(redlock_release(held), REDLOCK_OK);
-    taker *all[THREADS];
-    int count = 0;
-    for (taker *each = the->takers; each != NULL; each = each->next) all[count++] = each;
-    release_in_turn(all, count);
+    release_in_turn(the, THREADS);
 }
 
 static void every_call_is_carried_as_well(void **state)
@@ -170,7 +169,7 @@ static void a_try_does_not_stand_behind_those_who_wait(void **state)
 {
     stage *the = *state;
     redlock_client *client = open_occupied(the);
-    for (int i = 0; i < THREADS; i++) taker_start(the, client, "busy", FOR_EVER);
+    start_all(the, client, "busy", LONG_MS);
     await_waiters(the, "busy", THREADS + 1);
     stall began = stall_begin();
     expect_free(client, "r");
@@ -178,10 +177,7 @@ static void a_try_does_not_stand_behind_those_who_wait(void **state)
     EXPECT(redlock_acquire(client, "busy", EXCLUSIVE(), &none), REDLOCK_BUSY);
     ENDED(&began, 0, SOON_MS * 1000);
     EXPECT(redlock_release(busy), REDLOCK_OK);
-    taker *all[THREADS + 1];
-    int count = 0;
-    for (taker *each = the->takers; each != NULL; each = each->next) all[count++] = each;
-    release_in_turn(all, count);
+    release_in_turn(the, THREADS + 1);
 }
 
 static void a_wait_that_is_carried_ends_in_its_time(void **state)
