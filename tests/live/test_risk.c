@@ -52,16 +52,24 @@ static void expect_heard(const ear *self, int risks, int losses)
     assert_int_equal(atomic_load(&self->losses), losses);
 }
 
+/* A renewed lock, which no renewal reaches from then on, until that is so. */
+static redlock_lock *take_and_freeze(stage *the, ear *self, redlock_risk_fn *risk, int64_t ttl,
+                                     bool (*is_so)(void *self))
+{
+    redlock_lock *lock =
+        take(the->client, "r", HEARD(self, risk, .ttl_ms = ttl, .auto_renew = true));
+    server_freeze(the->server);
+    eventually(is_so, self);
+    return lock;
+}
+
 /* ---- When it is told --------------------------------------------------------------------------*/
 
 static void a_lock_that_is_not_renewed_is_at_risk_once_and_then_lost(void **state)
 {
     stage *the = *state;
     ear seen = listening();
-    redlock_lock *lock =
-        take(the->client, "r", HEARD(&seen, hears_risk, .ttl_ms = ttl_ms(), .auto_renew = true));
-    server_freeze(the->server);
-    eventually(is_lost, &seen);
+    redlock_lock *lock = take_and_freeze(the, &seen, hears_risk, ttl_ms(), is_lost);
     server_thaw(the->server);
     expect_heard(&seen, 1, 1);
     assert_true(atomic_load(&seen.was_held));
@@ -79,10 +87,7 @@ static void a_renewal_ends_the_risk_and_the_next_one_is_told_again(void **state)
     stage *the = *state;
     ear seen = listening();
     int64_t long_ms = 3 * ttl_ms();
-    redlock_lock *lock =
-        take(the->client, "r", HEARD(&seen, hears_risk, .ttl_ms = long_ms, .auto_renew = true));
-    server_freeze(the->server);
-    eventually(is_at_risk, &seen);
+    redlock_lock *lock = take_and_freeze(the, &seen, hears_risk, long_ms, is_at_risk);
     renewals next = {the->client, stats_of(the->client).renewed + RENEWALS};
     server_thaw(the->server);
     eventually(renewals_were_made, &next);
@@ -227,10 +232,7 @@ static void a_release_waits_for_an_on_risk_that_runs(void **state)
 {
     stage *the = *state;
     ear seen = listening();
-    redlock_lock *lock =
-        take(the->client, "r", HEARD(&seen, lingers, .ttl_ms = ttl_ms(), .auto_renew = true));
-    server_freeze(the->server);
-    eventually(is_at_risk, &seen);
+    redlock_lock *lock = take_and_freeze(the, &seen, lingers, ttl_ms(), is_at_risk);
     server_thaw(the->server);
     atomic_store(&seen.may_return, true);
     redlock_release(lock); /* in time or not */
@@ -242,10 +244,7 @@ static void a_loss_is_told_behind_an_on_risk_that_outlasts_the_lease(void **stat
 {
     stage *the = *state;
     ear seen = listening();
-    redlock_lock *lock =
-        take(the->client, "r", HEARD(&seen, lingers, .ttl_ms = ttl_ms(), .auto_renew = true));
-    server_freeze(the->server);
-    eventually(is_at_risk, &seen);
+    redlock_lock *lock = take_and_freeze(the, &seen, lingers, ttl_ms(), is_at_risk);
     eventually(is_unheld, lock);
     expect_heard(&seen, 1, 0);
     atomic_store(&seen.may_return, true);
@@ -277,10 +276,7 @@ static void inside_it_a_lock_may_be_extended_asynchronously(void **state)
 {
     stage *the = *state;
     ear seen = listening();
-    redlock_lock *lock =
-        take(the->client, "r", HEARD(&seen, extends, .ttl_ms = 3 * ttl_ms(), .auto_renew = true));
-    server_freeze(the->server);
-    eventually(is_at_risk, &seen);
+    redlock_lock *lock = take_and_freeze(the, &seen, extends, 3 * ttl_ms(), is_at_risk);
     server_thaw(the->server);
     eventually(is_longer, lock);
     assert_int_equal(atomic_load(&seen.status), REDLOCK_OK);
