@@ -318,8 +318,9 @@ REDLOCK_API const char *redlock_loss_text(redlock_loss why);
  * network is silent. Runs on the keeper's thread (REDLOCK_HOST_MANUAL: inside redlock_process) with
  * no lock of the library held: be brief, do not block. It may read the lock; a blocking call of
  * this client answers REDLOCK_ERR_IN_CALLBACK. redlock_why_lost tells why. It is never called after
- * redlock_release returned (release waits for a call that is running). A loss that nobody is told
- * of is logged as a warning, one in a second at the most, with the number of the others. */
+ * redlock_release returned (release waits for a call that is running), nor before the completion
+ * that hands the lock out has returned. A loss that nobody is told of is logged as a warning, one
+ * in a second at the most, with the number of the others. */
 typedef void redlock_lost_fn(void *arg, redlock_lock *lock);
 
 /* Told that a lock is at risk: its renewal has been due since two thirds of its lease were left,
@@ -583,7 +584,8 @@ static inline bool redlock_scope_enter(redlock_scope *scope)
  * same name: it is not told REDLOCK_DEADLOCK, unless by the server, for an explicit owner. */
 
 /* On REDLOCK_OK, `lock` is held, to be given back with redlock_release or redlock_release_async;
- * otherwise it is NULL. REDLOCK_LOST: it was acquired, and lost before the completion could run. */
+ * otherwise it is NULL. REDLOCK_LOST: it was acquired, and lost before the completion could run.
+ * What is lost while the completion runs is told to on_lost when it has returned. */
 typedef void redlock_acquired_fn(void *arg, redlock_status status, redlock_lock *lock);
 typedef void redlock_done_fn(void *arg, redlock_status status);
 

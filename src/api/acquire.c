@@ -101,16 +101,17 @@ static void make_whole(redlock_lock *lock, const limits *within)
     if (self.ttl_ms > 0) (void)act_wait(&self, &half);
 }
 
-/* REDLOCK_LOST when it was taken away meanwhile: then it is given back, and no on_lost tells of
+/* Not REDLOCK_OK when it was taken away meanwhile: then it is given back, and no on_lost tells of
  * what nobody had. */
 static redlock_status stretch(redlock_client *client, redlock_lock *lock, const redlock_options *o,
                               const limits *within)
 {
     limits part = limits_to_part(within, client, clock_now_us());
     make_whole(lock, &part);
-    if (keeper_watch(&client->keeper, lock, o->on_lost, o->on_risk)) return REDLOCK_OK;
-    handle_leave(client, lock);
-    return REDLOCK_LOST;
+    redlock_status status = handle_introduce(lock, o);
+    if (status == REDLOCK_OK) handle_introduced(client, lock);
+    else handle_leave(client, lock);
+    return status;
 }
 
 /* There was no room for its connection, and nothing was asked that could still be carried out. */

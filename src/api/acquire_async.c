@@ -13,17 +13,10 @@
 
 /* ---- The end ---- */
 
-/* With on_lost, if there is to be one: only from now on, since nobody hears of a loss before they
- * hear of the lock. */
 static redlock_status hand_out(acquiring *self)
 {
-    redlock_client *client = self->base.client;
-    redlock_status status = REDLOCK_OK;
-    const redlock_options *o = &self->options;
-    if (!keeper_watch(&client->keeper, self->lock, o->on_lost, o->on_risk)) status = REDLOCK_LOST;
-    /* It was acquired, and the client's close took it away before anybody was told. */
-    else if (lock_is_closed(self->lock)) status = REDLOCK_ERR_CLOSED;
-    if (status != REDLOCK_OK) handle_leave(client, self->lock);
+    redlock_status status = handle_introduce(self->lock, &self->options);
+    if (status != REDLOCK_OK) handle_leave(self->base.client, self->lock);
     return status;
 }
 
@@ -35,6 +28,7 @@ static void tell_acquired(completion *base)
     bool has_words = status < 0 && base->op.status == status && !base->op.is_at_once;
     if (status != REDLOCK_OK) words_keep(has_words ? base->op.acquisition.text : "");
     self->acquired(self->arg, status, status == REDLOCK_OK ? self->lock : NULL);
+    if (status == REDLOCK_OK) handle_introduced(base->client, self->lock);
 }
 
 static void finished(operation *op, int64_t now_us)

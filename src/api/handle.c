@@ -87,6 +87,23 @@ void handle_hush(redlock_lock *lock)
     lock->on_risk = NULL;
 }
 
+redlock_status handle_introduce(redlock_lock *lock, const redlock_options *options)
+{
+    lock_use(lock);
+    redlock_status status =
+        keeper_introduce(&client_of(lock)->keeper, lock, options->on_lost, options->on_risk);
+    if (status != REDLOCK_OK) lock_unuse(lock);
+    return status;
+}
+
+/* In a child of fork, which the completion made, there is nothing to do. */
+void handle_introduced(redlock_client *client, redlock_lock *lock)
+{
+    if (fork_guard_is_child(&client->fork)) return;
+    keeper_introduced(&client->keeper, lock);
+    lock_unuse(lock);
+}
+
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms)
 {
     assert(lock->key_length > 0);

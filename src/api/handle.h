@@ -19,8 +19,14 @@ typedef struct wanted {
 redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_length,
                          const wanted *what, const redlock_options *options);
 
-/* Nobody is told of it, until keeper_watch: it is not handed out yet. */
+/* Nobody is told of it, until it is introduced: it is not handed out yet. */
 void handle_hush(redlock_lock *lock);
+
+/* It is handed out: who is to be told of it from now on, as keeper_introduce has it. On REDLOCK_OK
+ * the handle stays, whatever its user does to it, until handle_introduced: when the user has heard
+ * of the lock. */
+redlock_status handle_introduce(redlock_lock *lock, const redlock_options *options);
+void handle_introduced(redlock_client *client, redlock_lock *lock);
 
 /* What the script is asked about this lock. */
 question handle_question(const redlock_lock *lock, enum script_id id, int64_t first_ms);

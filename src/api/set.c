@@ -43,6 +43,7 @@ redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, 
         memory_new(&client->memory, sizeof *self + count * (sizeof(set_entry) + sizeof(act)));
     if (self == NULL) return REDLOCK_ERR_MEMORY;
     self->from = client->memory;
+    atomic_init(&self->users, 1);
     self->count = count;
     self->acts = (act *)(self->entries + count);
     redlock_status status = fill(self, names);
@@ -54,7 +55,7 @@ redlock_status set_new(redlock_client *client, const redlock_name_bytes *names, 
 void set_free(redlock_set *self)
 {
     memory from = self->from;
-    memory_free(&from, self);
+    if (atomic_fetch_sub(&self->users, 1) == 1) memory_free(&from, self);
 }
 
 redlock_status set_check(const redlock_client *client, const redlock_name_bytes *names,
@@ -107,23 +108,33 @@ static redlock_status first_failure(const redlock_set *self, size_t count)
     return REDLOCK_OK;
 }
 
-redlock_status set_hand_out(redlock_set *self, const redlock_options *o)
+static void bind_all(const redlock_set *self, const redlock_options *o)
 {
-    bool is_bound = !o->auto_renew || o->max_hold_ms > 0;
     int64_t now_us = clock_now_us();
-    assert(self->count > 0);
-    for (size_t i = 0; i < self->count; i++) {
-        redlock_lock *lock = self->entries[i].lock;
-        if (is_bound) lock_bound(lock, o->auto_renew, o->max_hold_ms, now_us);
-        redlock_status status = handle_status(lock);
-        if (status != REDLOCK_OK) return status;
+    for (size_t i = 0; i < self->count; i++)
+        lock_bound(self->entries[i].lock, o->auto_renew, o->max_hold_ms, now_us);
+}
+
+redlock_status set_introduce(redlock_set *self, const redlock_options *o)
+{
+    redlock_status status = REDLOCK_OK;
+    size_t done = 0;
+    if (!o->auto_renew || o->max_hold_ms > 0) bind_all(self, o);
+    while (done < self->count && status == REDLOCK_OK) {
+        status = handle_introduce(self->entries[done].lock, o);
+        if (status == REDLOCK_OK) done++;
     }
-    for (size_t i = 0; i < self->count; i++) {
-        redlock_lock *lock = self->entries[i].lock;
-        if (!keeper_watch(&client_of(lock)->keeper, lock, o->on_lost, o->on_risk))
-            return REDLOCK_LOST;
-    }
-    return REDLOCK_OK;
+    if (status == REDLOCK_OK) atomic_fetch_add(&self->users, 1);
+    else /* the others stay silent for ever */
+        while (done-- > 0) lock_unuse(self->entries[done].lock);
+    return status;
+}
+
+void set_introduced(redlock_client *client, redlock_set *self)
+{
+    if (fork_guard_is_child(&client->fork)) return;
+    for (size_t i = 0; i < self->count; i++) handle_introduced(client, self->entries[i].lock);
+    set_free(self);
 }
 
 void set_leave(redlock_client *client, redlock_set *self)
@@ -173,9 +184,13 @@ static redlock_status acquire_set(redlock_client *client, const redlock_name_byt
     if (status != REDLOCK_OK) return status;
     limits within = limits_of(client, o, began_us);
     status = acquire_all(client, self, o, &within);
-    if (status == REDLOCK_OK) status = set_hand_out(self, o);
-    if (status == REDLOCK_OK) *set = self;
-    else give_all_back(client, self, &within);
+    if (status == REDLOCK_OK) status = set_introduce(self, o);
+    if (status != REDLOCK_OK) {
+        give_all_back(client, self, &within);
+        return status;
+    }
+    *set = self;
+    set_introduced(client, self);
     return status;
 }
 

@@ -13,6 +13,7 @@ typedef struct set_entry {
 
 struct redlock_set {
     memory from;
+    _Atomic unsigned users; /* who has it; and who hands it out, meanwhile */
     size_t count;
     act *acts;           /* room for one for each */
     set_entry entries[]; /* in the order of acquisition */
@@ -32,9 +33,11 @@ redlock_options set_terms(const redlock_options *o);
 /* All are taken. Prepares to extend those that have no whole lease; so many in `acts`. */
 size_t set_prepare_extensions(redlock_set *self);
 
-/* They were extended: from here on each lives by the caller's own terms. REDLOCK_OK, REDLOCK_LOST
- * or REDLOCK_ERR_CLOSED. */
-redlock_status set_hand_out(redlock_set *self, const redlock_options *o);
+/* They were extended: from here on each lives by the caller's own terms. REDLOCK_OK: it stays,
+ * whatever its user does to it, until set_introduced, and nobody is told of its locks before;
+ * REDLOCK_LOST or REDLOCK_ERR_CLOSED: nobody will be told of them. */
+redlock_status set_introduce(redlock_set *self, const redlock_options *o);
+void set_introduced(redlock_client *client, redlock_set *self);
 
 /* Prepares to release those that are taken, the last one first; so many in `acts`. */
 size_t set_prepare_releases(redlock_set *self);

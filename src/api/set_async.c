@@ -59,10 +59,11 @@ static void tell_gathered(completion *base)
 {
     gathering *self = (gathering *)base;
     redlock_status status = base->op.status;
-    if (status == REDLOCK_OK) status = set_hand_out(self->set, &self->options);
+    if (status == REDLOCK_OK) status = set_introduce(self->set, &self->options);
     if (status != REDLOCK_OK) words_keep(self->why.text);
     if (status != REDLOCK_OK) give_up(self);
     self->acquired(self->arg, status, status == REDLOCK_OK ? self->set : NULL);
+    if (status == REDLOCK_OK) set_introduced(base->client, self->set);
 }
 
 static void conclude(gathering *self, redlock_status status)

@@ -192,6 +192,8 @@
 #define gate_leave redlock_private_gate_leave
 #define grant_read redlock_private_grant_read
 #define handle_hush redlock_private_handle_hush
+#define handle_introduce redlock_private_handle_introduce
+#define handle_introduced redlock_private_handle_introduced
 #define handle_is_valid redlock_private_handle_is_valid
 #define handle_leave redlock_private_handle_leave
 #define handle_let_go redlock_private_handle_let_go
@@ -238,6 +240,8 @@
 #define keeper_destroy redlock_private_keeper_destroy
 #define keeper_give_up redlock_private_keeper_give_up
 #define keeper_init redlock_private_keeper_init
+#define keeper_introduce redlock_private_keeper_introduce
+#define keeper_introduced redlock_private_keeper_introduced
 #define keeper_is_calling redlock_private_keeper_is_calling
 #define keeper_let_go redlock_private_keeper_let_go
 #define keeper_let_go_of_all redlock_private_keeper_let_go_of_all
@@ -250,7 +254,6 @@
 #define keeper_unanswered redlock_private_keeper_unanswered
 #define keeper_unreserve redlock_private_keeper_unreserve
 #define keeper_wake_us redlock_private_keeper_wake_us
-#define keeper_watch redlock_private_keeper_watch
 #define keeper_write_stakes redlock_private_keeper_write_stakes
 #define key_prefix_is_valid redlock_private_key_prefix_is_valid
 #define key_slot redlock_private_key_slot
@@ -291,6 +294,7 @@
 #define lock_plan redlock_private_lock_plan
 #define lock_renewed redlock_private_lock_renewed
 #define lock_take redlock_private_lock_take
+#define lock_tells_loss redlock_private_lock_tells_loss
 #define lock_told redlock_private_lock_told
 #define lock_told_conversion redlock_private_lock_told_conversion
 #define lock_unlist redlock_private_lock_unlist
@@ -382,7 +386,8 @@
 #define set_cancel_async redlock_private_set_cancel_async
 #define set_check redlock_private_set_check
 #define set_free redlock_private_set_free
-#define set_hand_out redlock_private_set_hand_out
+#define set_introduce redlock_private_set_introduce
+#define set_introduced redlock_private_set_introduced
 #define set_leave redlock_private_set_leave
 #define set_new redlock_private_set_new
 #define set_prepare_extensions redlock_private_set_prepare_extensions

@@ -79,19 +79,31 @@ void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind)
     mutex_unlock(&self->locks.mutex);
 }
 
-bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost,
-                  redlock_risk_fn *on_risk)
+redlock_status keeper_introduce(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost,
+                                redlock_risk_fn *on_risk)
 {
     int64_t now_us = clock_now_us();
     mutex_lock(&self->locks.mutex);
     bool is_held = tenure_is_held(&lock->tenure) &&
                    now_us < atomic_load(&lock->hold.valid_until_us);
-    if (is_held) lock->on_lost = on_lost;
-    if (is_held) lock->on_risk = on_risk;
-    if (is_held && lock_is_watched(lock)) (void)keeper_start(self);
-    if (is_held) lock_plan(lock);
+    if (is_held) {
+        lock->on_lost = on_lost;
+        lock->on_risk = on_risk;
+        lock->is_introduced = true;
+        if (lock_is_watched(lock)) (void)keeper_start(self);
+        lock_plan(lock);
+    }
     mutex_unlock(&self->locks.mutex);
-    return is_held || lock_is_closed(lock);
+    if (is_held) return REDLOCK_OK;
+    return lock_is_closed(lock) ? REDLOCK_ERR_CLOSED : REDLOCK_LOST;
+}
+
+void keeper_introduced(keeper *self, redlock_lock *lock)
+{
+    mutex_lock(&self->locks.mutex);
+    lock->is_introduced = false;
+    lock_plan(lock);
+    mutex_unlock(&self->locks.mutex);
 }
 
 /* Where nobody can see to an undo, it is given up. */

@@ -67,10 +67,12 @@ void keeper_unreserve(keeper *self);
 /* The lock is held from now on, with this version: its hold was begun. */
 void keeper_adopt(keeper *self, redlock_lock *lock, uint64_t fence, char kind);
 
-/* From now on the loss of a held lock is told, and its risk; false: it is lost already, and nobody
- * was told. One that the client's close has taken away counts as held. */
-bool keeper_watch(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost,
-                  redlock_risk_fn *on_risk);
+/* From now on these are told of the loss of a held lock, and of its risk, but not before
+ * keeper_introduced: its user hears of the lock meanwhile. REDLOCK_LOST: it is lost already, and
+ * nobody was told. REDLOCK_ERR_CLOSED: the client's close has taken it away. */
+redlock_status keeper_introduce(keeper *self, redlock_lock *lock, redlock_lost_fn *on_lost,
+                                redlock_risk_fn *on_risk);
+void keeper_introduced(keeper *self, redlock_lock *lock);
 
 /* An acquisition came to nothing. is_owed: the server may know of it all the same, and it is undone
  * in the background. The handle is the keeper's. */

@@ -84,7 +84,14 @@ bool lock_is_watched(const redlock_lock *lock)
 
 static bool may_warn(const redlock_lock *lock)
 {
-    return lock->on_risk != NULL && lock->notice == NOTICE_NONE && tenure_is_held(&lock->tenure);
+    return lock->on_risk != NULL && lock->notice == NOTICE_NONE && !lock->is_introduced &&
+           tenure_is_held(&lock->tenure);
+}
+
+bool lock_tells_loss(const redlock_lock *lock)
+{
+    assert(mutex_is_mine(&lock->among->mutex));
+    return lock->notice == NOTICE_LOST && !lock->is_introduced;
 }
 
 bool lock_warns(const redlock_lock *lock, int64_t now_us)
@@ -102,7 +109,7 @@ static int64_t plan_held_us(const redlock_lock *lock)
 static int64_t plan_us(const redlock_lock *lock)
 {
     bool is_out = lock->errand.state != ERRAND_NONE;
-    if (lock->notice == NOTICE_LOST) return INT64_MIN;
+    if (lock_tells_loss(lock)) return INT64_MIN;
     switch (tenure_wants(&lock->tenure)) {
     case TENURE_WANTS_UNDO:
         return is_out ? NEVER : earliest(lock->hold.renew_at_us, lock->until_us);

@@ -67,6 +67,8 @@ struct redlock_lock {
     _Atomic unsigned char state; /* of the tenure, for who has not the mutex */
     unsigned char notice;        /* enum notice; with the mutex, and moved by lock_note alone */
     unsigned char why_lost;      /* redlock_loss; with the mutex */
+    bool is_introduced; /* by a completion that has not returned yet: what its user is to be told of
+                           it waits for that; with the mutex */
     bool is_reentrant;
     bool was_handed_over; /* others want this lock */
     bool undo_counts; /* in `undone`: a question about it was never answered, nor undone behind that
@@ -175,7 +177,8 @@ void lock_plan(redlock_lock *lock);
 /* Is anything done about it while it is held? */
 bool lock_is_watched(const redlock_lock *lock);
 
-/* Is its user to be told that it is at risk? */
+/* Is its user to be told that it is lost, or at risk? */
+bool lock_tells_loss(const redlock_lock *lock);
 bool lock_warns(const redlock_lock *lock, int64_t now_us);
 
 /* An answer gave it a lease of lease_ms by a question that left at sent_us. */

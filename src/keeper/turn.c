@@ -116,7 +116,7 @@ static void attend(keeper *self, redlock_lock *lock, int64_t now_us)
     bool is_hopeless = undoes && lock->errand.state == ERRAND_NONE && now_us >= lock->until_us;
     enum hold_due due = tenure_is_held(&lock->tenure) ? hold_due(&lock->hold, now_us) : HOLD_RESTS;
     if (due == HOLD_IS_OVER) lock_move(lock, TENURE_LAPSES);
-    if (lock->notice == NOTICE_LOST) tell_lost(self, lock);
+    if (lock_tells_loss(lock)) tell_lost(self, lock);
     else if (is_hopeless) give_up_undo(self, lock);
     else if (undoes || due == HOLD_RENEWS) errand_send(self, lock, now_us);
     else if (lock_warns(lock, now_us)) tell_risk(self, lock, now_us);
