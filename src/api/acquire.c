@@ -71,7 +71,7 @@ static const act_kind act_undo = {
 /* True when nothing is owed any more: a question that was cut, and arrives behind this one, is
  * refused. */
 static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const acquire *op,
-                  const redlock_options *o, const limits *within)
+                  const redlock_options *o, limits *within)
 {
     char inbox_field[INBOX_SIZE];
     question about = acquisition_question(client, lock, o, on, inbox_field);
@@ -81,7 +81,7 @@ static bool leave(redlock_client *client, redlock_lock *lock, lane *on, const ac
     about.burial_ms = lock_burial_ms(lock, now_us);
     act self = act_about(&act_undo, lock);
     self.undo = &about;
-    limits part = limits_to_part(within, client, now_us);
+    limits part = limits_to_end(within, client, now_us);
     if (client->host != REDLOCK_HOST_MANUAL) part.deadline_us = now_us + PART_WITHIN_US;
     return act_wait_on(&self, on, &part) == REDLOCK_OK;
 }
@@ -104,7 +104,7 @@ static void make_whole(redlock_lock *lock, const limits *within)
 /* Not REDLOCK_OK when it was taken away meanwhile: then it is given back, and no on_lost tells of
  * what nobody had. */
 static redlock_status stretch(redlock_client *client, redlock_lock *lock, const redlock_options *o,
-                              const limits *within)
+                              limits *within)
 {
     limits part = limits_to_part(within, client, clock_now_us());
     make_whole(lock, &part);
@@ -124,7 +124,7 @@ static bool is_to_be_carried(const lane *on, const acquire *op)
 }
 
 static redlock_status acquire_on(lane *on, redlock_client *client, redlock_lock *lock,
-                                 const redlock_options *o, const limits *within, int64_t began_us)
+                                 const redlock_options *o, limits *within, int64_t began_us)
 {
     redlock_status status;
     acquire op;
@@ -146,7 +146,7 @@ static redlock_status acquire_on(lane *on, redlock_client *client, redlock_lock 
 }
 
 static redlock_status acquire_lock(redlock_client *client, redlock_lock *lock,
-                                   const redlock_options *o, const limits *within, int64_t began_us)
+                                   const redlock_options *o, limits *within, int64_t began_us)
 {
     lane *on;
     redlock_status status = pool_borrow(&client->lanes, &on, began_us);
@@ -170,8 +170,8 @@ static bool waits_for_itself(redlock_client *client, const void *name, size_t na
 }
 
 static redlock_status wait_for_new(redlock_client *client, const void *name, size_t name_length,
-                                   const wanted *what, const redlock_options *o,
-                                   const limits *within, int64_t began_us, redlock_lock **out)
+                                   const wanted *what, const redlock_options *o, limits *within,
+                                   int64_t began_us, redlock_lock **out)
 {
     bool needs_thread = o->auto_renew || o->on_lost != NULL || o->wait_ms != 0;
     redlock_status status = keeper_reserve(&client->keeper, needs_thread);
@@ -187,26 +187,27 @@ static redlock_status wait_for_new(redlock_client *client, const void *name, siz
 }
 
 redlock_status acquisition_take(redlock_client *client, const void *name, size_t name_length,
-                                redlock_options *o, const limits *within, redlock_lock **lock)
+                                redlock_options *o, limits *within, redlock_lock **lock)
 {
     int64_t wanted_ttl_ms = o->ttl_ms, began_us = clock_now_us();
     redlock_status status = acquisition_check(o);
     if (status != REDLOCK_OK) return status;
     if (name == NULL || name_length == 0 || name_length > KEY_NAME_MAX) return REDLOCK_ERR_NAME;
-    limits own = within != NULL ? *within : limits_of(client, o, began_us);
+    limits own = limits_of(client, o, began_us);
+    if (within == NULL) within = &own;
     wanted what = acquisition_wanted(o);
     redlock_lock *held = o->reentrant ? acquisition_enter_again(client, name, name_length, &what)
                                       : NULL;
     if (held != NULL) {
         act enters = act_reentry(held, &what, wanted_ttl_ms);
         enters.detail = o->detail;
-        status = act_wait(&enters, &own);
+        status = act_wait(&enters, within);
         if (status == REDLOCK_OK) *lock = held;
         return status;
     }
     if (waits_for_itself(client, name, name_length, &what, o)) return REDLOCK_DEADLOCK;
     /* What was handed over, and taken away before anybody was told, is waited for anew. */
-    do status = wait_for_new(client, name, name_length, &what, o, &own, began_us, lock);
+    do status = wait_for_new(client, name, name_length, &what, o, within, began_us, lock);
     while (status == REDLOCK_LOST);
     return status;
 }

@@ -36,6 +36,6 @@ redlock_status acquisition_settle(redlock_client *client, redlock_lock *lock, co
 /* The blocking acquire, on a thread that may block. `within` NULL: by its own wait_ms; a set has
  * one for all. */
 redlock_status acquisition_take(redlock_client *client, const void *name, size_t name_length,
-                                redlock_options *o, const limits *within, redlock_lock **lock);
+                                redlock_options *o, limits *within, redlock_lock **lock);
 
 #endif

@@ -21,6 +21,14 @@ limits limits_to_part(const limits *self, const redlock_client *client, int64_t 
                     .deadline_us = latest(until_us, now_us + PART_WITHIN_US)};
 }
 
+limits limits_to_end(limits *self, const redlock_client *client, int64_t now_us)
+{
+    limits part = limits_to_part(self, client, now_us);
+    if (self->end_us == 0) self->end_us = part.deadline_us;
+    part.deadline_us = self->end_us;
+    return part;
+}
+
 limits limits_of_one(const redlock_client *client)
 {
     int64_t until_us = clock_now_us() + client->timeout_us;

@@ -13,6 +13,7 @@ enum { PART_WITHIN_US = 5000 };
 typedef struct limits {
     int64_t wait_until_us; /* both as in engine/acquire.h; NEVER: for ever */
     int64_t deadline_us;
+    int64_t end_us; /* see limits_to_end; 0: it has not come */
     const redlock_canceller *canceller;
 } limits;
 
@@ -25,5 +26,9 @@ limits limits_of_one(const redlock_client *client);
 /* For what is still to be told to the server when the outcome is known, and whoever cancelled:
  * what is left, but at the most timeout_ms, and at the least PART_WITHIN_US. */
 limits limits_to_part(const limits *self, const redlock_client *client, int64_t now_us);
+
+/* The same at the end of a call that comes to nothing: however much there is to be told, all of it
+ * has this time together. */
+limits limits_to_end(limits *self, const redlock_client *client, int64_t now_us);
 
 #endif

@@ -147,7 +147,7 @@ void set_leave(redlock_client *client, redlock_set *self)
 
 /* Each has what is left of the limits of all. */
 static redlock_status acquire_all(redlock_client *client, redlock_set *self,
-                                  const redlock_options *o, const limits *within)
+                                  const redlock_options *o, limits *within)
 {
     redlock_status status = REDLOCK_OK;
     redlock_options terms = set_terms(o);
@@ -164,9 +164,9 @@ static redlock_status acquire_all(redlock_client *client, redlock_set *self,
 
 /* With one that cannot be had, none is wanted. Nobody waits for that, where there is a keeper that
  * does it. */
-static void give_all_back(redlock_client *client, redlock_set *self, const limits *within)
+static void give_all_back(redlock_client *client, redlock_set *self, limits *within)
 {
-    limits part = limits_to_part(within, client, clock_now_us());
+    limits part = limits_to_end(within, client, clock_now_us());
     if (client->host == REDLOCK_HOST_MANUAL)
         act_wait_each(self->acts, set_prepare_releases(self), &part, NULL);
     else set_leave(client, self);

@@ -277,6 +277,7 @@
 #define lease_valid_until_granted redlock_private_lease_valid_until_granted
 #define limits_of redlock_private_limits_of
 #define limits_of_one redlock_private_limits_of_one
+#define limits_to_end redlock_private_limits_to_end
 #define limits_to_part redlock_private_limits_to_part
 #define loading_submit redlock_private_loading_submit
 #define lock_absent redlock_private_lock_absent
