@@ -18,8 +18,9 @@
 #include "sim/world/world.h"
 
 /* Beyond this nobody may still wait: far more than all leases, waits and backoffs of a plan
- * together. */
-enum { STEPS_MOST = 100000 };
+ * together, with a crowd that asks every few milliseconds, since its claims are short, for as long
+ * as one of them holds the lock for 20 s. */
+enum { STEPS_MOST = 1000000 };
 static const int64_t end_us = INT64_C(600) * 1000000;
 
 static plan *the_plan;
