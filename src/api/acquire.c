@@ -30,8 +30,8 @@ static bool wait_on_lane(redlock_client *client, redlock_lock *lock, lane *on, a
     exchange_begin(&asks, &op->asks, &asked);
     lane_stops stops = {.fd = {client->closing.fd, canceller_fd(o->canceller)}};
     on->may_spin = !on->was_contended;
-    const berth *at = exchange_enter(&asks, on);
-    acquire_begin(op, &terms, at != NULL && at->inbox.state == INBOX_OPEN, now_us);
+    (void)exchange_enter(&asks, on);
+    drive_begin(op, &asks, &terms, now_us);
     if (canceller_is_set(o->canceller)) acquire_stop(op, REDLOCK_CANCELLED, now_us);
     question undo = acquisition_undo(client, &asked);
     bool undo_is_behind = drive_acquire(op, &asks, &undo, &client->nonces, &stops);

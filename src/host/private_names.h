@@ -165,7 +165,9 @@
 #define directory_remove redlock_private_directory_remove
 #define drive_acquire redlock_private_drive_acquire
 #define drive_advance redlock_private_drive_advance
+#define drive_begin redlock_private_drive_begin
 #define drive_can_go_on redlock_private_drive_can_go_on
+#define drive_catch_up redlock_private_drive_catch_up
 #define drive_wake_us redlock_private_drive_wake_us
 #define endpoint_parse redlock_private_endpoint_parse
 #define entropy_fill redlock_private_entropy_fill
@@ -229,9 +231,8 @@
 #define inbox_distrust redlock_private_inbox_distrust
 #define inbox_give_way redlock_private_inbox_give_way
 #define inbox_init redlock_private_inbox_init
+#define inbox_is_coming redlock_private_inbox_is_coming
 #define inbox_notice redlock_private_inbox_notice
-#define inbox_open redlock_private_inbox_open
-#define inbox_wake_us redlock_private_inbox_wake_us
 #define inbox_write redlock_private_inbox_write
 #define jitter_below redlock_private_jitter_below
 #define keeper_adopt redlock_private_keeper_adopt
@@ -396,6 +397,9 @@
 #define set_terms redlock_private_set_terms
 #define standing_read redlock_private_standing_read
 #define status_is_hopeless redlock_private_status_is_hopeless
+#define subscription_distrust redlock_private_subscription_distrust
+#define subscription_open redlock_private_subscription_open
+#define subscription_wake_us redlock_private_subscription_wake_us
 #define tenure_converted redlock_private_tenure_converted
 #define tenure_doubted redlock_private_tenure_doubted
 #define tenure_granted redlock_private_tenure_granted

@@ -167,25 +167,12 @@ static void keep_deadline(operation *op, int64_t now_us)
     if (is_late && engine->state != ACQUIRE_DONE) acquire_stop(engine, engine->at_deadline, now_us);
 }
 
-/* It hears of the inbox what it missed: of all losses one, and that it is open now. */
-static void catch_up(operation *op, int64_t now_us)
-{
-    acquire *engine = &op->acquisition;
-    const inbox *its = &op->asks.at->inbox;
-    bool is_open = its->state == INBOX_OPEN;
-    if (op->inbox_seen == its->changes) return;
-    op->inbox_seen = its->changes;
-    if (engine->inbox_is_open || !is_open)
-        acquire_inbox_lost(engine, its->why, its->text.text, now_us);
-    if (is_open) acquire_inbox_opened(engine, now_us);
-}
-
 static void advance_acquisition(operations *self, operation *op, int64_t now_us)
 {
     assert(op->acquires);
     acquire *engine = &op->acquisition;
     acquire_asked(engine, now_us);
-    catch_up(op, now_us);
+    (void)drive_catch_up(engine, &op->asks, now_us);
     keep_deadline(op, now_us);
     while (engine->state != ACQUIRE_DONE) {
         drive_advance(engine, &op->asks, op->inbox_length, self->terms.nonces, now_us);
@@ -235,8 +222,7 @@ static void start(operations *self, operation *op, int64_t now_us)
         op->is_at_once = true;
         op->status = REDLOCK_ERR_MEMORY;
     } else if (op->acquires) {
-        acquire_begin(&op->acquisition, &op->terms, at->inbox.state == INBOX_OPEN, now_us);
-        op->inbox_seen = at->inbox.changes;
+        drive_begin(&op->acquisition, &op->asks, &op->terms, now_us);
         op->asks.request = &op->acquisition.asks;
     } else {
         op->asks.request = &op->single;
@@ -359,19 +345,7 @@ void operations_stop_all(operations *self, bool even_those, int64_t now_us)
 
 /* ---- The inbox ---- */
 
-static void opened(void *arg, int64_t now_us)
-{
-    operations *self = arg;
-    (void)now_us;
-    sweep_again(self);
-}
-
-static void lost(void *arg, const inbox *which, int64_t now_us)
-{
-    operations *self = arg;
-    (void)which, (void)now_us;
-    sweep_again(self);
-}
+static void changed(void *arg) { sweep_again(arg); }
 
 /* A hold id ends in the number of the hold in base 36, and that is the operation's id. */
 static uint64_t number_of(const char *hold_id, size_t length)
@@ -395,9 +369,9 @@ static void granted(void *arg, const grant *message, int64_t now_us)
     mutex_unlock(self->terms.mutex);
     if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL)
         return;
-    catch_up(op, now_us);
+    if (!drive_catch_up(&op->acquisition, &op->asks, now_us)) return;
     acquire_granted(&op->acquisition, message, now_us);
     make_ready(self, op);
 }
 
-const inbox_listener operations_listener = {opened, lost, granted};
+const inbox_listener operations_listener = {changed, granted};

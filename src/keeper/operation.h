@@ -45,7 +45,6 @@ struct operation {
     redlock_status status;
     size_t inbox_length;
     timer timer;
-    unsigned inbox_seen;        /* the changes of its inbox of which it heard */
     directory_entry entry;      /* in by_id; its number is the id */
     operation *previous, *next; /* of all that run */
     operation *after;           /* in one of the lists: submitted, ready */

@@ -9,19 +9,45 @@
 #include "engine/lease.h"
 #include "host/clock.h"
 
-static void hear_opened(void *op, int64_t now_us) { acquire_inbox_opened(op, now_us); }
+/* ---- Hearing ----------------------------------------------------------------------------------*/
 
-static void hear_lost(void *op, const inbox *which, int64_t now_us)
+bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
 {
-    acquire_inbox_lost(op, which->why, which->text.text, now_us);
+    berth *at = exchange_berth(asks);
+    if (at == NULL) return false;
+    subscription *its = &at->inbox.only;
+    bool is_open = its->state == SUBSCRIPTION_OPEN;
+    bool is_news = its != asks->heard_at || its->changes != asks->heard;
+    asks->heard_at = its;
+    asks->heard = its->changes;
+    if (is_news && (op->inbox_is_open || !is_open))
+        acquire_inbox_lost(op, its->why, its->text.text, now_us);
+    if (is_open && (is_news || op->state == ACQUIRE_SUBSCRIBING)) acquire_inbox_opened(op, now_us);
+    return true;
 }
 
-static void hear_granted(void *op, const grant *message, int64_t now_us)
+void drive_begin(acquire *op, exchange *asks, const acquire_terms *terms, int64_t now_us)
 {
-    acquire_granted(op, message, now_us);
+    asks->heard_at = asks->at == NULL ? NULL : &asks->at->inbox.only;
+    if (asks->heard_at != NULL) asks->heard = asks->heard_at->changes;
+    bool is_open = asks->heard_at != NULL && asks->heard_at->state == SUBSCRIPTION_OPEN;
+    acquire_begin(op, terms, is_open, now_us);
 }
 
-static const inbox_listener to_acquire = {hear_opened, hear_lost, hear_granted};
+typedef struct hearing {
+    acquire *op;
+    exchange *asks;
+} hearing;
+
+static void hear_granted(void *arg, const grant *message, int64_t now_us)
+{
+    const hearing *self = arg;
+    if (drive_catch_up(self->op, self->asks, now_us)) acquire_granted(self->op, message, now_us);
+}
+
+static const inbox_listener to_acquire = {.granted = hear_granted};
+
+/* ---- Rounds -----------------------------------------------------------------------------------*/
 
 static bool asks_now(const acquire *op)
 {
@@ -35,30 +61,30 @@ static bool needs_its_room(const acquire *op, const berth *at)
     return !op->is_queued && conn_found_no_room(&at->command);
 }
 
-static void see_to_connections(acquire *op, berth *at, int64_t now_us)
+static void see_to_connections(acquire *op, const exchange *asks, int64_t now_us)
 {
-    inbox *its = &at->inbox;
+    subscription *its = asks->heard_at;
+    conn *commands = &asks->at->command;
     if (op->distrusts_inbox) {
         op->distrusts_inbox = false;
-        inbox_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
+        subscription_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
     }
-    if (acquire_wants_inbox(op) && needs_its_room(op, at)) {
-        inbox_give_way(its, now_us);
-        if (now_us >= conn_retry_us(&at->command)) conn_open(&at->command, now_us);
-    } else if (acquire_wants_inbox(op)) {
-        inbox_open(its, now_us);
+    if (!acquire_wants_inbox(op)) return;
+    if (!needs_its_room(op, asks->at)) {
+        subscription_open(its, now_us);
+        return;
     }
-    if (op->state == ACQUIRE_SUBSCRIBING && its->state == INBOX_OPEN)
-        acquire_inbox_opened(op, now_us);
+    inbox_give_way(its->in, now_us);
+    if (now_us >= conn_retry_us(commands)) conn_open(commands, now_us);
 }
 
 void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,
                    int64_t now_us)
 {
     acquire_tick(op, now_us);
-    berth *at = exchange_berth(asks);
-    if (at == NULL) acquire_stop(op, REDLOCK_ERR_MEMORY, now_us);
-    else see_to_connections(op, at, now_us);
+    if (!drive_catch_up(op, asks, now_us)) acquire_stop(op, REDLOCK_ERR_MEMORY, now_us);
+    else see_to_connections(op, asks, now_us);
+    (void)drive_catch_up(op, asks, now_us);
     if (!asks_now(op)) return;
     if (op->asks.state == REQUEST_READY) {
         asks->question.inbox_length = acquire_queues(op) ? inbox_length : 0;
@@ -75,15 +101,15 @@ int64_t drive_wake_us(const acquire *op, const exchange *asks)
     if (asks_now(op)) wake_us = earliest(wake_us, exchange_wake_us(asks));
     if (!acquire_wants_inbox(op)) return wake_us;
     return earliest(wake_us, needs_its_room(op, asks->at) ? conn_retry_us(&asks->at->command)
-                                                          : inbox_wake_us(&asks->at->inbox));
+                                                          : subscription_wake_us(asks->heard_at));
 }
 
 bool drive_can_go_on(const acquire *op, const exchange *asks)
 {
-    const berth *at = asks->at;
     if (op->state == ACQUIRE_SUBSCRIBING)
-        return at->inbox.conn.state == CONN_OPEN && at->inbox.state != INBOX_SUBSCRIBING;
-    return asks_now(op) && op->asks.state == REQUEST_READY && at->command.state == CONN_OPEN;
+        return asks->heard_at->in->conn.state == CONN_OPEN &&
+               asks->heard_at->state != SUBSCRIPTION_SUBSCRIBING;
+    return asks_now(op) && op->asks.state == REQUEST_READY && asks->at->command.state == CONN_OPEN;
 }
 
 static void obey(acquire *op, const lane_stops *stops)
@@ -139,7 +165,8 @@ bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic in
     lane *on = asks->in;
     assert(lane_is_idle(on));
     size_t inbox_length = asks->question.inbox_length;
-    lane_listen(on, &to_acquire, op);
+    hearing hears = {op, asks};
+    lane_listen(on, &to_acquire, &hears);
     on->may_sleep_on_inbox = true;
     while (op->state != ACQUIRE_DONE) {
         int64_t now_us = clock_now_us();

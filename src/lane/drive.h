@@ -10,6 +10,13 @@
 #include "lane/exchange.h"
 #include "lane/lane.h"
 
+/* It begins, on the lane that its question was entered on. */
+void drive_begin(acquire *op, exchange *asks, const acquire_terms *terms, int64_t now_us);
+
+/* It hears of its subscription what it missed: of all losses one, and that it is open now. Another
+ * subscription than before, since another node has the lock, is a loss, too. False: no memory. */
+bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us);
+
 /* One round of everything that needs no waiting. inbox_length is that of the inbox in the
  * question. */
 void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,

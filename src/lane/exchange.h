@@ -12,8 +12,11 @@ typedef struct exchange exchange;
 struct exchange {
     call call; /* first: the connection gives it back */
     request *request;
-    lane *in;  /* see exchange_enter */
-    berth *at; /* where the latest attempt was to go; NULL: there was none */
+    lane *in;               /* see exchange_enter */
+    berth *at;              /* where the latest attempt was to go; NULL: there was none */
+    subscription *heard_at; /* where its grant would be told; see drive_catch_up. NULL: it was not
+                               looked for yet */
+    unsigned heard;         /* so many of its changes */
     question question;
     /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
     void (*on_reply)(exchange *self, const reply *from);

@@ -171,7 +171,7 @@ static bool receive_soon(lane *self, int64_t until_us, int64_t now_us)
     if (until_us < now_us + (CONN_RECEIVE_SOON_MS + 4) * US_PER_MS) return false;
     berth *at = self->at;
     if (self->awaits_message) {
-        bool may = self->may_sleep_on_inbox && at->inbox.state == INBOX_OPEN;
+        bool may = self->may_sleep_on_inbox && !inbox_is_coming(&at->inbox);
         self->may_sleep_on_inbox = false;
         return may && conn_receive_soon(&at->inbox.conn, false);
     }
