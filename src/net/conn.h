@@ -43,9 +43,9 @@
 #include "host/portion.h"
 #include "net/codec.h"
 #include "net/credentials.h"
-#include "net/node.h"
 #include "net/resolve.h"
 #include "net/tls.h"
+#include "topology/node.h"
 #include "wire/command.h"
 #include "wire/reply.h"
 

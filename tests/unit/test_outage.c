@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * net/outage: a line when nobody was served for three seconds, and one when somebody is. */
+ * topology/outage: a line when nobody was served for three seconds, and one when somebody is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "net/outage.h"
+#include "topology/outage.h"
 
 static const int64_t t0 = 1000000000, second_us = 1000000;
 

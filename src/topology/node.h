@@ -3,13 +3,13 @@
  *
  * It is added when it is first heard of and lives as long as its client, so that a pointer to it
  * needs no lock. Any thread: what is learned is kept in atomics. */
-#ifndef REDLOCK_NET_NODE_H
-#define REDLOCK_NET_NODE_H
+#ifndef REDLOCK_TOPOLOGY_NODE_H
+#define REDLOCK_TOPOLOGY_NODE_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "net/outage.h"
+#include "topology/outage.h"
 #include "topology/endpoint.h"
 
 typedef struct node {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The lines about an outage. */
-#include "net/outage.h"
+#include "topology/outage.h"
 
 enum { US_PER_S = 1000000, TOLD_AFTER_US = 3 * US_PER_S };
 

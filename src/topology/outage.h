@@ -8,8 +8,8 @@
  *
  * A failure that nobody tried again after is no outage, however long ago it was. Shared by all
  * connections of a client; any thread. */
-#ifndef REDLOCK_NET_OUTAGE_H
-#define REDLOCK_NET_OUTAGE_H
+#ifndef REDLOCK_TOPOLOGY_OUTAGE_H
+#define REDLOCK_TOPOLOGY_OUTAGE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
