@@ -251,6 +251,7 @@ typedef struct redlock_client_options {
  *
  *     redis://[[user]:password@]host[:port][/db]      TCP; the port is 6379 unless given
  *     rediss://...                                    the same over TLS 1.2 or newer
+ *     valkey://..., valkeys://...                     other words for redis:// and rediss://
  *     unix://[[user]:password@]/path/to/socket[?db=n]
  *
  * User and password are percent-decoded; an IPv6 address stands in brackets. Nothing is sent before

@@ -3,7 +3,7 @@
  * complaint says what is wrong and at which byte, and never repeats a part of the URI, because
  * credentials may be anywhere in a malformed one. Pure.
  *
- *     redis://   [[user]:password@]host[:port]   [/[db]]
+ *     redis://   [[user]:password@]host[:port]   [/[db]]       and rediss://, valkey://, valkeys://
  *     unix://    [[user]:password@]              /path[?db=n]
  *     `scheme    `authority, up to the first '/' or '?' */
 #include "topology/endpoint.h"
@@ -267,22 +267,35 @@ static bool parse_unix(const parser *self, endpoint *out, uri_part from)
     return query == NULL || parse_query(self, out, (uri_part){query + 1, from.end});
 }
 
-static bool take_scheme(uri_part *from, const char *scheme)
-{
-    size_t length = strlen(scheme);
+static const struct uri_scheme {
+    const char *name;
+    bool use_tls;
+    bool (*parse)(const parser *self, endpoint *out, uri_part rest);
+} schemes[] = {{"redis://", false, parse_tcp},
+               {"rediss://", true, parse_tcp},
+               {"valkey://", false, parse_tcp},
+               {"valkeys://", true, parse_tcp},
+               {"unix://", false, parse_unix}};
 
-    if (part_length(*from) < length || memcmp(from->at, scheme, length) != 0) return false;
+static bool take_scheme(uri_part *from, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (part_length(*from) < length || memcmp(from->at, name, length) != 0) return false;
     from->at += length;
     return true;
 }
 
 static bool parse_uri(const parser *self, endpoint *out, uri_part from)
 {
-    if (take_scheme(&from, "redis://")) return parse_tcp(self, out, from);
-    out->use_tls = take_scheme(&from, "rediss://");
-    if (out->use_tls) return parse_tcp(self, out, from);
-    if (take_scheme(&from, "unix://")) return parse_unix(self, out, from);
-    return refuse_uri(self, from.at, "the scheme is none of redis://, rediss:// and unix://");
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (!take_scheme(&from, schemes[i].name)) continue;
+        out->use_tls = schemes[i].use_tls;
+        return schemes[i].parse(self, out, from);
+    }
+    return refuse_uri(
+        self, from.at,
+        "the scheme is none of redis://, rediss:// (or valkey for redis) and unix://");
 }
 
 redlock_status endpoint_parse(endpoint *out, endpoint_login *login, const char *uri,

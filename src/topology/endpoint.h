@@ -26,7 +26,7 @@ typedef struct endpoint_login {
     char password[CREDENTIAL_MOST + 1];
 } endpoint_login;
 
-/* Parses the three forms of redlock_open. On REDLOCK_ERR_URI, `detail` (may be NULL) says what is
+/* Parses the forms of redlock_open. On REDLOCK_ERR_URI, `detail` (may be NULL) says what is
  * wrong and where, without the credentials. Pure. */
 redlock_status endpoint_parse(endpoint *out, endpoint_login *login, const char *uri,
                               redlock_detail *detail);

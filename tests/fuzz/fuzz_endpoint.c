@@ -117,6 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 static const char *const parts[] = {"redis://",
                                     "rediss://",
+                                    "valkey://",
+                                    "valkeys://",
                                     "unix://",
                                     "redis",
                                     "://",

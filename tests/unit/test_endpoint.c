@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * topology/endpoint: the three forms, everything that is refused, and that no complaint tells a
+ * topology/endpoint: the forms of a URI, everything that is refused, and that no complaint tells a
  * secret. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,6 +63,23 @@ static void rediss_is_the_same_over_tls(void **state)
     assert_false(out.is_unix);
     assert_string_equal(out.host, "h");
     assert_int_equal(out.port, 1);
+}
+
+static void valkey_is_another_word_for_redis(void **state)
+{
+    endpoint out = parsed("valkey://bob:secret@h:1/2");
+
+    (void)state;
+    assert_false(out.use_tls);
+    assert_false(out.is_unix);
+    assert_string_equal(login.user, "bob");
+    assert_string_equal(login.password, "secret");
+    assert_string_equal(out.host, "h");
+    assert_int_equal(out.port, 1);
+    assert_int_equal(out.database, 2);
+    assert_false(parsed("valkey://h").use_tls);
+    assert_true(parsed("valkeys://h").use_tls);
+    assert_int_equal(parsed("valkeys://h").port, 6379);
 }
 
 static void a_slash_without_a_database_means_the_first(void **state)
@@ -146,11 +163,14 @@ static void assert_refused(const char *uri, const char *why)
 
 static void an_unknown_scheme_is_refused(void **state)
 {
-    const char *wrong[] = {"",         "redis",       "redis:",  "redis:/h",  "localhost:6379",
-                           "http://h", "redisss://h", "/s.sock", " redis://h"};
+    const char *wrong[] = {"",        "redis",      "redis:",         "redis:/h",    "http://h",
+                           "/s.sock", " redis://h", "localhost:6379", "redisss://h", "Redis://h",
+                           "valkey",  "valkey:/h",  "valkeyss://h",   "valkes://h",  "unixs:///s"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "scheme");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_refused(wrong[i], "the scheme is none of redis://, rediss:// (or valkey for redis) "
+                                 "and unix://, at byte 1 of the URI");
 }
 
 static void no_uri_at_all_is_refused(void **state)
@@ -330,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_host_alone_has_the_default_port_and_database),
         cmocka_unit_test(all_parts_of_a_tcp_uri_are_read),
         cmocka_unit_test(rediss_is_the_same_over_tls),
+        cmocka_unit_test(valkey_is_another_word_for_redis),
         cmocka_unit_test(a_slash_without_a_database_means_the_first),
         cmocka_unit_test(a_password_needs_no_user),
         cmocka_unit_test(user_and_password_are_percent_decoded),
