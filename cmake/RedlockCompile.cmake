@@ -12,7 +12,7 @@ function(redlock_compile target)
   # Examples are compiled as a user's program is.
   if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "/examples$")
     target_compile_options(${target} PRIVATE
-      "SHELL:-include \"${PROJECT_SOURCE_DIR}/src/host/private_names.h\"")
+      "SHELL:-include \"${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../src/host/private_names.h\"")
   endif()
   if(REDLOCK_SANITIZE)
     target_compile_options(${target} PRIVATE
