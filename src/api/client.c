@@ -130,15 +130,33 @@ static redlock_status keep_login(redlock_client *self, const endpoint_login *log
     return status == REDLOCK_OK ? copy_text(self, &self->password, password) : status;
 }
 
+static redlock_status keep_server(redlock_client *self, const endpoint_list *servers,
+                                  redlock_detail *detail)
+{
+    if (servers->kind == TOPOLOGY_CLUSTER) {
+        detail_write(detail, "redis+cluster:// is not there yet");
+        return REDLOCK_ERR_URI;
+    }
+    self->server = servers->at[0];
+    return REDLOCK_OK;
+}
+
+/* What a URI comes to: more than a stack has room for, and a secret. */
+typedef struct uri_parts {
+    endpoint_list servers;
+    endpoint_login login;
+} uri_parts;
+
 static redlock_status read_uri(redlock_client *self, const char *uri,
                                const redlock_client_options *o)
 {
-    endpoint_login *login = memory_new(&self->memory, sizeof *login);
-    if (login == NULL) return REDLOCK_ERR_MEMORY;
-    redlock_status status = endpoint_parse(&self->server, login, uri, o->detail);
-    if (status == REDLOCK_OK) status = keep_login(self, login, o);
-    memory_wipe(login, sizeof *login);
-    memory_free(&self->memory, login);
+    uri_parts *read = memory_new(&self->memory, sizeof *read);
+    if (read == NULL) return REDLOCK_ERR_MEMORY;
+    redlock_status status = endpoint_parse(&read->servers, &read->login, uri, o->detail);
+    if (status == REDLOCK_OK) status = keep_server(self, &read->servers, o->detail);
+    if (status == REDLOCK_OK) status = keep_login(self, &read->login, o);
+    memory_wipe(read, sizeof *read);
+    memory_free(&self->memory, read);
     return status;
 }
 

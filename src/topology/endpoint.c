@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Where a server is and how to greet it: a URI read strictly, from left to right. The rule: a
+ * Where servers are and how to greet them: a URI read strictly, from left to right. The rule: a
  * complaint says what is wrong and at which byte, and never repeats a part of the URI, because
  * credentials may be anywhere in a malformed one. Pure.
  *
- *     redis://   [[user]:password@]host[:port]   [/[db]]       and rediss://, valkey://, valkeys://
- *     unix://    [[user]:password@]              /path[?db=n]
- *     `scheme    `authority, up to the first '/' or '?' */
+ *     redis://           [[user]:password@]host[:port]                  [/[db]]
+ *     redis+cluster://   [[user]:password@]host[:port][,host[:port]...] [/[0]]
+ *     unix://            [[user]:password@]                             /path[?db=n]
+ *     `scheme            `authority, up to the first '/' or '?'
+ *
+ * and rediss, valkey and valkeys for redis. */
 #include "topology/endpoint.h"
 
 #include <arpa/inet.h>
@@ -213,19 +216,71 @@ static bool parse_database(const parser *self, endpoint *out, uri_part from)
     return true;
 }
 
-static bool parse_tcp(const parser *self, endpoint *out, uri_part from)
+/* The next of the list. */
+static bool parse_server(const parser *self, endpoint_list *out, uri_part from)
+{
+    endpoint *server = &out->at[out->count++];
+
+    server->port = DEFAULT_PORT;
+    return parse_host_and_port(self, server, from);
+}
+
+static bool parse_tcp(const parser *self, endpoint_list *out, uri_part from)
 {
     uri_part authority = {from.at, from.at + strcspn(from.at, "/?")};
     uri_part path = {authority.end, from.end};
 
-    out->port = DEFAULT_PORT;
     if (!take_credentials(self, &authority)) return false;
-    if (!parse_host_and_port(self, out, authority)) return false;
+    const char *comma = find_byte(authority, ',');
+    if (comma != NULL) return refuse_uri(self, comma, "a list of servers is for redis+cluster://");
+    if (!parse_server(self, out, authority)) return false;
     if (path.at == path.end) return true;
     if (*path.at == '?')
         return refuse_uri(self, path.at, "a TCP address takes no query (the database is /db)");
     path.at++;
-    return path.at == path.end || parse_database(self, out, path);
+    return path.at == path.end || parse_database(self, &out->at[0], path);
+}
+
+/* Whoever writes credentials before each server would have the first servers taken for a part of a
+ * password: a comma in them is refused, unless it is encoded. */
+static bool take_cluster_credentials(const parser *self, uri_part *authority)
+{
+    const char *sign = find_last(*authority, '@');
+    const char *comma = sign != NULL ? find_byte((uri_part){authority->at, sign}, ',') : NULL;
+
+    if (comma != NULL) {
+        return refuse_uri(self, comma,
+                          "credentials stand once, before all servers, and have %2C for ','");
+    }
+    return take_credentials(self, authority);
+}
+
+static bool parse_seeds(const parser *self, endpoint_list *out, uri_part from)
+{
+    for (;;) {
+        const char *comma = find_byte(from, ',');
+
+        if (out->count == ENDPOINTS_MOST)
+            return refuse_uri(self, from.at, "there are more than 16 servers");
+        if (!parse_server(self, out, (uri_part){from.at, comma != NULL ? comma : from.end}))
+            return false;
+        if (comma == NULL) return true;
+        from.at = comma + 1;
+    }
+}
+
+static bool parse_cluster(const parser *self, endpoint_list *out, uri_part from)
+{
+    uri_part authority = {from.at, from.at + strcspn(from.at, "/?")};
+    uri_part path = {authority.end, from.end};
+    const char *query = find_byte(path, '?');
+
+    out->kind = TOPOLOGY_CLUSTER;
+    if (!take_cluster_credentials(self, &authority)) return false;
+    if (!parse_seeds(self, out, authority)) return false;
+    if (query != NULL) return refuse_uri(self, query, "a cluster takes no query");
+    if (part_length(path) <= 1 || (part_length(path) == 2 && path.at[1] == '0')) return true;
+    return refuse_uri(self, path.at + 1, "a cluster has database 0 only");
 }
 
 static bool parse_query(const parser *self, endpoint *out, uri_part from)
@@ -252,11 +307,12 @@ static bool parse_path(const parser *self, endpoint *out, uri_part from)
     return copy_host(self, out, from);
 }
 
-static bool parse_unix(const parser *self, endpoint *out, uri_part from)
+static bool parse_unix(const parser *self, endpoint_list *list, uri_part from)
 {
     uri_part authority = {from.at, from.at + strcspn(from.at, "/?")};
     const char *query = find_byte((uri_part){authority.end, from.end}, '?');
     uri_part path = {authority.end, query != NULL ? query : from.end};
+    endpoint *out = &list->at[list->count++];
 
     out->is_unix = true;
     if (!take_credentials(self, &authority)) return false;
@@ -270,11 +326,15 @@ static bool parse_unix(const parser *self, endpoint *out, uri_part from)
 static const struct uri_scheme {
     const char *name;
     bool use_tls;
-    bool (*parse)(const parser *self, endpoint *out, uri_part rest);
+    bool (*parse)(const parser *self, endpoint_list *out, uri_part rest);
 } schemes[] = {{"redis://", false, parse_tcp},
                {"rediss://", true, parse_tcp},
                {"valkey://", false, parse_tcp},
                {"valkeys://", true, parse_tcp},
+               {"redis+cluster://", false, parse_cluster},
+               {"rediss+cluster://", true, parse_cluster},
+               {"valkey+cluster://", false, parse_cluster},
+               {"valkeys+cluster://", true, parse_cluster},
                {"unix://", false, parse_unix}};
 
 static bool take_scheme(uri_part *from, const char *name)
@@ -286,19 +346,20 @@ static bool take_scheme(uri_part *from, const char *name)
     return true;
 }
 
-static bool parse_uri(const parser *self, endpoint *out, uri_part from)
+static bool parse_uri(const parser *self, endpoint_list *out, uri_part from)
 {
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         if (!take_scheme(&from, schemes[i].name)) continue;
-        out->use_tls = schemes[i].use_tls;
-        return schemes[i].parse(self, out, from);
+        if (!schemes[i].parse(self, out, from)) return false;
+        for (size_t k = 0; k < out->count; k++) out->at[k].use_tls = schemes[i].use_tls;
+        return true;
     }
-    return refuse_uri(
-        self, from.at,
-        "the scheme is none of redis://, rediss:// (or valkey for redis) and unix://");
+    return refuse_uri(self, from.at,
+                      "the scheme is none of redis://, rediss://, redis+cluster://, "
+                      "rediss+cluster:// (or valkey for redis) and unix://");
 }
 
-redlock_status endpoint_parse(endpoint *out, endpoint_login *login, const char *uri,
+redlock_status endpoint_parse(endpoint_list *out, endpoint_login *login, const char *uri,
                               redlock_detail *detail)
 {
     parser self = {.uri = uri, .login = login, .detail = detail};
@@ -311,7 +372,7 @@ redlock_status endpoint_parse(endpoint *out, endpoint_login *login, const char *
         return REDLOCK_ERR_URI;
     }
     if (parse_uri(&self, out, (uri_part){uri, uri + strlen(uri)})) return REDLOCK_OK;
-    /* Half of an endpoint is of no use, and half of a password neither. */
+    /* Half of a list is of no use, and half of a password neither. */
     memset(out, 0, sizeof *out);
     memset(login, 0, sizeof *login);
     return REDLOCK_ERR_URI;

@@ -150,6 +150,11 @@ static void a_malformed_uri_is_refused_without_its_password(void **state)
                                        "unix://:hunter2@/s?db=x",
                                        "unix://:hunter2@/s?what=1",
                                        "redis://:hunter2@h\n",
+                                       "valkey://:hunter2@",
+                                       "redis://:hunter2@a,b",
+                                       "redis+cluster://:hunter2@a,,b",
+                                       "redis+cluster://:hunter2@a,:hunter2@b",
+                                       "rediss+cluster://:hunter2@a/1",
                                        "redis://:hunter2@h/99999999999999999999"};
     redlock_detail detail;
     (void)state;
@@ -158,6 +163,17 @@ static void a_malformed_uri_is_refused_without_its_password(void **state)
         expect_unopened(uris[i], REDLOCK_CLIENT_OPTIONS(.detail = &detail), REDLOCK_ERR_URI);
         assert_true(detail.text[0] != '\0');
         assert_null(strstr(detail.text, "hunter2"));
+    }
+}
+
+static void a_cluster_is_not_opened_yet(void **state)
+{
+    static const char *const uris[] = {"redis+cluster://h", "rediss+cluster://:hunter2@a,b:1/0"};
+    redlock_detail detail;
+    (void)state;
+    for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
+        expect_unopened(uris[i], REDLOCK_CLIENT_OPTIONS(.detail = &detail), REDLOCK_ERR_URI);
+        assert_string_equal(detail.text, "redis+cluster:// is not there yet");
     }
 }
 
@@ -428,6 +444,7 @@ int main(void)
         ON_STAGE(options_of_an_older_header_are_understood),
         cmocka_unit_test(client_options_out_of_range_are_refused),
         cmocka_unit_test(a_malformed_uri_is_refused_without_its_password),
+        cmocka_unit_test(a_cluster_is_not_opened_yet),
         ON_STAGE(null_is_never_a_crash),
         ON_STAGE(a_key_of_another_type_is_left_as_it_is),
         ON_STAGE(a_sorted_set_that_is_no_lock_is_left_as_it_is),
