@@ -357,6 +357,8 @@
 #define question_command redlock_private_question_command
 #define recheck_after_us redlock_private_recheck_after_us
 #define recheck_pause_us redlock_private_recheck_pause_us
+#define redirect_read redlock_private_redirect_read
+#define redirect_read_host redlock_private_redirect_read_host
 #define reenter_async redlock_private_reenter_async
 #define release_is_logged redlock_private_release_is_logged
 #define request_again redlock_private_request_again

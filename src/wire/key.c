@@ -126,5 +126,5 @@ uint16_t key_slot(const void *key, size_t key_length)
     tag_span tag;
 
     if (!find_tag(&tag, key, key_length)) tag = (tag_span){0, key_length};
-    return crc16(bytes + tag.begin, tag.end - tag.begin) & 16383;
+    return crc16(bytes + tag.begin, tag.end - tag.begin) & (KEY_SLOTS - 1);
 }

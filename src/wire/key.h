@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KEY_NAME_MAX = 65536, KEY_PREFIX_MAX = 256 };
+enum { KEY_NAME_MAX = 65536, KEY_PREFIX_MAX = 256, KEY_SLOTS = 16384 };
 
 /* A prefix is at most KEY_PREFIX_MAX bytes without braces and control characters; it may be
  * empty. */
@@ -18,8 +18,8 @@ bool key_prefix_is_valid(const char *prefix);
 size_t key_write(char *out, size_t out_size, const char *prefix, const void *name,
                  size_t name_length);
 
-/* The slot of a key, 0 to 16383: CRC16 (XMODEM) of its hash tag, or of the whole key (the Redis
- * Cluster specification, "Key distribution model"). */
+/* The slot of a key, below KEY_SLOTS: CRC16 (XMODEM) of its hash tag, or of the whole key (the
+ * Redis Cluster specification, "Key distribution model"). */
 uint16_t key_slot(const void *key, size_t key_length);
 
 #endif
