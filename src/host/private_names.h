@@ -397,6 +397,8 @@
 #define set_prepare_extensions redlock_private_set_prepare_extensions
 #define set_prepare_releases redlock_private_set_prepare_releases
 #define set_terms redlock_private_set_terms
+#define slots_is_table redlock_private_slots_is_table
+#define slots_read redlock_private_slots_read
 #define standing_read redlock_private_standing_read
 #define status_is_hopeless redlock_private_status_is_hopeless
 #define subscription_distrust redlock_private_subscription_distrust
