@@ -86,6 +86,16 @@ size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identi
     return written(length, CHANNEL_SIZE);
 }
 
+size_t channel_of_slot(char out[SLOT_CHANNEL_SIZE], const char *channel, int slot)
+{
+    char tag[SLOT_TAG_SIZE];
+
+    if (slot == NO_SLOT)
+        return written(snprintf(out, SLOT_CHANNEL_SIZE, "%s", channel), SLOT_CHANNEL_SIZE);
+    slot_tag_write(tag, (uint16_t)slot);
+    return written(snprintf(out, SLOT_CHANNEL_SIZE, "%s{%s}", channel, tag), SLOT_CHANNEL_SIZE);
+}
+
 size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id,
                     const char *who)
 {

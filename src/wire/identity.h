@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/key.h"
 #include "wire/mode.h"
 
 enum {
@@ -15,8 +16,9 @@ enum {
     HOLD_ID_SIZE = 32,  /* client id, '.', counter in base 36, NUL */
     WHO_SIZE = 100,     /* host (16), ':', pid, ':', name (64), NUL */
     CHANNEL_SIZE = 300, /* key prefix, "inbox:", client id, '.', inbox number, NUL */
+    SLOT_CHANNEL_SIZE = CHANNEL_SIZE + SLOT_TAG_SIZE + 1, /* and "{tag}" */
     HOLDER_SIZE = OWNER_FIELD_SIZE + HOLD_ID_SIZE + WHO_SIZE,
-    INBOX_SIZE = CHANNEL_SIZE + 24 /* claim ms, ' ', channel, NUL */
+    INBOX_SIZE = SLOT_CHANNEL_SIZE + 24 /* claim ms, ' ', channel, NUL */
 };
 
 typedef struct identity {
@@ -34,6 +36,10 @@ void identity_hold_id(char out[HOLD_ID_SIZE], const identity *self, uint64_t cou
 /* "<prefix>inbox:<client id>.<number>"; returns the length. */
 size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identity *self,
                         unsigned number);
+
+/* The channel of one slot, "<channel>{<tag>}", from that; or, for NO_SLOT, the channel itself. */
+enum { NO_SLOT = -1 };
+size_t channel_of_slot(char out[SLOT_CHANNEL_SIZE], const char *channel, int slot);
 
 /* "<owner> <hold id> <who>"; returns the length. */
 size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id,

@@ -22,4 +22,8 @@ size_t key_write(char *out, size_t out_size, const char *prefix, const void *nam
  * Redis Cluster specification, "Key distribution model"). */
 uint16_t key_slot(const void *key, size_t key_length);
 
+/* A hash tag for each slot: four letters and a NUL. */
+enum { SLOT_TAG_SIZE = 5 };
+void slot_tag_write(char out[SLOT_TAG_SIZE], uint16_t slot);
+
 #endif
