@@ -3,6 +3,7 @@
  * again for each reply. Owns no socket. */
 #include "net/codec.h"
 
+#include <assert.h>
 #include <hiredis/hiredis.h>
 #include <limits.h>
 #include <stdalign.h>
@@ -42,9 +43,10 @@ struct codec_reader {
     memory from;
     redisReader *parser;
     reader_chunk *first, *current;
-    size_t unfinished; /* bytes that were fed and belong to no finished reply */
-    size_t elements;   /* of all arrays of the reply in hand, together */
-    bool is_between;   /* the next byte begins a reply */
+    size_t unfinished;    /* bytes that were fed and belong to no finished reply */
+    size_t elements;      /* of all arrays of the reply in hand, together, ... */
+    size_t elements_most; /* ... of so many */
+    bool is_between;      /* the next byte begins a reply */
     bool is_refused;
     bool lacks_memory; /* that is why */
 };
@@ -149,7 +151,7 @@ static void *build_items(const redisReadTask *task, size_t count)
     codec_reader *reader = task->privdata;
     if (task->type != REDIS_REPLY_ARRAY || depth(task) > CODEC_DEPTH_MAX) return NULL;
     /* The limit is for all arrays together: else a few bytes could ask for the limit many times. */
-    if (count > CODEC_ELEMENTS_MAX - reader->elements) return NULL;
+    if (count > reader->elements_most - reader->elements) return NULL;
     reader->elements += count;
 
     reply *node = place_node(task, REPLY_ARRAY);
@@ -232,6 +234,7 @@ codec_reader *codec_reader_new(const memory *from)
     codec_reader *reader = memory_new(from, sizeof *reader);
     if (reader == NULL) return NULL;
     reader->from = *from;
+    reader->elements_most = CODEC_ELEMENTS_MAX;
     reader->first = reader_chunk_new(from, CHUNK_SIZE);
     if (reader->first != NULL && codec_reader_reset(reader)) return reader;
     codec_reader_free(reader);
@@ -259,6 +262,12 @@ bool codec_reader_reset(codec_reader *reader)
     if (reader->is_refused) return false;
     reader->parser->privdata = reader;
     return true;
+}
+
+void codec_reader_allow(codec_reader *reader, size_t elements_most)
+{
+    assert(elements_most >= CODEC_ELEMENTS_MAX);
+    reader->elements_most = elements_most;
 }
 
 bool codec_feed(codec_reader *reader, const char *bytes, size_t length)

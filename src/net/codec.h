@@ -34,6 +34,10 @@ bool codec_feed(codec_reader *reader, const char *bytes, size_t length);
 /* Was the stream refused for want of memory, and not for what it says? */
 bool codec_lacks_memory(const codec_reader *reader);
 
+/* Replies of so many elements are borne from now on, CODEC_ELEMENTS_MAX or more, between replies.
+ */
+void codec_reader_allow(codec_reader *reader, size_t elements_most);
+
 enum codec_result { CODEC_REPLY, CODEC_MORE, CODEC_REFUSED };
 
 /* The next whole reply, valid until the next call on this reader. */

@@ -294,12 +294,27 @@ bool conn_submit(conn *self, call *submitted, const command *cmd, int64_t now_us
     /* So that a queue that nobody flushed is polled for. */
     self->tls_wants_write = self->tls != NULL;
     submitted->next = NULL;
+    submitted->has_forerunner = false;
     submitted->sent_us = now_us;
     bool is_soonest = self->first == NULL || submitted->deadline_us < self->silent_us;
     if (is_soonest) self->silent_us = submitted->deadline_us;
     if (self->last == NULL) self->first = submitted;
     else self->last->next = submitted;
     self->last = submitted;
+    if (self->config->counters != NULL) conn_count(&self->config->counters->commands);
+    return true;
+}
+
+bool conn_submit_behind(conn *self, call *submitted, const command *first, const command *cmd,
+                        int64_t now_us)
+{
+    if (self->state == CONN_CLOSED) return false;
+    if (!codec_write(&self->out, self->config->memory, first)) return false;
+    if (!conn_submit(self, submitted, cmd, now_us)) {
+        conn_close(self, REDLOCK_ERR_MEMORY, "out of memory", now_us); /* with half of it */
+        return false;
+    }
+    submitted->has_forerunner = true;
     if (self->config->counters != NULL) conn_count(&self->config->counters->commands);
     return true;
 }
@@ -315,11 +330,30 @@ static bool has_text(const reply *from, const char *text)
            memcmp(from->text, text, from->length) == 0;
 }
 
+static bool is_push(const reply *from, const char *kind)
+{
+    return from->kind == REPLY_ARRAY && from->count == 3 && has_text(&from->items[0], kind) &&
+           from->items[1].kind == REPLY_STRING;
+}
+
 /* What a channel publishes to its subscribers, in RESP2. */
 static bool is_message(const reply *from)
 {
-    return from->kind == REPLY_ARRAY && from->count == 3 && has_text(&from->items[0], "message") &&
-           from->items[1].kind == REPLY_STRING && from->items[2].kind == REPLY_STRING;
+    return (is_push(from, "message") || is_push(from, "smessage")) &&
+           from->items[2].kind == REPLY_STRING;
+}
+
+/* True: it was what nobody asked for, and is expected all the same. */
+static bool was_pushed(conn *self, const reply *from, int64_t now_us)
+{
+    if (self->on_message == NULL) return false;
+    if (is_message(from)) {
+        self->on_message(self, &from->items[1], &from->items[2], now_us);
+        return true;
+    }
+    if (!is_push(from, "sunsubscribe")) return false;
+    self->on_unsubscribed(self, &from->items[1], now_us);
+    return true;
 }
 
 /* The words are kept for when it is closed, a little later. */
@@ -356,10 +390,7 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
         return;
     }
     if (!self->has_answered && conn_closed_by_refusal(self, from, now_us)) return;
-    if (self->on_message != NULL && is_message(from)) {
-        self->on_message(self, &from->items[1], &from->items[2], now_us);
-        return;
-    }
+    if (was_pushed(self, from, now_us)) return;
     call *head = self->first;
     if (head == NULL) {
         conn_close(self, REDLOCK_ERR_PROTOCOL, "the server sent a reply that nobody asked for",
@@ -371,7 +402,8 @@ void conn_accept(conn *self, const reply *from, int64_t now_us)
                        8; /* over about eight answers */
     if (from->kind == REPLY_ERROR) note_error(self, from);
     else note_service(self, now_us);
-    conn_answer_first(self, from, now_us);
+    if (head->has_forerunner) head->has_forerunner = false;
+    else conn_answer_first(self, from, now_us);
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */

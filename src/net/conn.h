@@ -58,6 +58,7 @@ struct call {
     /* `from` is NULL when the connection ended: the outcome is unknown. It is valid during the call
      * only. May submit, and may close the connection. */
     void (*answered)(call *self, const reply *from, int64_t now_us);
+    bool has_forerunner; /* the next reply is to what went before it: see conn_submit_behind */
 };
 
 /* What all connections of a client share, whatever the server; outlives them. */
@@ -67,7 +68,7 @@ typedef struct conn_config {
     const char *client_name;        /* for CLIENT SETNAME (a refusal is ignored); NULL: not sent */
     int64_t connect_timeout_us;     /* from conn_open to OPEN */
     tls_context *tls;               /* NULL: plain */
-    const char *tls_server_name;
+    const char *tls_server_name;    /* NULL: the host that is connected to */
     const memory *memory;
     const event_log *log;
     struct conn_counters *counters; /* may be NULL */
@@ -143,9 +144,11 @@ struct conn {
     codec_reader *reader;
     call *first, *last;   /* calls in flight, oldest first */
     call *cut, *cut_last; /* calls whose connection ended, and that were not told yet */
-    /* RESP2 pub/sub: receives every ["message", channel, payload]; NULL on a command connection.
-     * Must not close the connection. */
+    /* RESP2 pub/sub: receives every ["message", channel, payload], and ["smessage", ...]; NULL on a
+     * command connection. Must not close the connection. */
     void (*on_message)(conn *self, const reply *channel, const reply *payload, int64_t now_us);
+    /* There, too: the server ended a subscription by itself, ["sunsubscribe", channel, count]. */
+    void (*on_unsubscribed)(conn *self, const reply *channel, int64_t now_us);
     /* A descriptor is about to be closed; NULL: nobody has to know. */
     void (*on_closing)(void *closing_arg, conn *self, int fd);
     void *closing_arg;
@@ -190,6 +193,10 @@ bool conn_close_behind(conn *self, const command *undo, int64_t now_us);
 
 /* Queues a command and its call. False when out of memory or CLOSED: then nothing is queued. */
 bool conn_submit(conn *self, call *call, const command *cmd, int64_t now_us);
+
+/* The same with a command before it whose own reply concerns nobody. */
+bool conn_submit_behind(conn *self, call *call, const command *first, const command *cmd,
+                        int64_t now_us);
 
 /* Writes what is ready, as far as the socket takes it. Called once after a round of submissions. */
 void conn_flush(conn *self, int64_t now_us);

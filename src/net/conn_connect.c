@@ -238,7 +238,8 @@ static tls_session *begin_session(const conn *self, int64_t now_us)
                  "the TLS files have changed and cannot be used, the former ones are: %s",
                  why.text);
     }
-    return tls_session_new(config->tls, self->fd, config->tls_server_name);
+    const char *name = config->tls_server_name;
+    return tls_session_new(config->tls, self->fd, name != NULL ? name : self->to->server->host);
 }
 
 void conn_secure(conn *self, int64_t now_us)
