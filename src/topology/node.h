@@ -14,6 +14,7 @@
 
 typedef struct node {
     const endpoint *server;   /* outlives it */
+    uint16_t number;          /* in its cluster, if there is one */
     _Atomic uint64_t served;  /* connections on which a call was answered, and not with an error */
     _Atomic uint64_t address; /* a mark of the one that the name led to last; 0: none */
     _Atomic int loading;      /* what is known of SCRIPT LOAD there: see lane/loading.c */

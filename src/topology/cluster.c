@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * The map of a cluster. */
+#include "topology/cluster.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "wire/slots.h"
+
+/* A table is asked for this often at the most. */
+enum { TABLE_EVERY_US = 250000 };
+
+/* A node with its address. */
+typedef struct place {
+    node is; /* first */
+    endpoint server;
+} place;
+
+void cluster_init(cluster *self, const memory *from, const outage *begins)
+{
+    self->memory = from;
+    self->outage = begins;
+    mutex_init(&self->mutex);
+    atomic_store(&self->is_outdated, true);
+}
+
+void cluster_destroy(cluster *self)
+{
+    unsigned count = atomic_load(&self->count);
+    for (unsigned i = 0; i < count; i++) memory_free(self->memory, atomic_load(&self->nodes[i]));
+    mutex_destroy(&self->mutex);
+}
+
+/* ---- Nodes -----------------------------------------------------------------------------------*/
+
+node *cluster_numbered(const cluster *self, unsigned number)
+{
+    assert(number < atomic_load(&self->count));
+    return atomic_load_explicit(&self->nodes[number], memory_order_acquire);
+}
+
+static node *find_node(const cluster *self, const endpoint *server)
+{
+    unsigned count = atomic_load(&self->count);
+    for (unsigned i = 0; i < count; i++) {
+        node *each = cluster_numbered(self, i);
+        if (each->server->port == server->port && strcmp(each->server->host, server->host) == 0)
+            return each;
+    }
+    return NULL;
+}
+
+static node *add_node(cluster *self, const endpoint *server)
+{
+    assert(mutex_is_mine(&self->mutex));
+    unsigned count = atomic_load(&self->count);
+    place *made = count < CLUSTER_NODES_MOST ? memory_new(self->memory, sizeof *made) : NULL;
+    if (made == NULL) return NULL;
+    made->server = *server;
+    made->is.server = &made->server;
+    made->is.number = (uint16_t)count;
+    made->is.outage.stakes = self->outage->stakes;
+    made->is.outage.stakes_arg = self->outage->stakes_arg;
+    atomic_store_explicit(&self->nodes[count], &made->is, memory_order_release);
+    atomic_store(&self->count, count + 1);
+    return &made->is;
+}
+
+node *cluster_node(cluster *self, const endpoint *server)
+{
+    node *found = find_node(self, server);
+    if (found != NULL) return found;
+    mutex_lock(&self->mutex);
+    found = find_node(self, server);
+    if (found == NULL) found = add_node(self, server);
+    mutex_unlock(&self->mutex);
+    return found;
+}
+
+node *cluster_other(const cluster *self, const node *than)
+{
+    return cluster_numbered(self, (than->number + 1u) % atomic_load(&self->count));
+}
+
+/* ---- Slots -----------------------------------------------------------------------------------*/
+
+node *cluster_owner(const cluster *self, unsigned slot)
+{
+    assert(slot < KEY_SLOTS);
+    unsigned known = atomic_load_explicit(&self->owners[slot], memory_order_relaxed);
+    return known == 0 ? NULL : cluster_numbered(self, known - 1);
+}
+
+void cluster_owns(cluster *self, const node *owner, unsigned slot)
+{
+    assert(slot < KEY_SLOTS);
+    uint16_t number = (uint16_t)(owner->number + 1);
+    if (atomic_load_explicit(&self->owners[slot], memory_order_relaxed) != number)
+        atomic_store_explicit(&self->owners[slot], number, memory_order_relaxed);
+}
+
+/* ---- The table -------------------------------------------------------------------------------*/
+
+void cluster_doubt(cluster *self) { atomic_store(&self->is_outdated, true); }
+
+bool cluster_is_to_be_asked(cluster *self, int64_t now_us)
+{
+    if (!atomic_load_explicit(&self->is_outdated, memory_order_relaxed)) return false;
+    int64_t asked_us = atomic_load(&self->asked_us);
+    if (asked_us != 0 && now_us < asked_us + TABLE_EVERY_US) return false;
+    if (atomic_exchange(&self->is_asked, true)) return false;
+    atomic_store(&self->asked_us, now_us);
+    /* What is said from here on is perhaps not in it. */
+    atomic_store(&self->is_outdated, false);
+    return true;
+}
+
+static void take_range(cluster *self, const node *asked, const slot_range *told)
+{
+    endpoint server = *asked->server;
+    if (told->host[0] != '\0') memcpy(server.host, told->host, sizeof server.host);
+    server.port = told->port;
+    const node *owner = cluster_node(self, &server);
+    for (unsigned slot = told->first; owner != NULL && slot <= told->last; slot++)
+        cluster_owns(self, owner, slot);
+}
+
+void cluster_told(cluster *self, const node *asked, const reply *table)
+{
+    bool is_table = table != NULL && slots_is_table(table);
+    for (size_t i = 0; is_table && i < table->count; i++) {
+        slot_range told;
+        if (slots_read(&told, table, i)) take_range(self, asked, &told);
+    }
+    if (!is_table) cluster_doubt(self);
+    atomic_store(&self->is_asked, false);
+}
