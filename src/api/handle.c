@@ -65,6 +65,7 @@ redlock_lock *handle_new(redlock_client *client, const void *name, size_t name_l
     if (lock == NULL) return NULL;
     put_texts(lock, client->key_prefix, name, &made);
     atomic_store(&lock->standing, standing_word(0, what->as.kind));
+    lock->slot = (int16_t)route_slot(&client->route, lock_key(lock), lock->key_length);
     lock->among = &client->keeper.locks;
     lock->is_reentrant = options->reentrant;
     lock->thread = thread_number();

@@ -119,6 +119,7 @@ redlock_status request_failure(const answer *from)
     case ANSWER_WRONG_TYPE: return REDLOCK_ERR_WRONG_TYPE;
     case ANSWER_MALFORMED: return REDLOCK_ERR_PROTOCOL;
     case ANSWER_CUT: return REDLOCK_ERR_CONNECT;
+    case ANSWER_ELSEWHERE: return REDLOCK_ERR_UNAVAILABLE;
     case ANSWER_REDIRECT:
     case ANSWER_UNSUPPORTED: break;
     }
@@ -128,6 +129,7 @@ redlock_status request_failure(const answer *from)
 enum verdict request_verdict(const answer *from, bool by_source)
 {
     if (from->kind == ANSWER_CODE) return from->code == CODE_MORE ? VERDICT_MORE : VERDICT_DONE;
+    if (from->kind == ANSWER_ELSEWHERE) return VERDICT_ELSEWHERE;
     if (from->kind == ANSWER_UNKNOWN_SCRIPT && !by_source) return VERDICT_BY_SOURCE;
     return status_is_hopeless(request_failure(from)) ? VERDICT_HOPELESS : VERDICT_LATER;
 }
@@ -157,7 +159,9 @@ void request_answered(request *self, const answer *from, int64_t now_us)
     enum verdict verdict = request_verdict(from, self->by_source);
     self->is_partial |= verdict == VERDICT_MORE;
     self->by_source |= verdict == VERDICT_BY_SOURCE;
-    if (verdict == VERDICT_MORE || verdict == VERDICT_BY_SOURCE) request_again(self);
+    bool is_at_once = verdict == VERDICT_MORE || verdict == VERDICT_BY_SOURCE ||
+                      verdict == VERDICT_ELSEWHERE;
+    if (is_at_once) request_again(self);
     else if (verdict == VERDICT_DONE) finish_with_code(self, from);
     else if (from->kind == ANSWER_CUT) request_cut(self, REDLOCK_ERR_CONNECT, from->text, now_us);
     else retry_later(self, request_failure(from), from->text, now_us);

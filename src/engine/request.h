@@ -81,6 +81,7 @@ bool request_is_unanswered(const request *self);
 enum verdict {
     VERDICT_DONE, /* the script's code is the answer */
     VERDICT_MORE, /* done, but for others that are left: the same is to be asked again at once */
+    VERDICT_ELSEWHERE, /* another server is to be asked, at once */
     VERDICT_BY_SOURCE, /* the server does not know the script: it is to be asked again with its
                           source */
     VERDICT_LATER,     /* it is worth another try */

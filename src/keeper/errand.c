@@ -15,10 +15,11 @@
 static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redlock_lock *lock)
 {
     if (lock->inbox_number == 0) return 0;
-    char channel[CHANNEL_SIZE];
+    char channel[CHANNEL_SIZE], its[SLOT_CHANNEL_SIZE];
     const lane_terms *terms = self->terms.lane_terms;
     identity_channel(channel, terms->key_prefix, terms->who, lock->inbox_number);
-    return inbox_write(out, lock->claim_ms, channel);
+    channel_of_slot(its, channel, lock->slot);
+    return inbox_write(out, lock->claim_ms, its);
 }
 
 static void errand_answered(call *back, const reply *from, int64_t now_us);
@@ -26,7 +27,8 @@ static void errand_answered(call *back, const reply *from, int64_t now_us);
 berth *errand_berth(keeper *self, const redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->locks.mutex));
-    return lane_berth(&self->lane, lock_key(lock), lock->key_length);
+    return lane_berth(&self->lane,
+                      route_next(self->terms.lane_terms->route, &lock->errand.by, lock->slot));
 }
 
 enum { USUAL_ANSWERS = 4 };
@@ -61,9 +63,18 @@ static void ask_undo(question *ask, char inbox_field[INBOX_SIZE], const keeper *
     ask->burial_ms = burial_ms;
 }
 
-static bool submit_renewal(keeper *self, conn *on, redlock_lock *lock, int64_t ttl_ms,
+/* What is remembered of an unknown script is so of one node. */
+static void go_to(errand *self, const node *to)
+{
+    if (self->asked != to->number) self->loading = (loading){0};
+    self->asked = to->number;
+    self->loading.is_asking = self->by.is_asking;
+}
+
+static bool submit_renewal(keeper *self, berth *at, redlock_lock *lock, int64_t ttl_ms,
                            int64_t now_us)
 {
+    conn *on = &at->command;
     assert(mutex_is_mine(&self->locks.mutex));
     assert(lock->errand.state == ERRAND_NONE);
     errand *out = &lock->errand;
@@ -79,9 +90,11 @@ static bool submit_renewal(keeper *self, conn *on, redlock_lock *lock, int64_t t
         .grace_ms = self->terms.grace_ms,
         .nonce = atomic_fetch_add_explicit(self->terms.nonces, 1, memory_order_relaxed)};
     if (undoes) ask_undo(&ask, inbox_field, self, lock, now_us);
+    go_to(out, on->to);
     out->nonce = ask.nonce;
     out->call.answered = errand_answered;
     out->call.deadline_us = now_us + patience_us(self, on, lock, now_us);
+    if (on->state == CONN_OPEN) scout_ask(&at->scout, on, self->terms.lane_terms->route, now_us);
     if (!loading_submit(&out->loading, on, &out->call, &ask, &out->by_source, now_us)) return false;
     out->state = undoes ? ERRAND_UNDO : ERRAND_RENEWAL;
     lock->tenure.pins++;
@@ -108,7 +121,9 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
     if (lock->errand.state == ERRAND_NONE && !(renews && ttl_ms <= 0)) {
         berth *at = errand_berth(self, lock);
         bool was_sent = at != NULL && at->command.state != CONN_CLOSED &&
-                        submit_renewal(self, &at->command, lock, ttl_ms, now_us);
+                        submit_renewal(self, at, lock, ttl_ms, now_us);
+        if (!was_sent && at != NULL && at->command.failures > 0)
+            route_failed(self->terms.lane_terms->route, &lock->errand.by, at->command.to);
         if (!was_sent) hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
@@ -152,7 +167,7 @@ static void renewal_answered(keeper *self, redlock_lock *lock, const answer *rea
     if (!tenure_is_held(&lock->tenure)) return;
     if (verdict == VERDICT_DONE && read->code == RENEW_DONE && standing_read(&held, read->value)) {
         renewed(self, lock, &held, is_old, now_us);
-    } else if (verdict == VERDICT_BY_SOURCE) {
+    } else if (verdict == VERDICT_BY_SOURCE || verdict == VERDICT_ELSEWHERE) {
         lock->hold.renew_at_us = now_us;
     } else {
         counter_add(&self->terms.stats->renewal_retried, 1);
@@ -178,6 +193,7 @@ static void undo_answered(keeper *self, redlock_lock *lock, const answer *read, 
     case VERDICT_DONE:
     case VERDICT_HOPELESS: end_undo(self, lock, verdict); break;
     case VERDICT_MORE:
+    case VERDICT_ELSEWHERE:
     case VERDICT_BY_SOURCE: lock->hold.renew_at_us = now_us; break;
     case VERDICT_LATER:
         if (now_us >= lock->until_us) end_undo(self, lock, verdict);
@@ -199,7 +215,9 @@ static void errand_answered(call *back, const reply *from, int64_t now_us)
     answer read;
     mutex_lock(&self->locks.mutex);
     answer_to(&read, from, lock->errand.nonce);
-    route_learn(self->terms.lane_terms->route, &read);
+    route *by = self->terms.lane_terms->route;
+    route_learn(by, &lock->errand.by, lock->slot, route_numbered(by, lock->errand.asked), &read,
+                from);
     look_at_clock(self, lock, &read, now_us);
     enum errand_state state = lock->errand.state;
     lock->errand.state = ERRAND_NONE;

@@ -24,6 +24,7 @@
 #include "host/wake.h"
 #include "keeper/schedule.h"
 #include "lane/loading.h"
+#include "topology/route.h"
 #include "wire/mode.h"
 
 typedef struct lock_list lock_list;
@@ -34,6 +35,8 @@ typedef struct errand {
     call call; /* first */
     int64_t nonce;
     loading loading; /* with by_source */
+    way by;          /* where the next one goes */
+    uint16_t asked;  /* the number of the node that the latest went to */
     bool by_source;
     unsigned char state; /* OLD_RENEWAL: it left before a conversion that was carried out since */
 } errand;
@@ -73,6 +76,7 @@ struct redlock_lock {
     bool was_handed_over; /* others want this lock */
     bool undo_counts; /* in `undone`: a question about it was never answered, nor undone behind that
                        */
+    int16_t slot;     /* of the key; NO_SLOT */
     uint32_t key_length, name_length, holder_length;
     uint16_t owner_length;                /* without its mark; 0: none. It begins the holder ... */
     uint16_t hold_id_length, mode_length; /* ... and this follows */

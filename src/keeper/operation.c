@@ -361,7 +361,7 @@ static uint64_t number_of(const char *hold_id, size_t length)
     return number;
 }
 
-static void granted(void *arg, const grant *message, int64_t now_us)
+static void granted(void *arg, const inbox *by, const grant *message, int64_t now_us)
 {
     operations *self = arg;
     mutex_lock(self->terms.mutex);
@@ -369,8 +369,7 @@ static void granted(void *arg, const grant *message, int64_t now_us)
     mutex_unlock(self->terms.mutex);
     if (op == NULL || !op->acquires || op->is_at_once || op->is_told || op->asks.owner == NULL)
         return;
-    if (!drive_catch_up(&op->acquisition, &op->asks, now_us)) return;
-    acquire_granted(&op->acquisition, message, now_us);
+    drive_granted(&op->acquisition, &op->asks, by, message, now_us);
     make_ready(self, op);
 }
 

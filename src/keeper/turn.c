@@ -195,7 +195,8 @@ static void open_connections(keeper *self, int64_t now_us)
     const redlock_lock *due = next_due(self, now_us);
     const berth *needed = due == NULL ? NULL : errand_berth(self, due);
     int64_t hurry_us = due == NULL ? NEVER : lock_hurry_us(due, now_us);
-    bool renews = self->locks.renewing > 0;
+    /* In a cluster nobody knows which of the nodes will be needed. */
+    bool renews = self->locks.renewing > 0 && self->terms.lane_terms->route->cluster == NULL;
     mutex_unlock(&self->locks.mutex);
     for (berth *each = &self->lane.home; each != NULL; each = each->next)
         if (renews || each == needed)
@@ -232,7 +233,8 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     if (has_more) until_us = INT64_MIN;
     int64_t connections_us = connections_due_us(self);
     self->locks.lacks_connection = connections_us != NEVER;
-    if (self->locks.renewing > 0) until_us = earliest(until_us, connections_us);
+    bool awaits_them = self->locks.renewing > 0 && self->terms.lane_terms->route->cluster == NULL;
+    if (awaits_them) until_us = earliest(until_us, connections_us);
     if (self->locks.is_closing) until_us = earliest(until_us, self->locks.closing_until_us);
     self->locks.armed_us = until_us;
     return until_us;

@@ -5,11 +5,11 @@
 #include "engine/lease.h"
 #include "host/clock.h"
 
-void berth_init(berth *self, const conn_config *config, node *to, const char *channel)
+void berth_init(berth *self, const conn_config *config, node *to, route *by, const char *channel)
 {
     *self = (berth){.next = NULL};
     conn_init(&self->command, config, to);
-    inbox_init(&self->inbox, config, to, channel);
+    inbox_init(&self->inbox, config, to, by, channel);
 }
 
 void berth_destroy(berth *self)

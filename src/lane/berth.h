@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "lane/inbox.h"
+#include "lane/scout.h"
 
 enum { BERTH_CONNS = 2 };
 
@@ -17,13 +18,14 @@ typedef struct berth berth;
 struct berth {
     berth *next; /* in the lane */
     conn command;
+    scout scout; /* on the command connection */
     inbox inbox;
     bool is_late;                /* the command connection was, after the last round */
     unsigned looks[BERTH_CONNS]; /* see berth_has_changed */
 };
 
-/* The channel outlives it. */
-void berth_init(berth *self, const conn_config *config, node *to, const char *channel);
+/* Route and channel outlive it. */
+void berth_init(berth *self, const conn_config *config, node *to, route *by, const char *channel);
 void berth_destroy(berth *self);
 
 /* Before use after a long rest: notices connections that the server closed meanwhile. */

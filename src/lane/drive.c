@@ -11,11 +11,20 @@
 
 /* ---- Hearing ----------------------------------------------------------------------------------*/
 
+/* Where its grant would be told, as things are; NULL: no memory. */
+static subscription *find_subscription(const exchange *asks, berth *at)
+{
+    if (at == NULL) return NULL;
+    subscription *known = asks->heard_at;
+    if (known != NULL && known->in == &at->inbox) return known;
+    return inbox_subscription(&at->inbox, asks->slot);
+}
+
 bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
 {
-    berth *at = exchange_berth(asks);
-    if (at == NULL) return false;
-    subscription *its = &at->inbox.only;
+    if (!op->terms.may_wait) return exchange_berth(asks) != NULL;
+    subscription *its = find_subscription(asks, exchange_berth(asks));
+    if (its == NULL) return false;
     bool is_open = its->state == SUBSCRIPTION_OPEN;
     bool is_news = its != asks->heard_at || its->changes != asks->heard;
     asks->heard_at = its;
@@ -28,10 +37,19 @@ bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
 
 void drive_begin(acquire *op, exchange *asks, const acquire_terms *terms, int64_t now_us)
 {
-    asks->heard_at = asks->at == NULL ? NULL : &asks->at->inbox.only;
+    asks->heard_at = terms->may_wait ? find_subscription(asks, asks->at) : NULL;
     if (asks->heard_at != NULL) asks->heard = asks->heard_at->changes;
     bool is_open = asks->heard_at != NULL && asks->heard_at->state == SUBSCRIPTION_OPEN;
     acquire_begin(op, terms, is_open, now_us);
+}
+
+/* A node that lost the slot, and does not know it yet, grants what is not its own. */
+void drive_granted(acquire *op, exchange *asks, const inbox *by, const grant *message,
+                   int64_t now_us)
+{
+    bool is_owners = drive_catch_up(op, asks, now_us) && asks->heard_at != NULL &&
+                     asks->heard_at->in == by;
+    if (is_owners) acquire_granted(op, message, now_us);
 }
 
 typedef struct hearing {
@@ -39,10 +57,10 @@ typedef struct hearing {
     exchange *asks;
 } hearing;
 
-static void hear_granted(void *arg, const grant *message, int64_t now_us)
+static void hear_granted(void *arg, const inbox *by, const grant *message, int64_t now_us)
 {
     const hearing *self = arg;
-    if (drive_catch_up(self->op, self->asks, now_us)) acquire_granted(self->op, message, now_us);
+    drive_granted(self->op, self->asks, by, message, now_us);
 }
 
 static const inbox_listener to_acquire = {.granted = hear_granted};
@@ -67,7 +85,8 @@ static void see_to_connections(acquire *op, const exchange *asks, int64_t now_us
     conn *commands = &asks->at->command;
     if (op->distrusts_inbox) {
         op->distrusts_inbox = false;
-        subscription_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
+        if (!asks->by.is_asking)
+            subscription_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
     }
     if (!acquire_wants_inbox(op)) return;
     if (!needs_its_room(op, asks->at)) {

@@ -17,6 +17,11 @@ void drive_begin(acquire *op, exchange *asks, const acquire_terms *terms, int64_
  * subscription than before, since another node has the lock, is a loss, too. False: no memory. */
 bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us);
 
+/* A message of a grant came by that inbox. It counts where that is the inbox of the node that has
+ * the lock, as far as is known. */
+void drive_granted(acquire *op, exchange *asks, const inbox *by, const grant *message,
+                   int64_t now_us);
+
 /* One round of everything that needs no waiting. inbox_length is that of the inbox in the
  * question. */
 void drive_advance(acquire *op, exchange *asks, size_t inbox_length, _Atomic int64_t *nonces,

@@ -18,12 +18,14 @@ void exchange_begin(exchange *self, request *asks, const question *about)
 
 static berth *find_berth(const exchange *self)
 {
-    return lane_berth(self->in, self->question.key, self->question.key_length);
+    return lane_berth(self->in, route_next(self->in->terms->route, &self->by, self->slot));
 }
 
 berth *exchange_enter(exchange *self, lane *in)
 {
     self->in = in;
+    self->slot = route_slot(in->terms->route, self->question.key, self->question.key_length);
+    self->by = (way){0};
     self->at = find_berth(self);
     if (self->at != NULL) in->at = self->at;
     self->awaits_connection = false;
@@ -46,6 +48,7 @@ static void cut(exchange *self, int64_t now_us)
 {
     const conn *on = &self->at->command;
     redlock_status why = on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : on->failure;
+    route_failed(self->in->terms->route, &self->by, on->to);
     request_cut(self->request, why, on->failure_detail.text, now_us);
     if (self->on_moved != NULL) self->on_moved(self);
 }
@@ -60,7 +63,7 @@ static void answered(call *back, const reply *from, int64_t now_us)
     }
     answer read;
     answer_to(&read, from, self->question.nonce);
-    route_learn(self->in->terms->route, &read);
+    route_learn(self->in->terms->route, &self->by, self->slot, self->at->command.to, &read, from);
     if (read.kind == ANSWER_CODE && self->on_reply != NULL) self->on_reply(self, from);
     if (self->round_trip != NULL) histogram_add(self->round_trip, now_us - self->request->sent_us);
     bool asks_again = read.kind == ANSWER_CODE && self->asks_again != NULL &&
@@ -95,6 +98,8 @@ static void submit(exchange *self, int64_t now_us)
     request_sent(self->request, now_us);
     self->call.answered = answered;
     self->call.deadline_us = patient_until_us(self, now_us);
+    scout_ask(&self->at->scout, on, self->in->terms->route, now_us);
+    self->loading.is_asking = self->by.is_asking;
     bool *by_source = &self->request->by_source;
     if (!loading_submit(&self->loading, on, &self->call, &self->question, by_source, now_us))
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);
@@ -112,6 +117,7 @@ static void open_connection(exchange *self, int64_t now_us)
     }
     if (on->state == CONN_CLOSED && self->awaits_connection) {
         self->awaits_connection = false;
+        route_failed(self->in->terms->route, &self->by, on->to);
         request_refused(self->request, on->failure, on->failure_detail.text, now_us);
         return;
     }

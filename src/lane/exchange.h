@@ -12,7 +12,9 @@ typedef struct exchange exchange;
 struct exchange {
     call call; /* first: the connection gives it back */
     request *request;
-    lane *in;               /* see exchange_enter */
+    lane *in;               /* see exchange_enter; and from then on ... */
+    int slot;               /* ... that of the question's key, ... */
+    way by;                 /* ... and where its next attempt goes */
     berth *at;              /* where the latest attempt was to go; NULL: there was none */
     subscription *heard_at; /* where its grant would be told; see drive_catch_up. NULL: it was not
                                looked for yet */

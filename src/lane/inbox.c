@@ -6,8 +6,11 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "engine/lease.h"
 #include "engine/request.h"
+#include "wire/identity.h"
 
 static void move(subscription *self, enum subscription_state to)
 {
@@ -32,26 +35,71 @@ static void message_arrived(conn *from, const reply *channel, const reply *paylo
     grant read;
     if (self->listener == NULL || payload->kind != REPLY_STRING) return;
     if (grant_read(&read, payload->text, payload->length))
-        self->listener->granted(self->listener_arg, &read, now_us);
+        self->listener->granted(self->listener_arg, self, &read, now_us);
 }
 
-void inbox_init(inbox *self, const conn_config *config, node *to, const char *channel)
+static bool has_channel(const subscription *self, const reply *channel)
 {
-    *self = (inbox){.channel = channel};
-    self->only.in = self;
+    char own[SLOT_CHANNEL_SIZE];
+    size_t length = channel_of_slot(own, self->in->channel, self->slot);
+    return length == channel->length && memcmp(own, channel->text, length) == 0;
+}
+
+static void lose(subscription *self);
+
+/* One that is on its way has its answer before it. */
+static void subscription_ended(conn *from, const reply *channel, int64_t now_us)
+{
+    inbox *self = from->owner;
+    (void)now_us;
+    for (subscription *each = &self->first; each != NULL; each = each->next)
+        if (each->state == SUBSCRIPTION_OPEN && has_channel(each, channel)) lose(each);
+}
+
+void inbox_init(inbox *self, const conn_config *config, node *to, route *by, const char *channel)
+{
+    *self = (inbox){.route = by, .channel = channel};
+    self->first = (subscription){.in = self, .slot = NO_SLOT - 1};
     conn_init(&self->conn, config, to);
     self->conn.on_message = message_arrived;
+    self->conn.on_unsubscribed = subscription_ended;
     self->conn.owner = self;
 }
 
-void inbox_destroy(inbox *self) { conn_destroy(&self->conn); }
+void inbox_destroy(inbox *self)
+{
+    conn_destroy(&self->conn);
+    for (subscription *each = self->first.next, *next; each != NULL; each = next) {
+        next = each->next;
+        memory_free(self->conn.config->memory, each);
+    }
+}
+
+subscription *inbox_subscription(inbox *self, int slot)
+{
+    subscription *last = &self->first;
+    if (last->slot == NO_SLOT - 1) last->slot = slot;
+    while (last->slot != slot && last->next != NULL) last = last->next;
+    if (last->slot == slot) return last;
+    subscription *made = memory_new(self->conn.config->memory, sizeof *made);
+    if (made == NULL) return NULL;
+    made->in = self;
+    made->slot = slot;
+    last->next = made;
+    return made;
+}
 
 static bool is_coming(const subscription *self)
 {
     return self->state == SUBSCRIPTION_CONNECTING || self->state == SUBSCRIPTION_SUBSCRIBING;
 }
 
-bool inbox_is_coming(const inbox *self) { return is_coming(&self->only); }
+bool inbox_is_coming(const inbox *self)
+{
+    for (const subscription *each = &self->first; each != NULL; each = each->next)
+        if (is_coming(each)) return true;
+    return false;
+}
 
 static void tell_change(subscription *self)
 {
@@ -60,14 +108,22 @@ static void tell_change(subscription *self)
     if (listener != NULL && listener->changed != NULL) listener->changed(self->in->listener_arg);
 }
 
+static void lose_for(subscription *self, redlock_status why, const char *text)
+{
+    self->why = why;
+    snprintf(self->text.text, sizeof self->text.text, "%s", text);
+    move(self, SUBSCRIPTION_CLOSED);
+    tell_change(self);
+}
+
+/* With its connection, or because the slot has gone elsewhere. */
 static void lose(subscription *self)
 {
     const conn *on = &self->in->conn;
-    bool has_reason = on->failure != REDLOCK_OK;
-    self->why = has_reason ? on->failure : REDLOCK_ERR_CONNECT;
-    self->text = on->failure_detail;
-    move(self, SUBSCRIPTION_CLOSED);
-    tell_change(self);
+    if (on->state != CONN_CLOSED)
+        lose_for(self, REDLOCK_ERR_UNAVAILABLE, "another server has the lock now");
+    else if (on->failure != REDLOCK_OK) lose_for(self, on->failure, on->failure_detail.text);
+    else lose_for(self, REDLOCK_ERR_CONNECT, "");
 }
 
 /* In SUBSCRIBING the answer tells, or that there will be none. */
@@ -80,7 +136,7 @@ static void notice(subscription *self)
 void inbox_notice(inbox *self, int64_t now_us)
 {
     (void)now_us;
-    notice(&self->only);
+    for (subscription *each = &self->first; each != NULL; each = each->next) notice(each);
 }
 
 void inbox_give_way(inbox *self, int64_t now_us)
@@ -93,12 +149,30 @@ void inbox_give_way(inbox *self, int64_t now_us)
 
 /* ---- A subscription --------------------------------------------------------------------------*/
 
+/* Before a channel is subscribed to that was refused alone. */
+enum { REFUSED_US = 20000 };
+
+static const char *verb_of(const subscription *self)
+{
+    return self->slot == NO_SLOT ? "SUBSCRIBE" : "SSUBSCRIBE";
+}
+
+/* A redirect concerns no other channel. */
 static void refused(subscription *self, const reply *from, int64_t now_us)
 {
     answer read;
     redlock_detail detail;
+    way none = {0};
     answer_read(&read, from);
-    snprintf(detail.text, sizeof detail.text, "the server refused SUBSCRIBE: %s", read.text);
+    bool is_elsewhere = read.kind == ANSWER_REDIRECT || read.kind == ANSWER_TRANSIENT;
+    route_learn(self->in->route, &none, self->slot, self->in->conn.to, &read, from);
+    snprintf(detail.text, sizeof detail.text, "the server refused %s: %s", verb_of(self),
+             read.text);
+    if (self->slot != NO_SLOT && is_elsewhere) {
+        self->not_before_us = now_us + REFUSED_US;
+        lose_for(self, REDLOCK_ERR_UNAVAILABLE, detail.text);
+        return;
+    }
     conn_close(&self->in->conn, request_failure(&read), detail.text, now_us);
     lose(self);
 }
@@ -122,9 +196,10 @@ static void subscribe(subscription *self, int64_t now_us)
 {
     conn *on = &self->in->conn;
     assert(on->state == CONN_OPEN);
+    char channel[SLOT_CHANNEL_SIZE];
     command cmd;
-    command_begin(&cmd, "SUBSCRIBE");
-    command_add_text(&cmd, self->in->channel);
+    command_begin(&cmd, verb_of(self));
+    command_add(&cmd, channel, channel_of_slot(channel, self->in->channel, self->slot));
     self->asks.answered = subscribed;
     self->asks.deadline_us = now_us + on->config->connect_timeout_us;
     move(self, SUBSCRIPTION_SUBSCRIBING);
@@ -136,8 +211,7 @@ static void subscribe(subscription *self, int64_t now_us)
 void subscription_open(subscription *self, int64_t now_us)
 {
     conn *on = &self->in->conn;
-    if (self->state == SUBSCRIPTION_CLOSED && now_us >= conn_retry_us(on)) {
-        assert(on->state == CONN_CLOSED);
+    if (self->state == SUBSCRIPTION_CLOSED && now_us >= subscription_wake_us(self)) {
         move(self, SUBSCRIPTION_CONNECTING);
         conn_open(on, now_us);
         inbox_notice(self->in, now_us);
@@ -148,7 +222,9 @@ void subscription_open(subscription *self, int64_t now_us)
 int64_t subscription_wake_us(const subscription *self)
 {
     const conn *on = &self->in->conn;
-    return on->state == CONN_CLOSED ? conn_retry_us(on) : NEVER;
+    if (self->state != SUBSCRIPTION_CLOSED) return NEVER;
+    return on->state == CONN_CLOSED ? latest(self->not_before_us, conn_retry_us(on))
+                                    : self->not_before_us;
 }
 
 void subscription_distrust(subscription *self, int64_t sent_us, bool is_again, int64_t now_us)

@@ -8,20 +8,25 @@
  *      +-----------------+----------------------+----------------+
  *            the connection ended, the subscription was refused, or it is not trusted
  *
- * Subscriptions end with their connection, all at once, and are never given up alone. Whoever
- * counts on one compares its `changes`. A listener is told that there are some, and of grants, on
- * the pumping thread. */
+ * On a single server an inbox has one subscription, to the channel of its lane. In a cluster it has
+ * one for each slot that was waited for there, to a channel of the shard. Such a one ends when the
+ * slot moves: the server says so (sunsubscribe), and it is taken up again, wherever the slot is
+ * then. We never unsubscribe, so that this is never the answer to something of ours.
+ *
+ * Whoever counts on a subscription compares its `changes`. A listener is told that there are some,
+ * and of grants, on the pumping thread. */
 #ifndef REDLOCK_LANE_INBOX_H
 #define REDLOCK_LANE_INBOX_H
 
 #include "net/conn.h"
+#include "topology/route.h"
 #include "wire/answer.h"
 
 typedef struct inbox inbox;
 
 typedef struct inbox_listener {
     void (*changed)(void *arg); /* a subscription opened, or was lost; NULL: nobody has to know */
-    void (*granted)(void *arg, const grant *message, int64_t now_us);
+    void (*granted)(void *arg, const inbox *by, const grant *message, int64_t now_us);
 } inbox_listener;
 
 enum subscription_state {
@@ -31,26 +36,34 @@ enum subscription_state {
     SUBSCRIPTION_OPEN
 };
 
-typedef struct subscription {
+typedef struct subscription subscription;
+struct subscription {
+    subscription *next; /* of the same inbox */
     inbox *in;
+    int slot; /* of its channel; NO_SLOT: none; NO_SLOT - 1: it is not in use yet */
     enum subscription_state state;
-    call asks;           /* its sent_us: since when the inbox may be counted on */
-    unsigned changes;    /* how often it opened or was lost; and of the latest loss ... */
-    redlock_status why;  /* ... why it was, ... */
-    redlock_detail text; /* ... in more words */
-} subscription;
+    int64_t not_before_us; /* it was refused by itself, and is not asked for again until then */
+    call asks;             /* its sent_us: since when the inbox may be counted on */
+    unsigned changes;      /* how often it opened or was lost; and of the latest loss ... */
+    redlock_status why;    /* ... why it was, ... */
+    redlock_detail text;   /* ... in more words */
+};
 
 struct inbox {
     conn conn;
-    const char *channel;
-    subscription only;
+    route *route;
+    const char *channel;            /* of the lane; that of a slot begins so */
+    subscription first;             /* mostly the only one */
     const inbox_listener *listener; /* NULL when nobody waits */
     void *listener_arg;
 };
 
-/* The channel outlives it. */
-void inbox_init(inbox *self, const conn_config *config, node *to, const char *channel);
+/* Route and channel outlive it. */
+void inbox_init(inbox *self, const conn_config *config, node *to, route *by, const char *channel);
 void inbox_destroy(inbox *self);
+
+/* The subscription to the channel of that slot, NO_SLOT for none; NULL: no memory. */
+subscription *inbox_subscription(inbox *self, int slot);
 
 /* Is a subscription on its way to OPEN? */
 bool inbox_is_coming(const inbox *self);

@@ -15,7 +15,7 @@
 
 static void add_berth(lane *self, berth *added, node *to)
 {
-    berth_init(added, self->terms->config, to, self->channel);
+    berth_init(added, self->terms->config, to, self->terms->route, self->channel);
     conn *const conns[] = {&added->command, &added->inbox.conn};
     for (int i = 0; i < BERTH_CONNS && self->watch != NULL; i++) {
         conns[i]->on_closing = self->watch->closing;
@@ -75,9 +75,8 @@ static berth *append_berth(lane *self, berth *last, node *to)
     return made;
 }
 
-berth *lane_berth(lane *self, const char *key, size_t key_length)
+berth *lane_berth(lane *self, node *to)
 {
-    node *to = route_node(self->terms->route, key, key_length);
     berth *last = &self->home;
     while (last->command.to != to && last->next != NULL) last = last->next;
     return last->command.to == to ? last : append_berth(self, last, to);

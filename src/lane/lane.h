@@ -61,9 +61,8 @@ struct lane {
 void lane_init(lane *self, const lane_terms *terms, unsigned number, const lane_watch *watch);
 void lane_destroy(lane *self);
 
-/* Its berth at the node that has the key now, by the route. It is made if there is none; NULL: no
- * memory. */
-berth *lane_berth(lane *self, const char *key, size_t key_length);
+/* Its berth at a node. It is made if there is none; NULL: no memory. */
+berth *lane_berth(lane *self, node *to);
 
 /* Who hears of its inboxes from now on; NULL: nobody. */
 void lane_listen(lane *self, const inbox_listener *listener, void *arg);

@@ -129,9 +129,12 @@ bool loading_submit(loading *self, conn *on, call *asks, const question *about, 
 {
     if (!*by_source) self->in_vain = 0;
     else *by_source = goes_by_source(self, on, about->script, asks->deadline_us, now_us);
-    command cmd;
+    command asking, cmd;
+    command_begin(&asking, "ASKING");
     question_command(&cmd, about, *by_source);
-    if (!conn_submit(on, asks, &cmd, now_us)) return false;
+    bool is_submitted = self->is_asking ? conn_submit_behind(on, asks, &asking, &cmd, now_us)
+                                        : conn_submit(on, asks, &cmd, now_us);
+    if (!is_submitted) return false;
     if (*by_source) note_source(on, about->script);
     self->behind = (uint32_t)on->sources_sent;
     return true;

@@ -19,7 +19,8 @@
 /* What whoever asks remembers of a question and its repetitions. All zero: it was not asked yet. */
 typedef struct loading {
     uint32_t behind;  /* so many sources had the connection taken when it was last asked */
-    unsigned in_vain; /* such answers in a row that a source was to prevent */
+    uint16_t in_vain; /* such answers in a row that a source was to prevent */
+    bool is_asking;   /* ASKING is to go right before the question: it serves for one command */
 } loading;
 
 /* Submits the question as `asks`, whose callback and deadline are set, and a SCRIPT LOAD before it

@@ -1,22 +1,101 @@
 /* SPDX-License-Identifier: MIT
- * The route of a single server. */
+ * The route of a single server, and that of a cluster. */
 #include "topology/route.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct node *route_node(const route *self, const char *key, size_t key_length)
+#include "wire/redirect.h"
+
+/* So many redirects are followed in a row: nodes that contradict each other agree in time. */
+enum { HOPS_MOST = 5 };
+
+static const way by_map = {0, false, 0};
+
+int route_slot(const route *self, const char *key, size_t key_length)
 {
-    (void)key, (void)key_length;
-    return self->home;
+    return self->cluster == NULL ? NO_SLOT : key_slot(key, key_length);
 }
 
-void route_learn(route *self, answer *from)
+node *route_next(const route *self, const way *by, int slot)
 {
-    (void)self;
-    if (from->kind != ANSWER_REDIRECT) return;
-    char redirect[ANSWER_TEXT];
-    memcpy(redirect, from->text, sizeof redirect);
+    if (self->cluster == NULL) return self->home;
+    if (by->to != 0) return cluster_numbered(self->cluster, by->to - 1u);
+    node *owner = cluster_owner(self->cluster, (unsigned)slot);
+    return owner != NULL ? owner : self->home;
+}
+
+node *route_numbered(const route *self, unsigned number)
+{
+    return self->cluster == NULL ? self->home : cluster_numbered(self->cluster, number);
+}
+
+void route_failed(route *self, way *by, const node *asked)
+{
+    if (self->cluster == NULL) return;
+    cluster_doubt(self->cluster);
+    *by = (way){.to = (uint16_t)(cluster_other(self->cluster, asked)->number + 1)};
+}
+
+/* ---- Redirects -------------------------------------------------------------------------------*/
+
+/* Only a cluster redirects: whoever took it for a single server hears what to use. */
+static void name_the_cluster(answer *from)
+{
+    char told[ANSWER_TEXT];
+    memcpy(told, from->text, sizeof told);
     snprintf(from->text, sizeof from->text,
-             "this server is part of a cluster: use redis+cluster:// (%.60s)", redirect);
+             "this server is part of a cluster: use redis+cluster:// (%.60s)", told);
+}
+
+/* NULL: it leads nowhere. */
+static node *find_target(cluster *self, const redirect *told, const node *asked)
+{
+    endpoint server = *asked->server;
+    if (told->host[0] != '\0') memcpy(server.host, told->host, sizeof server.host);
+    server.port = told->port;
+    return cluster_node(self, &server);
+}
+
+static void follow(route *self, way *by, const node *asked, answer *from, const reply *raw)
+{
+    redirect told;
+    node *target = NULL;
+    cluster_doubt(self->cluster);
+    if (by->hops < HOPS_MOST && redirect_read(&told, raw->text, raw->length))
+        target = find_target(self->cluster, &told, asked);
+    if (target == NULL) {
+        from->kind = ANSWER_TRANSIENT;
+        *by = by_map;
+        return;
+    }
+    from->kind = ANSWER_ELSEWHERE;
+    by->hops++;
+    by->is_asking = told.is_ask;
+    by->to = told.is_ask ? (uint16_t)(target->number + 1) : 0;
+    if (!told.is_ask) cluster_owns(self->cluster, target, told.slot);
+}
+
+/* ---- Answers ---------------------------------------------------------------------------------*/
+
+static void learn_of_cluster(route *self, way *by, int slot, const node *asked, answer *from,
+                             const reply *raw)
+{
+    switch (from->kind) {
+    case ANSWER_REDIRECT: follow(self, by, asked, from, raw); return;
+    case ANSWER_UNKNOWN_SCRIPT: return; /* the same once more */
+    case ANSWER_CUT:
+    case ANSWER_MISPLACED: route_failed(self, by, asked); return;
+    case ANSWER_CODE:
+        if (!by->is_asking) cluster_owns(self->cluster, asked, (unsigned)slot);
+        break;
+    default: cluster_doubt(self->cluster);
+    }
+    *by = by_map;
+}
+
+void route_learn(route *self, way *by, int slot, const node *asked, answer *from, const reply *raw)
+{
+    if (self->cluster != NULL) learn_of_cluster(self, by, slot, asked, from, raw);
+    else if (from->kind == ANSWER_REDIRECT) name_the_cluster(from);
 }

@@ -13,6 +13,7 @@ enum answer_kind {
     ANSWER_MISPLACED,  /* READONLY, MASTERDOWN, UNBLOCKED: a replica, or about to be one; retry on a
                           new connection */
     ANSWER_REDIRECT,   /* MOVED or ASK: the text has it */
+    ANSWER_ELSEWHERE,  /* such a one, and the route knows where: ask again at once */
     ANSWER_DENIED,     /* NOAUTH, WRONGPASS, NOPERM */
     ANSWER_WRONG_TYPE, /* WRONGTYPE, also from within a script */
     ANSWER_UNSUPPORTED, /* the command, or the script, is unknown or refused here for good */

@@ -101,12 +101,7 @@ static int tear_down(void **state)
     return it.blocks_live != 0;
 }
 
-/* The berth at that server, by way of the route. */
-static berth *berth_at(int index)
-{
-    it.route.home = &it.at[index].node;
-    return lane_berth(&it.lane, "{k}", 3);
-}
+static berth *berth_at(int index) { return lane_berth(&it.lane, &it.at[index].node); }
 
 static void accept_at(int index)
 {
