@@ -40,6 +40,8 @@ static void free_client(redlock_client *self)
     memory from = self->memory;
     fork_guard_close(&self->fork);
     tls_context_free(self->tls);
+    if (self->cluster != NULL) cluster_destroy(self->cluster);
+    memory_free(&from, self->cluster);
     wake_close(&self->closing);
     delivery_destroy(&self->delivery);
     mutex_destroy(&self->gatherings_mutex);
@@ -130,15 +132,26 @@ static redlock_status keep_login(redlock_client *self, const endpoint_login *log
     return status == REDLOCK_OK ? copy_text(self, &self->password, password) : status;
 }
 
-static redlock_status keep_server(redlock_client *self, const endpoint_list *servers,
-                                  redlock_detail *detail)
+/* The map begins with the seeds, and knows no more. */
+static redlock_status keep_seeds(redlock_client *self, const endpoint_list *servers)
 {
-    if (servers->kind == TOPOLOGY_CLUSTER) {
-        detail_write(detail, "redis+cluster:// is not there yet");
-        return REDLOCK_ERR_URI;
-    }
-    self->server = servers->at[0];
+    self->cluster = memory_new(&self->memory, sizeof *self->cluster);
+    if (self->cluster == NULL) return REDLOCK_ERR_MEMORY;
+    cluster_init(self->cluster, &self->memory, &self->home.outage);
+    for (size_t i = 0; i < servers->count; i++)
+        if (cluster_node(self->cluster, &servers->at[i]) == NULL) return REDLOCK_ERR_MEMORY;
+    self->route = (route){.home = cluster_numbered(self->cluster, 0), .cluster = self->cluster};
     return REDLOCK_OK;
+}
+
+static redlock_status keep_servers(redlock_client *self, const endpoint_list *servers)
+{
+    self->server = servers->at[0];
+    self->home.server = &self->server;
+    self->home.outage.stakes = keeper_write_stakes;
+    self->home.outage.stakes_arg = &self->keeper;
+    self->route.home = &self->home;
+    return servers->kind == TOPOLOGY_CLUSTER ? keep_seeds(self, servers) : REDLOCK_OK;
 }
 
 /* What a URI comes to: more than a stack has room for, and a secret. */
@@ -153,7 +166,7 @@ static redlock_status read_uri(redlock_client *self, const char *uri,
     uri_parts *read = memory_new(&self->memory, sizeof *read);
     if (read == NULL) return REDLOCK_ERR_MEMORY;
     redlock_status status = endpoint_parse(&read->servers, &read->login, uri, o->detail);
-    if (status == REDLOCK_OK) status = keep_server(self, &read->servers, o->detail);
+    if (status == REDLOCK_OK) status = keep_servers(self, &read->servers);
     if (status == REDLOCK_OK) status = keep_login(self, &read->login, o);
     memory_wipe(read, sizeof *read);
     memory_free(&self->memory, read);
@@ -171,9 +184,8 @@ static redlock_status find_server(redlock_client *self, const char *uri,
 static redlock_status copy_texts(redlock_client *self, const redlock_client_options *o)
 {
     const char *prefix = o->key_prefix ? o->key_prefix : "redlock:";
-    const char *tls_name = o->tls_server_name ? o->tls_server_name : self->server.host;
     redlock_status status = copy_text(self, &self->key_prefix, prefix);
-    if (status == REDLOCK_OK) status = copy_text(self, &self->tls_server_name, tls_name);
+    if (status == REDLOCK_OK) status = copy_text(self, &self->tls_server_name, o->tls_server_name);
     if (status == REDLOCK_OK) status = copy_text(self, &self->name, o->name);
     return status;
 }
@@ -207,8 +219,6 @@ static void take_options(redlock_client *self, const redlock_client_options *o)
     self->timeout_us = or_default(o->timeout_ms, DEFAULT_TIMEOUT_MS) * US_PER_MS;
     self->linger_ms = o->linger_ms == -1 ? 0 : or_default(o->linger_ms, DEFAULT_LINGER_MS);
     self->grace_ms = self->linger_ms > GRACE_LEAST_MS ? self->linger_ms : GRACE_LEAST_MS;
-    self->home.server = &self->server;
-    self->route.home = &self->home;
     self->lane_terms = (lane_terms){.config = &self->config,
                                     .route = &self->route,
                                     .key_prefix = self->key_prefix,
@@ -252,8 +262,6 @@ static redlock_status start_client(redlock_client *self)
         return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
-    self->home.outage.stakes = keeper_write_stakes;
-    self->home.outage.stakes_arg = &self->keeper;
     holds_init(&self->holds, &self->memory);
     pool_init(&self->lanes, &self->lane_terms);
     return REDLOCK_OK;

@@ -25,10 +25,11 @@ struct redlock_client {
     fork_guard fork;
     endpoint server;
     node home;
+    cluster *cluster;      /* NULL: a single server, which is the home */
     char *user, *password; /* "" for none */
     char *name;            /* the user's; NULL for none */
     char *key_prefix;
-    char *tls_server_name;
+    char *tls_server_name; /* NULL: that of each node */
     identity who;
     tls_context *tls; /* NULL: plain */
     conn_counters counters;
