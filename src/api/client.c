@@ -262,6 +262,7 @@ static redlock_status start_client(redlock_client *self)
         return REDLOCK_ERR_SYSTEM;
     redlock_status status = keeper_init(&self->keeper, &terms);
     if (status != REDLOCK_OK) return status;
+    if (self->cluster != NULL) self->cluster->wake = &self->keeper.locks.wake;
     holds_init(&self->holds, &self->memory);
     pool_init(&self->lanes, &self->lane_terms);
     return REDLOCK_OK;

@@ -89,12 +89,15 @@
 #define cluster_destroy redlock_private_cluster_destroy
 #define cluster_doubt redlock_private_cluster_doubt
 #define cluster_init redlock_private_cluster_init
+#define cluster_is_doubted redlock_private_cluster_is_doubted
+#define cluster_is_suspect redlock_private_cluster_is_suspect
 #define cluster_is_to_be_asked redlock_private_cluster_is_to_be_asked
 #define cluster_node redlock_private_cluster_node
 #define cluster_numbered redlock_private_cluster_numbered
 #define cluster_other redlock_private_cluster_other
 #define cluster_owner redlock_private_cluster_owner
 #define cluster_owns redlock_private_cluster_owns
+#define cluster_suspect redlock_private_cluster_suspect
 #define cluster_told redlock_private_cluster_told
 #define codec_feed redlock_private_codec_feed
 #define codec_is_known redlock_private_codec_is_known
@@ -287,6 +290,7 @@
 #define lane_listen redlock_private_lane_listen
 #define lane_pump redlock_private_lane_pump
 #define lane_refresh redlock_private_lane_refresh
+#define lane_scout redlock_private_lane_scout
 #define lane_wake_us redlock_private_lane_wake_us
 #define lease_drift_us redlock_private_lease_drift_us
 #define lease_valid_until redlock_private_lease_valid_until
@@ -394,7 +398,9 @@
 #define route_learn redlock_private_route_learn
 #define route_next redlock_private_route_next
 #define route_numbered redlock_private_route_numbered
+#define route_owner redlock_private_route_owner
 #define route_slot redlock_private_route_slot
+#define route_suspect redlock_private_route_suspect
 #define schedule_first redlock_private_schedule_first
 #define schedule_free redlock_private_schedule_free
 #define schedule_remove redlock_private_schedule_remove

@@ -52,6 +52,7 @@ struct keeper {
     _Atomic bool has_thread;
     _Atomic uint64_t turning;     /* the number of the thread that is in a turn; 0: none */
     _Atomic bool close_requested; /* by a callback: closing begins when the turn is over */
+    unsigned moves_seen;          /* of the cluster's slots */
     bool is_taking;               /* closing began to take locks away */
     seldom losses;                /* that nobody is told of */
     bool has_ended;               /* nobody turns it any more */

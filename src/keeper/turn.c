@@ -147,19 +147,39 @@ static void attend_all(keeper *self, int64_t now_us)
         attend(self, due, now_us);
 }
 
-/* The server's clock was set: leases end by it. */
+static bool is_to_be_seen_to(const keeper *self, const redlock_lock *lock)
+{
+    bool has_stepped = server_clock_step_matters(self->locks.step_us, lock->hold.ttl_ms);
+    const route *by = self->terms.lane_terms->route;
+    bool has_moved = route_owner(by, lock->slot)->number != lock->errand.asked;
+    bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
+    return tenure_is_held(&lock->tenure) ? has_stepped || has_moved : undoes && has_moved;
+}
+
+/* The server's clock was set: leases end by it; or slots have moved. */
 static void hasten_all(keeper *self, int64_t now_us)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     for (int n = 0; n < ATTENDED_MOST && self->locks.to_hasten != NULL; n++) {
         redlock_lock *lock = self->locks.to_hasten;
         self->locks.to_hasten = lock->next;
-        if (!tenure_is_held(&lock->tenure) ||
-            !server_clock_step_matters(self->locks.step_us, lock->hold.ttl_ms))
-            continue;
+        if (!is_to_be_seen_to(self, lock)) continue;
         hold_hasten(&lock->hold, now_us);
         lock_plan(lock);
     }
+}
+
+/* Slots have moved: what the new owner has not, though the old one had it, is lost, and known to be
+ * so within a round trip; and what is undone is undone there. */
+static void follow_moves(keeper *self)
+{
+    assert(mutex_is_mine(&self->locks.mutex));
+    const cluster *map = self->terms.lane_terms->route->cluster;
+    unsigned moves = map == NULL ? 0 : atomic_load(&map->moves);
+    if (moves == self->moves_seen) return;
+    self->moves_seen = moves;
+    self->locks.to_hasten = self->locks.first;
+    self->locks.step_us = 0;
 }
 
 /* Takes away what is still held, once closing began. What lapsed before is told to be lost when it
@@ -240,6 +260,15 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     return until_us;
 }
 
+/* While something depends on it. */
+static int64_t scout_for_locks(keeper *self, int64_t now_us)
+{
+    mutex_lock(&self->locks.mutex);
+    bool is_needed = self->locks.first != NULL;
+    mutex_unlock(&self->locks.mutex);
+    return is_needed ? lane_scout(&self->lane, now_us) : NEVER;
+}
+
 /* Does what is due. False when closing is complete; and in a child of fork. */
 static bool work(keeper *self, int64_t *until_us)
 {
@@ -249,13 +278,15 @@ static bool work(keeper *self, int64_t *until_us)
     open_connections(self, now_us);
     if (closes && !self->is_taking) operations_stop_all(&self->operations, false, now_us);
     int64_t operations_until_us = operations_turn(&self->operations, now_us, BUDGET_US);
+    int64_t look_us = scout_for_locks(self, now_us);
     if (fork_guard_is_child(self->terms.fork)) return false;
     mutex_lock(&self->locks.mutex);
     if (closes) take_all(self, now_us);
+    follow_moves(self);
     hasten_all(self, now_us);
     attend_all(self, now_us);
     if (fork_guard_is_child(self->terms.fork)) return false;
-    *until_us = arm(self, operations_until_us);
+    *until_us = earliest(arm(self, operations_until_us), look_us);
     bool is_done = self->locks.to_take == NULL && self->locks.undoing == 0 &&
                    self->locks.releasing == 0 && self->operations.untold == 0;
     bool is_complete = closes && (is_done || now_us >= self->locks.closing_until_us);

@@ -11,9 +11,11 @@
 
 /* ---- Hearing ----------------------------------------------------------------------------------*/
 
-/* Where its grant would be told, as things are; NULL: no memory. */
-static subscription *find_subscription(const exchange *asks, berth *at)
+/* Where its grant would be told, as things are: at the node that has the lock by the map, wherever
+ * the question goes. NULL: no memory. */
+static subscription *find_subscription(const exchange *asks)
 {
+    berth *at = lane_berth(asks->in, route_owner(asks->in->terms->route, asks->slot));
     if (at == NULL) return NULL;
     subscription *known = asks->heard_at;
     if (known != NULL && known->in == &at->inbox) return known;
@@ -22,8 +24,9 @@ static subscription *find_subscription(const exchange *asks, berth *at)
 
 bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
 {
-    if (!op->terms.may_wait) return exchange_berth(asks) != NULL;
-    subscription *its = find_subscription(asks, exchange_berth(asks));
+    if (exchange_berth(asks) == NULL) return false;
+    if (!op->terms.may_wait) return true;
+    subscription *its = find_subscription(asks);
     if (its == NULL) return false;
     bool is_open = its->state == SUBSCRIPTION_OPEN;
     bool is_news = its != asks->heard_at || its->changes != asks->heard;
@@ -37,7 +40,7 @@ bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
 
 void drive_begin(acquire *op, exchange *asks, const acquire_terms *terms, int64_t now_us)
 {
-    asks->heard_at = terms->may_wait ? find_subscription(asks, asks->at) : NULL;
+    asks->heard_at = terms->may_wait ? find_subscription(asks) : NULL;
     if (asks->heard_at != NULL) asks->heard = asks->heard_at->changes;
     bool is_open = asks->heard_at != NULL && asks->heard_at->state == SUBSCRIPTION_OPEN;
     acquire_begin(op, terms, is_open, now_us);
@@ -79,7 +82,7 @@ static bool needs_its_room(const acquire *op, const berth *at)
     return !op->is_queued && conn_found_no_room(&at->command);
 }
 
-static void see_to_connections(acquire *op, const exchange *asks, int64_t now_us)
+static void see_to_connections(acquire *op, exchange *asks, int64_t now_us)
 {
     subscription *its = asks->heard_at;
     conn *commands = &asks->at->command;
@@ -91,6 +94,8 @@ static void see_to_connections(acquire *op, const exchange *asks, int64_t now_us
     if (!acquire_wants_inbox(op)) return;
     if (!needs_its_room(op, asks->at)) {
         subscription_open(its, now_us);
+        bool hears = its->state == SUBSCRIPTION_OPEN;
+        asks->look_us = hears ? NEVER : lane_scout(asks->in, now_us);
         return;
     }
     inbox_give_way(its->in, now_us);
@@ -119,6 +124,7 @@ int64_t drive_wake_us(const acquire *op, const exchange *asks)
     int64_t wake_us = acquire_wake_us(op);
     if (asks_now(op)) wake_us = earliest(wake_us, exchange_wake_us(asks));
     if (!acquire_wants_inbox(op)) return wake_us;
+    wake_us = earliest(wake_us, asks->look_us);
     return earliest(wake_us, needs_its_room(op, asks->at) ? conn_retry_us(&asks->at->command)
                                                           : subscription_wake_us(asks->heard_at));
 }
@@ -246,11 +252,10 @@ static void said_hello(call *back, const reply *from, int64_t now_us)
     else end_hello(self, request_failure(&read), read.text);
 }
 
-redlock_status lane_connect(lane *self, redlock_detail *detail)
+static redlock_status say_hello(lane *self, conn *on, redlock_detail *detail)
 {
     lane_stops none = {.fd = {-1, -1}};
     int64_t now_us = clock_now_us();
-    conn *on = &self->home.command;
     hello asks = {.on = on, .detail = detail};
     asks.call.answered = said_hello;
     asks.call.deadline_us = now_us + on->config->connect_timeout_us;
@@ -263,4 +268,18 @@ redlock_status lane_connect(lane *self, redlock_detail *detail)
     while (!asks.is_over) lane_pump(self, NEVER, &none);
     lane_abandon(self);
     return asks.status;
+}
+
+/* Any seed of a cluster will do. */
+redlock_status lane_connect(lane *self, redlock_detail *detail)
+{
+    const cluster *map = self->terms->route->cluster;
+    unsigned seeds = map == NULL ? 0 : atomic_load(&map->count);
+    redlock_status status = say_hello(self, &self->home.command, detail);
+    for (unsigned i = 1; i < seeds && status != REDLOCK_OK; i++) {
+        berth *at = lane_berth(self, cluster_numbered(map, i));
+        if (at == NULL) return REDLOCK_ERR_MEMORY;
+        status = say_hello(self, &at->command, detail);
+    }
+    return status;
 }

@@ -40,7 +40,7 @@ bool drive_acquire(acquire *op, exchange *asks, const question *undo, _Atomic in
                    lane_stops *stops);
 
 /* Connects to the home of the lane, one attempt, and asks whether somebody there serves us
- * (PING). `detail` may be NULL. */
+ * (PING); where that fails, to the other seeds of the cluster in turn. `detail` may be NULL. */
 redlock_status lane_connect(lane *self, redlock_detail *detail);
 
 #endif

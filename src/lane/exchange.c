@@ -26,6 +26,7 @@ berth *exchange_enter(exchange *self, lane *in)
     self->in = in;
     self->slot = route_slot(in->terms->route, self->question.key, self->question.key_length);
     self->by = (way){0};
+    self->look_us = NEVER;
     self->at = find_berth(self);
     if (self->at != NULL) in->at = self->at;
     self->awaits_connection = false;

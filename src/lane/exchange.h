@@ -19,6 +19,7 @@ struct exchange {
     subscription *heard_at; /* where its grant would be told; see drive_catch_up. NULL: it was not
                                looked for yet */
     unsigned heard;         /* so many of its changes */
+    int64_t look_us;        /* when to look at the map again, while nothing is heard */
     question question;
     /* Sees a good reply before the request does, for what an answer cannot carry; may be NULL. */
     void (*on_reply)(exchange *self, const reply *from);

@@ -120,6 +120,7 @@ static void lose_for(subscription *self, redlock_status why, const char *text)
 static void lose(subscription *self)
 {
     const conn *on = &self->in->conn;
+    if (on->state == CONN_CLOSED) route_suspect(self->in->route, on->to);
     if (on->state != CONN_CLOSED)
         lose_for(self, REDLOCK_ERR_UNAVAILABLE, "another server has the lock now");
     else if (on->failure != REDLOCK_OK) lose_for(self, on->failure, on->failure_detail.text);

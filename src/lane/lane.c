@@ -82,6 +82,32 @@ berth *lane_berth(lane *self, node *to)
     return last->command.to == to ? last : append_berth(self, last, to);
 }
 
+/* ---- The table of a cluster ---- */
+
+enum { LOOK_EVERY_US = 50000 };
+
+/* The next one that may know more. */
+static node *next_to_scout(lane *self, const cluster *of)
+{
+    unsigned count = atomic_load(&of->count);
+    node *which = cluster_numbered(of, self->scouted % count);
+    if (cluster_is_suspect(of, which)) which = cluster_numbered(of, ++self->scouted % count);
+    return which;
+}
+
+int64_t lane_scout(lane *self, int64_t now_us)
+{
+    const route *by = self->terms->route;
+    if (by->cluster == NULL || !cluster_is_doubted(by->cluster)) return NEVER;
+    berth *at = lane_berth(self, next_to_scout(self, by->cluster));
+    if (at == NULL) return NEVER;
+    conn *on = &at->command;
+    if (on->state == CONN_CLOSED && now_us >= conn_retry_us(on)) conn_open(on, now_us);
+    if (on->state == CONN_OPEN) scout_ask(&at->scout, on, by, now_us);
+    if (on->state == CONN_OPEN || on->state == CONN_CLOSED) self->scouted++;
+    return now_us + LOOK_EVERY_US;
+}
+
 /* ---- All of them ---- */
 
 void lane_listen(lane *self, const inbox_listener *listener, void *arg)

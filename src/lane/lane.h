@@ -46,6 +46,7 @@ struct lane {
     const inbox_listener *listener; /* of all inboxes; NULL when nobody waits */
     void *listener_arg;
     const lane_watch *watch; /* of all connections; may be NULL */
+    unsigned scouted;        /* the number of the node that is asked next by lane_scout */
     berth *at;               /* the one that the latest question went to */
     bool awaits_message;     /* the pump may not wait for the command connection alone ... */
     bool may_sleep_on_inbox; /* ... but once for the inbox alone: a hot lock comes soon */
@@ -63,6 +64,11 @@ void lane_destroy(lane *self);
 
 /* Its berth at a node. It is made if there is none; NULL: no memory. */
 berth *lane_berth(lane *self, node *to);
+
+/* Asks a node of the cluster for its table, if that is in doubt: for whoever waits, and asks
+ * nobody anything by which the doubt would end. When to look again is returned; NEVER: there is no
+ * doubt. */
+int64_t lane_scout(lane *self, int64_t now_us);
 
 /* Who hears of its inboxes from now on; NULL: nobody. */
 void lane_listen(lane *self, const inbox_listener *listener, void *arg);

@@ -8,7 +8,7 @@
 #include "wire/slots.h"
 
 /* A table is asked for this often at the most. */
-enum { TABLE_EVERY_US = 250000 };
+enum { TABLE_EVERY_US = 100000 };
 
 /* A node with its address. */
 typedef struct place {
@@ -91,21 +91,49 @@ node *cluster_owner(const cluster *self, unsigned slot)
     return known == 0 ? NULL : cluster_numbered(self, known - 1);
 }
 
+/* True: another one owned it before. */
+static bool set_owner(cluster *self, const node *owner, unsigned slot)
+{
+    uint16_t number = (uint16_t)(owner->number + 1);
+    if (atomic_load_explicit(&self->owners[slot], memory_order_relaxed) == number) return false;
+    return atomic_exchange_explicit(&self->owners[slot], number, memory_order_relaxed) != 0;
+}
+
+static void tell_move(cluster *self)
+{
+    atomic_fetch_add(&self->moves, 1);
+    if (self->wake != NULL) wake_raise(self->wake);
+}
+
 void cluster_owns(cluster *self, const node *owner, unsigned slot)
 {
     assert(slot < KEY_SLOTS);
-    uint16_t number = (uint16_t)(owner->number + 1);
-    if (atomic_load_explicit(&self->owners[slot], memory_order_relaxed) != number)
-        atomic_store_explicit(&self->owners[slot], number, memory_order_relaxed);
+    if (set_owner(self, owner, slot)) tell_move(self);
 }
 
 /* ---- The table -------------------------------------------------------------------------------*/
 
 void cluster_doubt(cluster *self) { atomic_store(&self->is_outdated, true); }
 
+bool cluster_is_doubted(const cluster *self)
+{
+    return atomic_load_explicit(&self->is_outdated, memory_order_relaxed);
+}
+
+void cluster_suspect(cluster *self, const node *silent)
+{
+    atomic_store(&self->suspect, (uint16_t)(silent->number + 1));
+    cluster_doubt(self);
+}
+
+bool cluster_is_suspect(const cluster *self, const node *which)
+{
+    return atomic_load(&self->suspect) == which->number + 1;
+}
+
 bool cluster_is_to_be_asked(cluster *self, int64_t now_us)
 {
-    if (!atomic_load_explicit(&self->is_outdated, memory_order_relaxed)) return false;
+    if (!cluster_is_doubted(self)) return false;
     int64_t asked_us = atomic_load(&self->asked_us);
     if (asked_us != 0 && now_us < asked_us + TABLE_EVERY_US) return false;
     if (atomic_exchange(&self->is_asked, true)) return false;
@@ -115,23 +143,28 @@ bool cluster_is_to_be_asked(cluster *self, int64_t now_us)
     return true;
 }
 
-static void take_range(cluster *self, const node *asked, const slot_range *told)
+/* True: a slot of it has moved. */
+static bool take_range(cluster *self, const node *asked, const slot_range *told)
 {
+    bool has_moved = false;
     endpoint server = *asked->server;
     if (told->host[0] != '\0') memcpy(server.host, told->host, sizeof server.host);
     server.port = told->port;
     const node *owner = cluster_node(self, &server);
     for (unsigned slot = told->first; owner != NULL && slot <= told->last; slot++)
-        cluster_owns(self, owner, slot);
+        has_moved |= set_owner(self, owner, slot);
+    return has_moved;
 }
 
 void cluster_told(cluster *self, const node *asked, const reply *table)
 {
     bool is_table = table != NULL && slots_is_table(table);
+    bool has_moved = false;
     for (size_t i = 0; is_table && i < table->count; i++) {
         slot_range told;
-        if (slots_read(&told, table, i)) take_range(self, asked, &told);
+        if (slots_read(&told, table, i)) has_moved |= take_range(self, asked, &told);
     }
+    if (has_moved) tell_move(self);
     if (!is_table) cluster_doubt(self);
     atomic_store(&self->is_asked, false);
 }

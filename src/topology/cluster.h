@@ -14,6 +14,7 @@
 
 #include "host/memory.h"
 #include "host/mutex.h"
+#include "host/wake.h"
 #include "topology/node.h"
 #include "wire/key.h"
 #include "wire/reply.h"
@@ -30,6 +31,9 @@ typedef struct cluster {
     node *_Atomic nodes[CLUSTER_NODES_MOST];
     _Atomic unsigned count;
     _Atomic uint16_t owners[KEY_SLOTS]; /* the number of a node, and 1; 0: it is not known */
+    _Atomic unsigned moves;             /* how often a slot went from one owner to another */
+    const wake *wake;                   /* raised then; NULL: nobody has to know */
+    _Atomic uint16_t suspect;           /* the number of the node that failed last, and 1 */
     _Atomic bool is_outdated;           /* something was said that the table does not know */
     _Atomic bool is_asked;              /* a table is on its way */
     _Atomic int64_t asked_us;           /* when the latest was asked for; 0: never */
@@ -52,11 +56,16 @@ void cluster_owns(cluster *self, const node *owner, unsigned slot);
 /* Another one, as good as any, and each in its turn. The same, where there is no other. */
 node *cluster_other(const cluster *self, const node *than);
 
+/* It does not answer: whoever looks for the table asks another one, and soon. */
+void cluster_suspect(cluster *self, const node *silent);
+bool cluster_is_suspect(const cluster *self, const node *which);
+
 /* ---- The table ---- */
 
 /* Something does not agree with it: it is asked for anew, though not more often than servers that
  * are in trouble can bear. */
 void cluster_doubt(cluster *self);
+bool cluster_is_doubted(const cluster *self);
 
 /* Is it to be asked for now? Then whoever asked this asks, and tells what came of it: one table is
  * on its way at a time. */

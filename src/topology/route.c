@@ -19,8 +19,13 @@ int route_slot(const route *self, const char *key, size_t key_length)
 
 node *route_next(const route *self, const way *by, int slot)
 {
+    bool is_by_map = self->cluster == NULL || by->to == 0;
+    return is_by_map ? route_owner(self, slot) : cluster_numbered(self->cluster, by->to - 1u);
+}
+
+node *route_owner(const route *self, int slot)
+{
     if (self->cluster == NULL) return self->home;
-    if (by->to != 0) return cluster_numbered(self->cluster, by->to - 1u);
     node *owner = cluster_owner(self->cluster, (unsigned)slot);
     return owner != NULL ? owner : self->home;
 }
@@ -30,10 +35,15 @@ node *route_numbered(const route *self, unsigned number)
     return self->cluster == NULL ? self->home : cluster_numbered(self->cluster, number);
 }
 
+void route_suspect(route *self, const node *silent)
+{
+    if (self->cluster != NULL) cluster_suspect(self->cluster, silent);
+}
+
 void route_failed(route *self, way *by, const node *asked)
 {
     if (self->cluster == NULL) return;
-    cluster_doubt(self->cluster);
+    route_suspect(self, asked);
     *by = (way){.to = (uint16_t)(cluster_other(self->cluster, asked)->number + 1)};
 }
 

@@ -39,6 +39,9 @@ static inline node *route_home(const route *self) { return self->home; }
 /* The slot of a key; NO_SLOT: there are none. */
 int route_slot(const route *self, const char *key, size_t key_length);
 
+/* The node that has the slot, as far as is known. */
+node *route_owner(const route *self, int slot);
+
 /* The node that is asked next. */
 node *route_next(const route *self, const way *by, int slot);
 
@@ -52,5 +55,8 @@ void route_learn(route *self, way *by, int slot, const node *asked, answer *from
 
 /* It could not be asked at all. */
 void route_failed(route *self, way *by, const node *asked);
+
+/* Nor be heard. */
+void route_suspect(route *self, const node *silent);
 
 #endif

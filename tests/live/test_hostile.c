@@ -166,17 +166,6 @@ static void a_malformed_uri_is_refused_without_its_password(void **state)
     }
 }
 
-static void a_cluster_is_not_opened_yet(void **state)
-{
-    static const char *const uris[] = {"redis+cluster://h", "rediss+cluster://:hunter2@a,b:1/0"};
-    redlock_detail detail;
-    (void)state;
-    for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
-        expect_unopened(uris[i], REDLOCK_CLIENT_OPTIONS(.detail = &detail), REDLOCK_ERR_URI);
-        assert_string_equal(detail.text, "redis+cluster:// is not there yet");
-    }
-}
-
 static void null_is_never_a_crash(void **state)
 {
     stage *the = *state;
@@ -444,7 +433,6 @@ int main(void)
         ON_STAGE(options_of_an_older_header_are_understood),
         cmocka_unit_test(client_options_out_of_range_are_refused),
         cmocka_unit_test(a_malformed_uri_is_refused_without_its_password),
-        cmocka_unit_test(a_cluster_is_not_opened_yet),
         ON_STAGE(null_is_never_a_crash),
         ON_STAGE(a_key_of_another_type_is_left_as_it_is),
         ON_STAGE(a_sorted_set_that_is_no_lock_is_left_as_it_is),
