@@ -247,16 +247,21 @@ typedef struct redlock_client_options {
 #define REDLOCK_CLIENT_OPTIONS(...)                                                                \
     (&(const redlock_client_options){.struct_size = sizeof(redlock_client_options), __VA_ARGS__})
 
-/* Opens a client for one server:
+/* Opens a client for one server, or for a cluster:
  *
  *     redis://[[user]:password@]host[:port][/db]      TCP; the port is 6379 unless given
  *     rediss://...                                    the same over TLS 1.2 or newer
  *     valkey://..., valkeys://...                     other words for redis:// and rediss://
  *     unix://[[user]:password@]/path/to/socket[?db=n]
+ *     redis+cluster://[[user]:password@]host[:port],host[:port],...
+ *     rediss+cluster://..., valkey+cluster://..., valkeys+cluster://...
  *
- * User and password are percent-decoded; an IPv6 address stands in brackets. Nothing is sent before
- * the first use unless connect_now is set; that greets (AUTH, SELECT) where there is something to
- * greet with, and asks whether a server is there that serves us (PING). `options` may be NULL. On
+ * Of a cluster some nodes are named, 16 at the most, of which one has to answer; user, password and
+ * TLS hold for all nodes, tls_server_name is by default the host of each, there is database 0 only,
+ * and max_connections bounds those to each node. What it promises is in docs/topologies.md. User
+ * and password are percent-decoded; an IPv6 address stands in brackets. Nothing is sent before the
+ * first use unless connect_now is set; that greets (AUTH, SELECT) where there is something to greet
+ * with, and asks whether a server is there that serves us (PING). `options` may be NULL. On
  * REDLOCK_OK, *client is to be closed with redlock_close; otherwise it is set to NULL.
  *
  * The TLS files are read here, and again for a new connection if one of them, or an entry of the
