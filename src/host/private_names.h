@@ -99,6 +99,7 @@
 #define cluster_owns redlock_private_cluster_owns
 #define cluster_suspect redlock_private_cluster_suspect
 #define cluster_told redlock_private_cluster_told
+#define cluster_watch redlock_private_cluster_watch
 #define codec_feed redlock_private_codec_feed
 #define codec_is_known redlock_private_codec_is_known
 #define codec_lacks_memory redlock_private_codec_lacks_memory

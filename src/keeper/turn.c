@@ -147,13 +147,20 @@ static void attend_all(keeper *self, int64_t now_us)
         attend(self, due, now_us);
 }
 
+/* Is it renewed, or undone, and its slot not where it was asked about last? */
+static bool has_moved(const keeper *self, const redlock_lock *lock)
+{
+    const route *by = self->terms.lane_terms->route;
+    bool is_asked_about = lock->hold.renew_at_us != NEVER;
+    return is_asked_about && route_owner(by, lock->slot)->number != lock->errand.asked;
+}
+
 static bool is_to_be_seen_to(const keeper *self, const redlock_lock *lock)
 {
+    assert(mutex_is_mine(&self->locks.mutex));
+    if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return has_moved(self, lock);
     bool has_stepped = server_clock_step_matters(self->locks.step_us, lock->hold.ttl_ms);
-    const route *by = self->terms.lane_terms->route;
-    bool has_moved = route_owner(by, lock->slot)->number != lock->errand.asked;
-    bool undoes = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
-    return tenure_is_held(&lock->tenure) ? has_stepped || has_moved : undoes && has_moved;
+    return tenure_is_held(&lock->tenure) && (has_stepped || has_moved(self, lock));
 }
 
 /* The server's clock was set: leases end by it; or slots have moved. */
@@ -164,7 +171,9 @@ static void hasten_all(keeper *self, int64_t now_us)
         redlock_lock *lock = self->locks.to_hasten;
         self->locks.to_hasten = lock->next;
         if (!is_to_be_seen_to(self, lock)) continue;
-        hold_hasten(&lock->hold, now_us);
+        if (has_moved(self, lock))
+            lock->hold.renew_at_us = earliest(lock->hold.renew_at_us, now_us);
+        else hold_hasten(&lock->hold, now_us);
         lock_plan(lock);
     }
 }
@@ -260,13 +269,17 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     return until_us;
 }
 
-/* While something depends on it. */
+/* While something depends on it. A server that is replaced while it is silent tells nobody. */
 static int64_t scout_for_locks(keeper *self, int64_t now_us)
 {
+    cluster *map = self->terms.lane_terms->route->cluster;
+    if (map == NULL) return NEVER;
     mutex_lock(&self->locks.mutex);
     bool is_needed = self->locks.first != NULL;
     mutex_unlock(&self->locks.mutex);
-    return is_needed ? lane_scout(&self->lane, now_us) : NEVER;
+    if (!is_needed) return NEVER;
+    int64_t due_us = cluster_watch(map, now_us);
+    return earliest(due_us, lane_scout(&self->lane, now_us));
 }
 
 /* Does what is due. False when closing is complete; and in a child of fork. */

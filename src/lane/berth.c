@@ -80,9 +80,19 @@ static void keep_deadlines(berth *self, int64_t now_us)
     if (was_late && self->is_late) conn_tick(&self->command, now_us);
 }
 
+/* In a cluster that is news, also where nothing was under way. */
+static void notice_failure(berth *self, unsigned generation)
+{
+    const conn *on = &self->command;
+    bool has_failed = on->generation != generation && on->failure != REDLOCK_OK;
+    if (has_failed) route_suspect(self->inbox.route, on->to);
+}
+
 void berth_ready(berth *self, const struct pollfd polled[BERTH_CONNS], int64_t now_us)
 {
+    unsigned generation = self->command.generation;
     settle(&self->command, polled[0].revents, now_us);
+    notice_failure(self, generation);
     settle(&self->inbox.conn, polled[1].revents, now_us);
     keep_deadlines(self, now_us);
     inbox_notice(&self->inbox, now_us);

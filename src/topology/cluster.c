@@ -10,6 +10,9 @@
 /* A table is asked for this often at the most. */
 enum { TABLE_EVERY_US = 100000 };
 
+/* And this often at the least, while somebody depends on it. */
+enum { WATCHED_EVERY_US = 1000000 };
+
 /* A node with its address. */
 typedef struct place {
     node is; /* first */
@@ -129,6 +132,14 @@ void cluster_suspect(cluster *self, const node *silent)
 bool cluster_is_suspect(const cluster *self, const node *which)
 {
     return atomic_load(&self->suspect) == which->number + 1;
+}
+
+int64_t cluster_watch(cluster *self, int64_t now_us)
+{
+    int64_t due_us = atomic_load(&self->asked_us) + WATCHED_EVERY_US;
+    if (now_us < due_us) return due_us;
+    cluster_doubt(self);
+    return now_us + WATCHED_EVERY_US;
 }
 
 bool cluster_is_to_be_asked(cluster *self, int64_t now_us)

@@ -67,6 +67,10 @@ bool cluster_is_suspect(const cluster *self, const node *which);
 void cluster_doubt(cluster *self);
 bool cluster_is_doubted(const cluster *self);
 
+/* For whoever depends on it and hears nothing: a table that is older than a second is in doubt.
+ * When that is next is returned. */
+int64_t cluster_watch(cluster *self, int64_t now_us);
+
 /* Is it to be asked for now? Then whoever asked this asks, and tells what came of it: one table is
  * on its way at a time. */
 bool cluster_is_to_be_asked(cluster *self, int64_t now_us);
