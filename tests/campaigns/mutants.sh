@@ -48,7 +48,7 @@ chosen() {
 copy_tree() {
     rm -rf "$mutants"
     mkdir -p "$work"
-    cp -R CMakeLists.txt cmake include lua src tests "$work"
+    cp -R CMakeLists.txt cmake docs include lua src tests "$work"
 }
 
 build_first() {
