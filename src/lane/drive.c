@@ -156,7 +156,7 @@ static bool finds_no_room(const acquire *op, const exchange *asks)
     bool may_be = lane_may_be_relieved(asks->in) && !op->is_queued &&
                   acquire_unanswered_us(op) == 0;
     if (!may_be || asks->at == NULL) return false;
-    if (op->state == ACQUIRE_SUBSCRIBING) return conn_found_no_room(&asks->at->inbox.conn);
+    if (op->state == ACQUIRE_SUBSCRIBING) return conn_found_no_room(&asks->heard_at->in->conn);
     return asks_now(op) && !op->was_answered && exchange_is_turned_away(asks);
 }
 

@@ -123,6 +123,29 @@ static void a_release_without_a_connection_is_carried(void **state)
     assert_int_equal(lanes->count, 0);
 }
 
+static void ends_somehow(void *arg, redlock_status status, redlock_lock *lock)
+{
+    (void)arg, (void)status;
+    redlock_release_async(lock, NULL, NULL);
+}
+
+/* The keeper has both of its connections; there is one for commands here, and no other. Whoever
+ * only asks now and then is never in the line. */
+static void a_waiter_without_an_inbox_is_carried(void **state)
+{
+    stage *the = *state;
+    redlock_lock *held = take(the->other, "r", EXCLUSIVE());
+    EXPECT(redlock_acquire_async(the->client, "r", 1, FOR_EVER, ends_somehow, NULL, NULL),
+           REDLOCK_OK);
+    await_waiters(the, "r", 1);
+    EXPECT(attempt(the->client, EXCLUSIVE()), REDLOCK_BUSY);
+    server_order(the->server, "CONFIG SET maxclients %lld", stage_connections(the));
+    taker *waits = taker_start(the, the->client, "r", FOR_EVER);
+    await_waiters(the, "r", 2);
+    EXPECT(redlock_release(held), REDLOCK_OK);
+    expect_taker(waits, REDLOCK_OK);
+}
+
 /* ---- A client's own bound ---- */
 
 static void a_client_keeps_its_bound(void **state)
@@ -299,6 +322,7 @@ int main(int argc, char **argv)
         ON_FULL_STAGE(fifty_threads_are_served_and_a_lock_elsewhere_is_kept),
         ON_FULL_STAGE(a_client_that_wants_more_than_there_is_makes_do),
         ON_STAGE(a_release_without_a_connection_is_carried),
+        ON_STAGE(a_waiter_without_an_inbox_is_carried),
         ON_STAGE(a_client_keeps_its_bound),
         ON_STAGE(every_call_is_carried_as_well),
         ON_STAGE(a_try_does_not_stand_behind_those_who_wait),
