@@ -5,9 +5,6 @@
 #include "live/stage.h"
 #include "support/splitter.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 enum {
     PARTIES = 3,
     ROUNDS = 5,
@@ -70,34 +67,17 @@ static void follow(server *replica, server *primary)
     eventually(is_synchronised, replica);
 }
 
-/* The kernel's choice, for the bus of a cluster: ten thousand above its port may be no port. */
-static int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static server *start_server(kinship how)
 {
-    char words[160];
-    if (how != CLUSTER)
-        return server_start_tcp("--repl-diskless-sync-delay 0 --repl-ping-replica-period 1");
-    snprintf(words, sizeof words, "--cluster-enabled yes --cluster-port %d", free_port());
-    return server_start_tcp(words);
+    if (how == CLUSTER) return server_start_tcp("--cluster-enabled yes --cluster-port {bus}");
+    return server_start_tcp("--repl-diskless-sync-delay 0 --repl-ping-replica-period 1");
 }
 
 static void join_cluster(split *self)
 {
-    redisReply *bus = server_command(self->second, "CONFIG GET cluster-port");
     server_order(self->stage.server, "CLUSTER ADDSLOTSRANGE 0 16383");
-    server_order(self->stage.server, "CLUSTER MEET 127.0.0.1 %d %s", server_tcp_port(self->second),
-                 bus->element[1]->str);
-    freeReplyObject(bus);
+    server_order(self->stage.server, "CLUSTER MEET 127.0.0.1 %d %d", server_tcp_port(self->second),
+                 server_bus_port(self->second));
     eventually(is_one_of_two, self->stage.server);
     eventually(is_one_of_two, self->second);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The fixtures themselves: a proxy that does not fail on demand would let every fault test pass. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -139,6 +140,33 @@ static void a_tcp_server_answers_on_its_port(void **state)
     assert_int_equal(ask(connection, "INCR n"), 1);
     redisFree(connection);
     server_stop(self);
+}
+
+static bool can_be_taken(int port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_taken = bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
+    close(fd);
+    return is_taken;
+}
+
+static void the_ports_of_a_killed_server_stay_its_own(void **state)
+{
+    (void)state;
+    server *self = server_start_tcp("--cluster-enabled yes --cluster-port {bus}");
+    int port = server_tcp_port(self), bus = server_bus_port(self);
+    server_kill(self);
+    assert_false(can_be_taken(port) || can_be_taken(bus));
+    server_restart(self);
+    redisContext *connection = redisConnect("127.0.0.1", port);
+    assert_int_equal(ask(connection, "CLUSTER COUNTKEYSINSLOT 0"), 0);
+    assert_int_equal(connection->err, 0);
+    redisFree(connection);
+    server_stop(self);
+    assert_true(can_be_taken(port) && can_be_taken(bus));
 }
 
 static void a_stopped_server_leaves_nothing(void **state)
@@ -383,6 +411,7 @@ int main(void)
         WITH_PROXY(the_fixture_connects_again_when_its_own_connection_is_killed),
         WITH_PROXY(a_frozen_server_answers_when_it_is_thawed),
         cmocka_unit_test(a_tcp_server_answers_on_its_port),
+        cmocka_unit_test(the_ports_of_a_killed_server_stay_its_own),
         cmocka_unit_test(a_stopped_server_leaves_nothing),
         cmocka_unit_test(a_server_with_a_clock_is_moved_and_stopped),
         WITH_PROXY(a_proxy_forwards_both_ways),

@@ -23,14 +23,20 @@
 
 #include <cmocka.h>
 
-enum { ANSWER_TIMEOUT_S = 30, START_ATTEMPTS = 5, ARGUMENTS_MAX = 64, ARGUMENTS_SIZE = 2048 };
+enum { ANSWER_TIMEOUT_S = 30, ARGUMENTS_MAX = 64, ARGUMENTS_SIZE = 2048 };
 enum { CLOCK_SIZE = 2 * sizeof(int64_t) }; /* the two numbers of clock_shim.c */
+
+/* While the socket is there, nobody else is given the port. */
+typedef struct held_port {
+    int number; /* 0: none */
+    int fd;
+} held_port;
 
 struct server {
     server *next; /* of the servers that are not yet stopped */
     pid_t owner;  /* the process that started it */
     pid_t pid;    /* 0 when it does not run */
-    int port;     /* 0: no TCP */
+    held_port port, bus;
     redisContext *connection;
     char directory[64];
     char socket[80];
@@ -95,26 +101,41 @@ static const char *program_name(void)
                                                                       : "valkey-server";
 }
 
-/* The kernel's choice. Another process can take it before the server does; then the start is tried
- * again. */
-static int free_port(server *self)
+/* The kernel's choice. A socket that is bound, but does not listen, keeps it from everyone but a
+ * server, which sets SO_REUSEADDR, too. */
+static held_port hold_port(server *self)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, length) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &length) != 0)
         give_up(self, "no free port: %s", strerror(errno));
-    close(fd);
-    return ntohs(address.sin_port);
+    return (held_port){ntohs(at.sin_port), fd};
 }
 
-/* Splits `text` in place; "{port}" stands for the port. */
-static int add_arguments(const char **argv, int argc, char *text, const char *port)
+static void let_go(const held_port *held)
+{
+    if (held->number != 0) close(held->fd);
+}
+
+/* The numbers of the ports, as words. */
+typedef struct port_words {
+    char port[16], bus[16];
+} port_words;
+
+static const char *meaning(const char *word, const port_words *ports)
+{
+    if (strcmp(word, "{port}") == 0) return ports->port;
+    return strcmp(word, "{bus}") == 0 ? ports->bus : word;
+}
+
+/* Splits `text` in place. */
+static int add_arguments(const char **argv, int argc, char *text, const port_words *ports)
 {
     for (char *word; (word = strsep(&text, " ")) != NULL && argc < ARGUMENTS_MAX;) {
-        if (*word == '\0') continue;
-        argv[argc++] = strcmp(word, "{port}") == 0 ? port : word;
+        if (*word != '\0') argv[argc++] = meaning(word, ports);
     }
     return argc;
 }
@@ -136,16 +157,18 @@ static void take_clock(const server *self)
 
 __attribute__((noreturn)) static void become_server(const server *self, pid_t parent)
 {
-    char port[16], words[ARGUMENTS_SIZE];
-    snprintf(port, sizeof port, "%d", self->port);
+    char words[ARGUMENTS_SIZE];
+    port_words ports;
+    snprintf(ports.port, sizeof ports.port, "%d", self->port.number);
+    snprintf(ports.bus, sizeof ports.bus, "%d", self->bus.number);
     memcpy(words, self->arguments, sizeof words);
     const char *argv[ARGUMENTS_MAX + 1] = {
-        program_name(), "--unixsocket", self->socket, "--port", port,
+        program_name(), "--unixsocket", self->socket, "--port", ports.port,
         "--bind",       "127.0.0.1",    "--save",     "",       "--appendonly",
         "no",           "--daemonize",  "no",         "--dir",  self->directory};
     int argc = 0;
     while (argv[argc] != NULL) argc++;
-    argv[add_arguments(argv, argc, words, port)] = NULL;
+    argv[add_arguments(argv, argc, words, &ports)] = NULL;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(0); /* the parent died before the line above */
@@ -198,16 +221,16 @@ static bool answers_ping(server *self)
     return answer != NULL;
 }
 
-static bool await(server *self)
+static void await(server *self)
 {
     for (patience left = patience_begin(); !patience_is_over(&left); patience_pause()) {
-        if (answers_ping(self)) return true;
-        if (has_ended(self)) return false;
+        if (answers_ping(self)) return;
+        if (has_ended(self)) give_up(self, "it ended at once");
     }
     give_up(self, "no answer to PING in time");
 }
 
-static bool launch(server *self)
+void server_launch(server *self)
 {
     pid_t parent = getpid();
     unlink(self->socket); /* what a killed server left */
@@ -216,7 +239,7 @@ static bool launch(server *self)
     self->pid = self->clock == NULL ? vfork() : fork();
     if (self->pid < 0) give_up(self, "fork: %s", strerror(errno));
     if (self->pid == 0) become_server(self, parent);
-    return await(self);
+    await(self);
 }
 
 /* ---- Stopping ---------------------------------------------------------------------------------*/
@@ -248,6 +271,8 @@ void server_stop(server *self)
     if (self == NULL) return;
     server_kill(self);
     forget(self);
+    let_go(&self->port);
+    let_go(&self->bus);
     nftw(self->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     if (self->clock != NULL) munmap((void *)(uintptr_t)self->clock, CLOCK_SIZE);
     free(self);
@@ -285,13 +310,14 @@ static server *create(const char *arguments)
     self->next = running;
     running = self;
     if (!is_registered) is_registered = atexit(stop_all) == 0;
+    if (strstr(self->arguments, "{bus}") != NULL) self->bus = hold_port(self);
     return self;
 }
 
 server *server_start(const char *arguments)
 {
     server *self = create(arguments);
-    if (!launch(self)) give_up(self, "it ended at once");
+    server_launch(self);
     return self;
 }
 
@@ -311,7 +337,7 @@ server *server_start_with_clock(const char *arguments)
 {
     server *self = create(arguments);
     make_clock(self);
-    if (!launch(self)) give_up(self, "it ended at once");
+    server_launch(self);
     return self;
 }
 
@@ -328,23 +354,25 @@ void server_stop_clock(server *self, int64_t at_us)
     self->clock[1] = at_us;
 }
 
-server *server_start_tcp(const char *arguments)
+server *server_prepare_tcp(const char *arguments)
 {
     server *self = create(arguments);
-    for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
-        self->port = free_port(self);
-        snprintf(self->tcp_uri, sizeof self->tcp_uri, "redis://127.0.0.1:%d", self->port);
-        if (launch(self)) return self;
-    }
-    give_up(self, "it ended at once, %d times", START_ATTEMPTS);
+    self->port = hold_port(self);
+    snprintf(self->tcp_uri, sizeof self->tcp_uri, "redis://127.0.0.1:%d", self->port.number);
+    return self;
+}
+
+server *server_start_tcp(const char *arguments)
+{
+    server *self = server_prepare_tcp(arguments);
+    server_launch(self);
+    return self;
 }
 
 void server_restart(server *self)
 {
     server_kill(self);
-    for (int attempt = 0; attempt < START_ATTEMPTS; attempt++)
-        if (launch(self)) return;
-    give_up(self, "it did not start again");
+    server_launch(self);
 }
 
 void server_freeze(server *self)
@@ -366,7 +394,8 @@ void server_thaw(server *self)
 const char *server_directory(const server *self) { return self->directory; }
 const char *server_uri(const server *self) { return self->uri; }
 const char *server_tcp_uri(const server *self) { return self->tcp_uri; }
-int server_tcp_port(const server *self) { return self->port; }
+int server_tcp_port(const server *self) { return self->port.number; }
+int server_bus_port(const server *self) { return self->bus.number; }
 const char *server_socket(const server *self) { return self->socket; }
 int server_pid(const server *self) { return self->pid; }
 

@@ -18,9 +18,13 @@ typedef struct server server;
 /* `arguments` are further words of the command line, separated by spaces; may be NULL. Persistence
  * is off. With server_start_tcp the server also listens on 127.0.0.1 on a free port that the kernel
  * chose; the argument "{port}" stands for it ("--port 0 --tls-port {port}" makes it a port for
- * TLS). */
+ * TLS). The argument "{bus}" stands for one more free port ("--cluster-port {bus}"). Both are the
+ * server's own until it is stopped, also while it does not run. */
 server *server_start(const char *arguments);
 server *server_start_tcp(const char *arguments);
+/* The same in two steps, between which files can be put into its directory. */
+server *server_prepare_tcp(const char *arguments);
+void server_launch(server *self);
 /* With a wall clock of its own (clock_shim.c). */
 server *server_start_with_clock(const char *arguments);
 void server_stop(server *self); /* NULL is allowed */
@@ -29,6 +33,7 @@ const char *server_directory(const server *self);
 const char *server_uri(const server *self);     /* unix:///... */
 const char *server_tcp_uri(const server *self); /* redis://127.0.0.1:port */
 int server_tcp_port(const server *self);
+int server_bus_port(const server *self); /* 0: it has no "{bus}" */
 const char *server_socket(const server *self);
 int server_pid(const server *self);
 
