@@ -43,22 +43,14 @@ static void note_warning(void *arg, redlock_level level, const char *line)
         self->warnings++;
 }
 
-static bool info_says(server *self, const char *section, const char *line)
-{
-    redisReply *answer = server_command(self, section);
-    bool says = answer->type == REDIS_REPLY_STRING && strstr(answer->str, line) != NULL;
-    freeReplyObject(answer);
-    return says;
-}
-
 static bool is_synchronised(void *replica)
 {
-    return info_says(replica, "INFO replication", "master_link_status:up");
+    return server_says(replica, "INFO replication", "master_link_status:up");
 }
 static bool is_one_of_two(void *node)
 {
-    return info_says(node, "CLUSTER INFO", "cluster_state:ok") &&
-           info_says(node, "CLUSTER INFO", "cluster_known_nodes:2");
+    return server_says(node, "CLUSTER INFO", "cluster_state:ok") &&
+           server_says(node, "CLUSTER INFO", "cluster_known_nodes:2");
 }
 
 static void follow(server *replica, server *primary)
@@ -295,7 +287,7 @@ static void an_inbox_that_is_opened_anew_in_the_right_place_is_heard(void **stat
 
 /* ---- The primary is demoted -------------------------------------------------------------------*/
 
-static bool is_replica(void *node) { return info_says(node, "INFO replication", "role:slave"); }
+static bool is_replica(void *node) { return server_says(node, "INFO replication", "role:slave"); }
 
 /* The roles are changed without loss; the clients stay where they are. */
 static void fail_over(server *from, server *to)
@@ -341,7 +333,7 @@ static void contenders_on_a_primary_that_fails_over_and_back_exclude_each_other(
     }
     end_contest(all, sorted);
     expect_no_two_believers(sorted);
-    assert_true(info_says(the->stage.server, "INFO errorstats", "errorstat_READONLY"));
+    assert_true(server_says(the->stage.server, "INFO errorstats", "errorstat_READONLY"));
     for (int i = 0; i < 2; i++)
         TOOK(&back[i], until_begin_ms(sorted, back[i].began_us) * 1000, 0,
              (LONG_SECTION_MS + FREE_MOST_MS) * 1000);

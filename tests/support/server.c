@@ -36,6 +36,7 @@ struct server {
     server *next; /* of the servers that are not yet stopped */
     pid_t owner;  /* the process that started it */
     pid_t pid;    /* 0 when it does not run */
+    bool is_frozen;
     held_port port, bus;
     redisContext *connection;
     char directory[64];
@@ -64,8 +65,7 @@ static void show_log(const server *self)
     fclose(log);
 }
 
-__attribute__((format(printf, 2, 3), noreturn)) static void give_up(server *self,
-                                                                    const char *format, ...)
+void server_give_up(server *self, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -93,7 +93,7 @@ static bool is_on_path(const char *program)
     return false;
 }
 
-static const char *program_name(void)
+const char *server_program(void)
 {
     const char *chosen = getenv("REDLOCK_TEST_SERVER");
     if (chosen != NULL && *chosen != '\0') return chosen;
@@ -111,7 +111,7 @@ static held_port hold_port(server *self)
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, length) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
         getsockname(fd, (struct sockaddr *)&at, &length) != 0)
-        give_up(self, "no free port: %s", strerror(errno));
+        server_give_up(self, "no free port: %s", strerror(errno));
     return (held_port){ntohs(at.sin_port), fd};
 }
 
@@ -162,10 +162,21 @@ __attribute__((noreturn)) static void become_server(const server *self, pid_t pa
     snprintf(ports.port, sizeof ports.port, "%d", self->port.number);
     snprintf(ports.bus, sizeof ports.bus, "%d", self->bus.number);
     memcpy(words, self->arguments, sizeof words);
-    const char *argv[ARGUMENTS_MAX + 1] = {
-        program_name(), "--unixsocket", self->socket, "--port", ports.port,
-        "--bind",       "127.0.0.1",    "--save",     "",       "--appendonly",
-        "no",           "--daemonize",  "no",         "--dir",  self->directory};
+    const char *argv[ARGUMENTS_MAX + 1] = {server_program(),
+                                           "--unixsocket",
+                                           self->socket,
+                                           "--port",
+                                           ports.port,
+                                           "--bind",
+                                           "127.0.0.1",
+                                           "--save",
+                                           "",
+                                           "--appendonly",
+                                           "no",
+                                           "--daemonize",
+                                           "no",
+                                           "--dir",
+                                           self->directory};
     int argc = 0;
     while (argv[argc] != NULL) argc++;
     argv[add_arguments(argv, argc, words, &ports)] = NULL;
@@ -225,9 +236,9 @@ static void await(server *self)
 {
     for (patience left = patience_begin(); !patience_is_over(&left); patience_pause()) {
         if (answers_ping(self)) return;
-        if (has_ended(self)) give_up(self, "it ended at once");
+        if (has_ended(self)) server_give_up(self, "it ended at once");
     }
-    give_up(self, "no answer to PING in time");
+    server_give_up(self, "no answer to PING in time");
 }
 
 void server_launch(server *self)
@@ -237,7 +248,7 @@ void server_launch(server *self)
     /* A fork would make every page of a large test fault once more, in whatever it measures. The
      * environment is not to be changed in shared memory, though. */
     self->pid = self->clock == NULL ? vfork() : fork();
-    if (self->pid < 0) give_up(self, "fork: %s", strerror(errno));
+    if (self->pid < 0) server_give_up(self, "fork: %s", strerror(errno));
     if (self->pid == 0) become_server(self, parent);
     await(self);
 }
@@ -251,6 +262,7 @@ void server_kill(server *self)
     kill(self->pid, SIGKILL);
     while (waitpid(self->pid, NULL, 0) < 0 && errno == EINTR) continue;
     self->pid = 0;
+    self->is_frozen = false;
 }
 
 static void forget(server *self)
@@ -326,10 +338,11 @@ static void make_clock(server *self)
     char path[96];
     clock_path(self, path, sizeof path);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, CLOCK_SIZE) != 0) give_up(self, "no clock: %s", strerror(errno));
+    if (fd < 0 || ftruncate(fd, CLOCK_SIZE) != 0)
+        server_give_up(self, "no clock: %s", strerror(errno));
     void *mapped = mmap(NULL, CLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
-    if (mapped == MAP_FAILED) give_up(self, "no clock: %s", strerror(errno));
+    if (mapped == MAP_FAILED) server_give_up(self, "no clock: %s", strerror(errno));
     self->clock = mapped;
 }
 
@@ -380,7 +393,8 @@ void server_freeze(server *self)
     int status;
     if (kill(self->pid, SIGSTOP) != 0 || waitpid(self->pid, &status, WUNTRACED) != self->pid ||
         !WIFSTOPPED(status))
-        give_up(self, "it did not stop");
+        server_give_up(self, "it did not stop");
+    self->is_frozen = true;
 }
 
 void server_thaw(server *self)
@@ -388,7 +402,8 @@ void server_thaw(server *self)
     int status;
     if (kill(self->pid, SIGCONT) != 0 || waitpid(self->pid, &status, WCONTINUED) != self->pid ||
         !WIFCONTINUED(status))
-        give_up(self, "it did not continue");
+        server_give_up(self, "it did not continue");
+    self->is_frozen = false;
 }
 
 const char *server_directory(const server *self) { return self->directory; }
@@ -398,6 +413,7 @@ int server_tcp_port(const server *self) { return self->port.number; }
 int server_bus_port(const server *self) { return self->bus.number; }
 const char *server_socket(const server *self) { return self->socket; }
 int server_pid(const server *self) { return self->pid; }
+bool server_is_awake(const server *self) { return self->pid != 0 && !self->is_frozen; }
 
 /* ---- Asking it --------------------------------------------------------------------------------*/
 
@@ -413,7 +429,7 @@ static bool send_bytes(const server *self, const char *bytes, size_t length)
 static redisReply *exchange(server *self, const char *bytes, size_t length)
 {
     void *answer = NULL;
-    if (self->connection == NULL && !connect_once(self)) give_up(self, "cannot connect");
+    if (self->connection == NULL && !connect_once(self)) server_give_up(self, "cannot connect");
     if (send_bytes(self, bytes, length) && redisGetReply(self->connection, &answer) == REDIS_OK)
         return answer;
     disconnect(self);
@@ -425,11 +441,11 @@ static redisReply *ask(server *self, const char *format, va_list arguments)
 {
     char *bytes = NULL;
     int length = redisvFormatCommand(&bytes, format, arguments);
-    if (length < 0) give_up(self, "malformed: %s", format);
+    if (length < 0) server_give_up(self, "malformed: %s", format);
     redisReply *answer = exchange(self, bytes, (size_t)length);
     if (answer == NULL) answer = exchange(self, bytes, (size_t)length);
     redisFreeCommand(bytes);
-    if (answer == NULL) give_up(self, "no answer to '%s'", format);
+    if (answer == NULL) server_give_up(self, "no answer to '%s'", format);
     return answer;
 }
 
@@ -448,7 +464,8 @@ void server_order(server *self, const char *format, ...)
     va_start(arguments, format);
     redisReply *answer = ask(self, format, arguments);
     va_end(arguments);
-    if (answer->type == REDIS_REPLY_ERROR) give_up(self, "'%s' answered %s", format, answer->str);
+    if (answer->type == REDIS_REPLY_ERROR)
+        server_give_up(self, "'%s' answered %s", format, answer->str);
     freeReplyObject(answer);
 }
 
@@ -460,8 +477,8 @@ static long long number_of(server *self, const char *format, const redisReply *a
     case REDIS_REPLY_STRING:
     case REDIS_REPLY_STATUS: return (long long)answer->len;
     case REDIS_REPLY_NIL: return 0;
-    case REDIS_REPLY_ERROR: give_up(self, "'%s' answered %s", format, answer->str);
-    default: give_up(self, "'%s' answered no number", format);
+    case REDIS_REPLY_ERROR: server_give_up(self, "'%s' answered %s", format, answer->str);
+    default: server_give_up(self, "'%s' answered no number", format);
     }
 }
 
@@ -474,6 +491,14 @@ long long server_number(server *self, const char *format, ...)
     long long number = number_of(self, format, answer);
     freeReplyObject(answer);
     return number;
+}
+
+bool server_says(server *self, const char *command, const char *text)
+{
+    redisReply *answer = server_command(self, command);
+    bool says = answer->type == REDIS_REPLY_STRING && strstr(answer->str, text) != NULL;
+    freeReplyObject(answer);
+    return says;
 }
 
 long long server_info(server *self, const char *section, const char *field)

@@ -36,6 +36,12 @@ int server_tcp_port(const server *self);
 int server_bus_port(const server *self); /* 0: it has no "{bus}" */
 const char *server_socket(const server *self);
 int server_pid(const server *self);
+bool server_is_awake(const server *self); /* runs, and is not frozen */
+const char *server_program(void);         /* what is started, a name on the PATH or a path */
+
+/* Fails the test, and shows the server's log. */
+__attribute__((format(printf, 2, 3), noreturn)) void server_give_up(server *self,
+                                                                    const char *format, ...);
 
 void server_kill(server *self);    /* SIGKILL, and reaped */
 void server_restart(server *self); /* the same socket, port and arguments, empty; after server_kill
@@ -55,6 +61,8 @@ redisReply *server_command(server *self, const char *format, ...);
 void server_order(server *self, const char *format, ...);
 /* The same for an integer answer, or the length of an array, string or status answer (nil: 0). */
 long long server_number(server *self, const char *format, ...);
+/* Is the text in what it answers? An error says nothing. */
+bool server_says(server *self, const char *command, const char *text);
 /* The number that a section of INFO tells behind "<field>", such as "connected_clients:"; -1 when
  * it tells none. */
 long long server_info(server *self, const char *section, const char *field);
