@@ -391,6 +391,7 @@ void server_restart(server *self)
 void server_freeze(server *self)
 {
     int status;
+    if (!server_is_awake(self)) server_give_up(self, "it is to be frozen, and is not awake");
     if (kill(self->pid, SIGSTOP) != 0 || waitpid(self->pid, &status, WUNTRACED) != self->pid ||
         !WIFSTOPPED(status))
         server_give_up(self, "it did not stop");
@@ -400,6 +401,7 @@ void server_freeze(server *self)
 void server_thaw(server *self)
 {
     int status;
+    if (!self->is_frozen) server_give_up(self, "it is to be thawed, and is not frozen");
     if (kill(self->pid, SIGCONT) != 0 || waitpid(self->pid, &status, WCONTINUED) != self->pid ||
         !WIFCONTINUED(status))
         server_give_up(self, "it did not continue");
