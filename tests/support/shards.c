@@ -396,8 +396,7 @@ void shards_end_move(shards *self, unsigned slot)
     const int first[] = {to, source};
     for (int i = 0; i < self->size + 2; i++) {
         int index = i < 2 ? first[i] : i - 2;
-        if (i >= 2 && (index == to || index == source || !shards_is_primary(self, index)))
-            continue;
+        if (i >= 2 && (index == to || index == source || !shards_is_primary(self, index))) continue;
         server_order(self->members[index].server, "CLUSTER SETSLOT %u NODE %s", slot,
                      self->members[to].id);
     }
