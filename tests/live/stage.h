@@ -355,11 +355,11 @@ static inline void set_last_fence(server *self, const char *name, uint64_t fence
                   (unsigned long long)(fence + FENCE_BAND));
 }
 
-/* The server knows the script of the undo, so that its first request is carried out, whether its
- * answer arrives or not. */
-static inline void teach_cancel(stage *self)
+/* The server knows the script, so that its first request is carried out, whether its answer arrives
+ * or not. */
+static inline void teach(stage *self, enum script_id id)
 {
-    server_order(self->server, "SCRIPT LOAD %s", scripts[SCRIPT_CANCEL].source);
+    server_order(self->server, "SCRIPT LOAD %s", scripts[id].source);
 }
 
 /* A waiter that is surely in the queue, as the one that makes it so long. */

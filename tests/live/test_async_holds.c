@@ -100,6 +100,7 @@ static void an_extension_that_is_answered_late_brings_no_belief_back(void **stat
     loop *on = async_open(the, by_proxy, REDLOCK_CLIENT_OPTIONS(COUNTED_BY(&the->account)));
     redlock_client *beside = stage_open(the->stage, by_proxy, NULL);
     deed *taken = deed_new(on), *longer = deed_new(on);
+    teach(the->stage, SCRIPT_RENEW);
     deed_acquire(taken, "r", REDLOCK_OPTIONS(.ttl_ms = patience_outlasting_ms(300)));
     COMPLETES(taken, REDLOCK_OK);
     proxy_hold(the->stage->proxy, true);

@@ -115,7 +115,7 @@ static void expect_nothing_after(stage *the, void (*silence)(stage *the), void (
     extend(held, &extended);
     eventually(is_over, &extended);
     warm_up(the, client, the_row);
-    teach_cancel(the);
+    teach(the, SCRIPT_CANCEL);
     crowd before = crowd_now(the);
     silence(the);
     written extension = written_now(client);

@@ -327,7 +327,7 @@ static void a_cancel_that_crosses_a_grant_passes_the_lock_on_in_every_mode(void 
                                       SHARED(PATIENT, .permits = 1), OWN(PATIENT),
                                       SHARED(PATIENT, .reentrant = true, .owner = "a")};
     redlock_client *through = stage_open_through(the);
-    teach_cancel(the);
+    teach(the, SCRIPT_CANCEL);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) cross(the, through, *kinds[i]);
     assert_int_equal(stage_waiters(the, name), 0);
 }

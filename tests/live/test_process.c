@@ -299,7 +299,7 @@ static void a_storm_of_signals_breaks_nothing(void **state)
 {
     stage *the = *state;
     redlock_lock *held = take(the->other, "held", NULL);
-    teach_cancel(the); /* a wait has a few milliseconds to leave the queue */
+    teach(the, SCRIPT_CANCEL); /* a wait has a few milliseconds to leave the queue */
     time_out(the->client, 20);
     uint64_t lost = stats_of(the->client).connections_lost;
     timer_t storm = storm_begin();

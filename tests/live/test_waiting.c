@@ -247,7 +247,7 @@ static void a_grant_to_a_waiter_that_gave_up_is_passed_on(void **state)
     redlock_canceller *canceller;
     EXPECT(redlock_canceller_open(&canceller), REDLOCK_OK);
     redlock_lock *lock = take(the->client, "r", NULL);
-    teach_cancel(the);
+    teach(the, SCRIPT_CANCEL);
     taker *deaf = queued(the, through, 1,
                          REDLOCK_OPTIONS(.wait_ms = LONG_MS, .claim_ms = LONG_MS, .ttl_ms = LONG_MS,
                                          .canceller = canceller));
