@@ -138,6 +138,42 @@ static void the_longest_prefix_fits_and_a_longer_one_is_cut(void **state)
     assert_int_equal(strlen(out), CHANNEL_SIZE - 1);
 }
 
+/* ---- The channels of slots ---- */
+
+static void a_slot_has_a_channel_in_itself_and_no_slot_that_of_the_client(void **state)
+{
+    const int slots[] = {0, 1, 8191, 15495, KEY_SLOTS - 1};
+    char out[SLOT_CHANNEL_SIZE];
+
+    (void)state;
+    assert_int_equal(channel_of_slot(out, "p:inbox:c.7", NO_SLOT), 11);
+    assert_string_equal(out, "p:inbox:c.7");
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
+        assert_int_equal(channel_of_slot(out, "p:inbox:c.7", slots[i]), 17);
+        assert_int_equal(strlen(out), 17);
+        assert_memory_equal(out, "p:inbox:c.7{", 12);
+        assert_int_equal(out[16], '}');
+        assert_int_equal(key_slot(out, 17), slots[i]);
+    }
+}
+
+static void the_longest_channel_fits_with_its_tag(void **state)
+{
+    char channel[CHANNEL_SIZE], out[SLOT_CHANNEL_SIZE + 1];
+
+    (void)state;
+    memset(channel, 'x', sizeof channel);
+    channel[CHANNEL_SIZE - 1] = '\0';
+    memset(out, '#', sizeof out);
+    assert_int_equal(channel_of_slot(out, channel, KEY_SLOTS - 1), SLOT_CHANNEL_SIZE - 1);
+    assert_int_equal(out[SLOT_CHANNEL_SIZE - 2], '}');
+    assert_int_equal(out[SLOT_CHANNEL_SIZE - 1], '\0');
+    assert_int_equal(out[SLOT_CHANNEL_SIZE], '#');
+    assert_int_equal(key_slot(out, SLOT_CHANNEL_SIZE - 1), KEY_SLOTS - 1);
+    assert_int_equal(channel_of_slot(out, channel, NO_SLOT), CHANNEL_SIZE - 1);
+    assert_string_equal(out, channel);
+}
+
 static void a_holder_is_owner_id_and_who(void **state)
 {
     char out[HOLDER_SIZE];
@@ -343,6 +379,8 @@ int main(void)
         cmocka_unit_test(a_channel_is_prefix_client_and_number),
         cmocka_unit_test(a_channel_has_no_space_though_the_prefix_has),
         cmocka_unit_test(the_longest_prefix_fits_and_a_longer_one_is_cut),
+        cmocka_unit_test(a_slot_has_a_channel_in_itself_and_no_slot_that_of_the_client),
+        cmocka_unit_test(the_longest_channel_fits_with_its_tag),
         cmocka_unit_test(a_holder_is_owner_id_and_who),
         cmocka_unit_test(the_longest_holder_fits),
         cmocka_unit_test(an_inbox_is_claim_and_channel),

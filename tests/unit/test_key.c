@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -331,6 +332,36 @@ static void a_nul_does_not_end_a_key(void **state)
     assert_slot("x{\0y}z", 12222);
 }
 
+/* ---- Tags ---- */
+
+static void every_slot_has_a_tag_of_its_own(void **state)
+{
+    (void)state;
+    for (unsigned slot = 0; slot < KEY_SLOTS; slot++) {
+        char tag[SLOT_TAG_SIZE], channel[SLOT_TAG_SIZE + 8];
+
+        slot_tag_write(tag, (uint16_t)slot);
+        assert_int_equal(key_slot(tag, strlen(tag)), slot);
+        snprintf(channel, sizeof channel, "7{%s}", tag);
+        assert_int_equal(key_slot(channel, strlen(channel)), slot);
+    }
+}
+
+/* All that their four free bits can say, so that no space, brace or control is among them. */
+static void a_tag_is_four_characters_from_the_backquote_to_o(void **state)
+{
+    (void)state;
+    for (unsigned slot = 0; slot < KEY_SLOTS; slot++) {
+        char tag[SLOT_TAG_SIZE + 1];
+
+        memset(tag, '#', sizeof tag);
+        slot_tag_write(tag, (uint16_t)slot);
+        assert_int_equal(strspn(tag, "`abcdefghijklmno"), SLOT_TAG_SIZE - 1);
+        assert_int_equal(tag[SLOT_TAG_SIZE - 1], '\0');
+        assert_int_equal(tag[SLOT_TAG_SIZE], '#');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +383,8 @@ int main(void)
         cmocka_unit_test(slots_are_those_of_the_server),
         cmocka_unit_test(the_tag_is_what_the_server_takes_for_it),
         cmocka_unit_test(a_nul_does_not_end_a_key),
+        cmocka_unit_test(every_slot_has_a_tag_of_its_own),
+        cmocka_unit_test(a_tag_is_four_characters_from_the_backquote_to_o),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
