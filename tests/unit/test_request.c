@@ -175,6 +175,62 @@ static void what_was_cut_before_stays_unanswered_whatever_is_asked_next(void **s
     assert_int_equal(self.unanswered_us, begin_us);
 }
 
+/* ---- Another server is to be asked ---- */
+
+static void a_redirect_that_is_followed_is_no_failure_and_takes_no_time(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    give(&self, ANSWER_ELSEWHERE, 0, begin_us + 500);
+    assert_int_equal(self.state, REQUEST_READY);
+    assert_int_equal(self.wake_us, deadline_us);
+    assert_int_equal(self.failures, 0);
+    assert_int_equal(self.status, REDLOCK_ERR_TIMEOUT);
+    assert_false(self.is_ambiguous);
+    assert_false(self.is_partial);
+    assert_false(self.by_source);
+    request_sent(&self, begin_us + 600);
+    give(&self, ANSWER_CODE, 1, begin_us + 700);
+    assert_int_equal(self.status, REDLOCK_OK);
+}
+
+static void a_redirect_says_nothing_of_what_was_cut_before(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    request_cut(&self, REDLOCK_ERR_CONNECT, NULL, begin_us + 1);
+    request_tick(&self, self.wake_us);
+    request_sent(&self, begin_us + 2);
+    give(&self, ANSWER_ELSEWHERE, 0, begin_us + 3);
+    assert_int_equal(self.state, REQUEST_READY);
+    assert_true(self.is_ambiguous);
+    assert_int_equal(self.unanswered_us, begin_us);
+    assert_int_equal(self.failures, 1);
+}
+
+static void the_deadline_ends_redirects(void **state)
+{
+    request self = sent_at(begin_us);
+
+    (void)state;
+    give(&self, ANSWER_ELSEWHERE, 0, deadline_us);
+    request_tick(&self, deadline_us);
+    assert_int_equal(self.state, REQUEST_DONE);
+    assert_int_equal(self.status, REDLOCK_ERR_TIMEOUT);
+}
+
+static void whatever_was_asked_another_server_is_another_server(void **state)
+{
+    answer from = plain(ANSWER_ELSEWHERE, CODE_MORE);
+
+    (void)state;
+    assert_int_equal(request_verdict(&from, false), VERDICT_ELSEWHERE);
+    assert_int_equal(request_verdict(&from, true), VERDICT_ELSEWHERE);
+    assert_int_equal(request_failure(&from), REDLOCK_ERR_UNAVAILABLE);
+}
+
 /* ---- Attempts that come to nothing ---- */
 
 static void an_unknown_script_is_sent_by_source_at_once(void **state)
@@ -426,6 +482,10 @@ int main(void)
         cmocka_unit_test(a_part_is_only_what_a_script_answered),
         cmocka_unit_test(an_answered_question_can_be_followed_by_another),
         cmocka_unit_test(what_was_cut_before_stays_unanswered_whatever_is_asked_next),
+        cmocka_unit_test(a_redirect_that_is_followed_is_no_failure_and_takes_no_time),
+        cmocka_unit_test(a_redirect_says_nothing_of_what_was_cut_before),
+        cmocka_unit_test(the_deadline_ends_redirects),
+        cmocka_unit_test(whatever_was_asked_another_server_is_another_server),
         cmocka_unit_test(an_unknown_script_is_sent_by_source_at_once),
         cmocka_unit_test(a_source_that_is_unknown_too_is_tried_again_later),
         cmocka_unit_test(no_reply_means_unknown_never_no),

@@ -117,7 +117,7 @@ static void explore_answer(const walk *at, enum answer_kind kind, int64_t code, 
     if (may_pass || (kind == ANSWER_UNKNOWN_SCRIPT && at->had_no_script))
         next.last_failure = REDLOCK_ERR_UNAVAILABLE;
     next.had_no_script |= kind == ANSWER_UNKNOWN_SCRIPT;
-    if (is_told_more) assert_int_equal(next.self.state, REQUEST_READY);
+    if (is_told_more || kind == ANSWER_ELSEWHERE) assert_int_equal(next.self.state, REQUEST_READY);
     else if (kind == ANSWER_CODE || is_hopeless_kind(kind))
         assert_int_equal(next.self.state, REQUEST_DONE);
     assert_int_equal(next.self.state == REQUEST_DONE && next.self.status == REDLOCK_OK,
