@@ -285,6 +285,55 @@ static void arrays_within_arrays_share_the_limit(void **state)
     assert_refused("*2\r\n*0\r\n*8191\r\n");
 }
 
+/* As CLUSTER SLOTS answers: arrays of arrays, and many of them. */
+static void feed_table(size_t ranges)
+{
+    char head[32];
+    snprintf(head, sizeof head, "*%zu\r\n", ranges);
+    feed(head);
+    for (size_t i = 0; i < ranges; i++) feed("*3\r\n:1\r\n:1\r\n*2\r\n$1\r\na\r\n:1\r\n");
+}
+
+enum { RANGE_ELEMENTS = 6, RANGES = 16384 };
+
+static void more_elements_pass_where_they_are_allowed(void **state)
+{
+    (void)state;
+    codec_reader_allow(reader, RANGE_ELEMENTS * RANGES);
+    for (int i = 0; i < 2; i++) { /* they are those of one reply */
+        feed_table(RANGES);
+        const reply *table = next_reply();
+        assert_int_equal(table->count, RANGES);
+        assert_int_equal(table->items[RANGES - 1].items[2].items[1].integer, 1);
+    }
+}
+
+static void beyond_what_is_allowed_a_reply_is_refused(void **state)
+{
+    (void)state;
+    codec_reader_allow(reader, RANGE_ELEMENTS * RANGES - 1);
+    feed_table(RANGES - 1);
+    assert_int_equal(next_reply()->count, RANGES - 1);
+    feed_table(RANGES);
+    assert_next(CODEC_REFUSED);
+    assert_refused("*98304\r\n");
+    assert_false(codec_lacks_memory(reader));
+}
+
+static void what_was_allowed_for_one_reply_ends_with_it(void **state)
+{
+    (void)state;
+    codec_reader_allow(reader, RANGE_ELEMENTS * RANGES);
+    feed_table(RANGES);
+    feed("*8193\r\n");
+    assert_int_equal(next_reply()->count, RANGES);
+    codec_reader_allow(reader, CODEC_ELEMENTS_MAX);
+    assert_next(CODEC_REFUSED);
+    assert_true(codec_reader_reset(reader));
+    feed_table(CODEC_ELEMENTS_MAX / RANGE_ELEMENTS);
+    assert_int_equal(next_reply()->count, CODEC_ELEMENTS_MAX / RANGE_ELEMENTS);
+}
+
 static void an_endless_string_is_refused(void **state)
 {
     (void)state;
@@ -383,6 +432,9 @@ int main(void)
         TEST(nesting_has_a_limit),
         TEST(arrays_have_a_limit_before_their_memory_is_taken),
         TEST(arrays_within_arrays_share_the_limit),
+        TEST(more_elements_pass_where_they_are_allowed),
+        TEST(beyond_what_is_allowed_a_reply_is_refused),
+        TEST(what_was_allowed_for_one_reply_ends_with_it),
         TEST(an_endless_string_is_refused),
         TEST(an_array_that_drips_for_ever_is_refused),
         TEST(many_small_replies_are_never_too_much),
