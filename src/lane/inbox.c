@@ -140,12 +140,17 @@ void inbox_notice(inbox *self, int64_t now_us)
     for (subscription *each = &self->first; each != NULL; each = each->next) notice(each);
 }
 
+/* Whoever opens it again finds all of them lost. */
+static void end_for_all(inbox *self, redlock_status why, const char *text, int64_t now_us)
+{
+    conn_close(&self->conn, why, text, now_us);
+    inbox_notice(self, now_us);
+}
+
 void inbox_give_way(inbox *self, int64_t now_us)
 {
-    if (self->conn.state == CONN_CLOSED) return;
-    conn_close(&self->conn, REDLOCK_ERR_UNAVAILABLE, "there is no room for another connection",
-               now_us);
-    inbox_notice(self, now_us);
+    static const char why[] = "there is no room for another connection";
+    if (self->conn.state != CONN_CLOSED) end_for_all(self, REDLOCK_ERR_UNAVAILABLE, why, now_us);
 }
 
 /* ---- A subscription --------------------------------------------------------------------------*/
@@ -174,7 +179,7 @@ static void refused(subscription *self, const reply *from, int64_t now_us)
         lose_for(self, REDLOCK_ERR_UNAVAILABLE, detail.text);
         return;
     }
-    conn_close(&self->in->conn, request_failure(&read), detail.text, now_us);
+    end_for_all(self->in, request_failure(&read), detail.text, now_us);
     lose(self);
 }
 
@@ -205,7 +210,7 @@ static void subscribe(subscription *self, int64_t now_us)
     self->asks.deadline_us = now_us + on->config->connect_timeout_us;
     move(self, SUBSCRIPTION_SUBSCRIBING);
     if (conn_submit(on, &self->asks, &cmd, now_us)) return;
-    conn_close(on, REDLOCK_ERR_MEMORY, "out of memory", now_us);
+    end_for_all(self->in, REDLOCK_ERR_MEMORY, "out of memory", now_us);
     lose(self);
 }
 
@@ -240,6 +245,5 @@ void subscription_distrust(subscription *self, int64_t sent_us, bool is_again, i
                  "%s: do commands and messages reach different servers? Waiting goes on by asking",
                  why);
     if (self->state != SUBSCRIPTION_OPEN || self->asks.sent_us > sent_us) return;
-    conn_close(on, REDLOCK_ERR_UNAVAILABLE, why, now_us);
-    inbox_notice(self->in, now_us);
+    end_for_all(self->in, REDLOCK_ERR_UNAVAILABLE, why, now_us);
 }

@@ -423,6 +423,29 @@ static void it_is_logged_once_for_all_and_not_the_first_time(void **state)
     assert_int_equal(lines, 1);
 }
 
+/* ---- Without memory ---- */
+
+/* Otherwise whoever opens the connection again would take the others for open. */
+static void without_memory_to_subscribe_all_are_lost_at_once(void **state)
+{
+    static const char words[] = "out of memory";
+    (void)state;
+    int peer = open_two();
+    enum { MORE = 16 };
+    subscription *more[MORE]; /* more than there is room for without taking more */
+    for (int i = 0; i < MORE; i++) more[i] = of_slot(i);
+    it.blocks_allowed = 0;
+    int sent = 0;
+    while (sent < MORE && box()->conn.state == CONN_OPEN)
+        subscription_open(more[sent++], clock_now_us());
+    it.blocks_allowed = -1;
+    assert_int_equal(box()->conn.state, CONN_CLOSED);
+    for (int i = 0; i < sent; i++) assert_lost(more[i], 1, REDLOCK_ERR_MEMORY, words);
+    assert_lost(one, 2, REDLOCK_ERR_MEMORY, words);
+    assert_lost(other, 2, REDLOCK_ERR_MEMORY, words);
+    expect_end(peer);
+}
+
 #define IN_BOX(name) cmocka_unit_test_setup_teardown(name, set_up_cluster, tear_down)
 #define ALONE(name) cmocka_unit_test_setup_teardown(name, set_up_single, tear_down)
 
@@ -445,6 +468,7 @@ int main(void)
         IN_BOX(what_is_not_heard_is_closed_and_what_is_newer_than_the_question_is_not),
         IN_BOX(what_is_on_its_way_is_not_distrusted),
         IN_BOX(it_is_logged_once_for_all_and_not_the_first_time),
+        IN_BOX(without_memory_to_subscribe_all_are_lost_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
