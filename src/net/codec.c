@@ -150,8 +150,10 @@ static void *build_items(const redisReadTask *task, size_t count)
 {
     codec_reader *reader = task->privdata;
     if (task->type != REDIS_REPLY_ARRAY || depth(task) > CODEC_DEPTH_MAX) return NULL;
-    /* The limit is for all arrays together: else a few bytes could ask for the limit many times. */
-    if (count > reader->elements_most - reader->elements) return NULL;
+    /* The limit is for all arrays together: else a few bytes could ask for the limit many times.
+     * It may have been lowered since the reply began. */
+    size_t most = reader->elements_most;
+    if (count > most || reader->elements > most - count) return NULL;
     reader->elements += count;
 
     reply *node = place_node(task, REPLY_ARRAY);

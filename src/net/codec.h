@@ -34,8 +34,8 @@ bool codec_feed(codec_reader *reader, const char *bytes, size_t length);
 /* Was the stream refused for want of memory, and not for what it says? */
 bool codec_lacks_memory(const codec_reader *reader);
 
-/* Replies of so many elements are borne from now on, CODEC_ELEMENTS_MAX or more, between replies.
- */
+/* Replies of so many elements are borne from now on, CODEC_ELEMENTS_MAX or more; within a reply, it
+ * ends where it has more by then. */
 void codec_reader_allow(codec_reader *reader, size_t elements_most);
 
 enum codec_result { CODEC_REPLY, CODEC_MORE, CODEC_REFUSED };

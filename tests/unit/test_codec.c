@@ -334,6 +334,22 @@ static void what_was_allowed_for_one_reply_ends_with_it(void **state)
     assert_int_equal(next_reply()->count, CODEC_ELEMENTS_MAX / RANGE_ELEMENTS);
 }
 
+/* Whoever asked for it may hear late that its connection ended, and another reply is coming. */
+static void a_reply_that_has_more_when_less_is_allowed_ends(void **state)
+{
+    (void)state;
+    codec_reader_allow(reader, RANGE_ELEMENTS * RANGES);
+    feed("*9000\r\n");
+    assert_next(CODEC_MORE);
+    codec_reader_allow(reader, CODEC_ELEMENTS_MAX);
+    feed(":1\r\n");
+    assert_next(CODEC_MORE);
+    size_t before = blocks.taken;
+    feed("*100000\r\n");
+    assert_next(CODEC_REFUSED);
+    assert_int_equal(blocks.taken, before);
+}
+
 static void an_endless_string_is_refused(void **state)
 {
     (void)state;
@@ -435,6 +451,7 @@ int main(void)
         TEST(more_elements_pass_where_they_are_allowed),
         TEST(beyond_what_is_allowed_a_reply_is_refused),
         TEST(what_was_allowed_for_one_reply_ends_with_it),
+        TEST(a_reply_that_has_more_when_less_is_allowed_ends),
         TEST(an_endless_string_is_refused),
         TEST(an_array_that_drips_for_ever_is_refused),
         TEST(many_small_replies_are_never_too_much),
