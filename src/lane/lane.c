@@ -56,6 +56,7 @@ static bool make_room(lane *self, size_t berths)
     size_t fds = LANE_STOPS + BERTH_CONNS * berths;
     struct pollfd *room = memory_new(self->terms->config->memory, fds * sizeof *room);
     if (room == NULL) return false;
+    memcpy(room, self->polled, (LANE_STOPS + BERTH_CONNS * self->berths) * sizeof *room);
     free_polled(self);
     self->polled = room;
     return true;
@@ -225,11 +226,15 @@ static nfds_t collect(lane *self, const lane_stops *stops)
     return (nfds_t)(out - self->polled);
 }
 
+/* Whoever is told something may add a berth, and with it what was polled moves. */
 static void deal_with(lane *self, int64_t now_us)
 {
-    const struct pollfd *polled = self->polled + LANE_STOPS;
-    for (berth *each = &self->home; each != NULL; each = each->next, polled += BERTH_CONNS)
+    size_t at = LANE_STOPS;
+    for (berth *each = &self->home; each != NULL; each = each->next, at += BERTH_CONNS) {
+        struct pollfd polled[BERTH_CONNS];
+        memcpy(polled, self->polled + at, sizeof polled);
         berth_ready(each, polled, now_us);
+    }
 }
 
 void lane_pump(lane *self, int64_t until_us, lane_stops *stops)

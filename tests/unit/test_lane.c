@@ -126,6 +126,7 @@ static bool hears(int index, const char *text)
 static struct ping {
     call call; /* first */
     int answers, cuts;
+    void (*then)(void);
 } pings[SERVERS];
 
 static void pong(call *back, const reply *from, int64_t now_us)
@@ -134,6 +135,7 @@ static void pong(call *back, const reply *from, int64_t now_us)
     (void)now_us;
     self->answers++;
     self->cuts += from == NULL;
+    if (self->then != NULL) self->then();
 }
 
 static void ping(int index)
@@ -224,6 +226,30 @@ static void a_stop_ends_the_wait_for_any_of_them(void **state)
     close(ends[1]);
 }
 
+static void add_third_berth(void) { assert_non_null(berth_at(2)); }
+
+static void a_berth_that_is_added_within_a_round_costs_nobody_what_was_ready(void **state)
+{
+    int ends[2];
+    bool is_set = false;
+    (void)state;
+    ping(0);
+    ping(1);
+    assert_true(lane_flush(&it.lane, clock_now_us()));
+    pings[0].then = add_third_berth;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "", 1), 1);
+    say_at(0, "+PONG\r\n");
+    say_at(1, "+PONG\r\n");
+    pump_once(ends[0], &is_set);
+    assert_int_equal(it.lane.berths, 3);
+    assert_int_equal(pings[0].answers, 1);
+    assert_int_equal(pings[1].answers, 1);
+    assert_true(is_set);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void a_change_of_any_connection_is_seen_once(void **state)
 {
     (void)state;
@@ -289,6 +315,7 @@ int main(void)
         LANE_TEST(the_pump_serves_all_servers),
         LANE_TEST(a_silent_server_is_given_up_beside_one_that_answers),
         LANE_TEST(a_stop_ends_the_wait_for_any_of_them),
+        LANE_TEST(a_berth_that_is_added_within_a_round_costs_nobody_what_was_ready),
         LANE_TEST(a_change_of_any_connection_is_seen_once),
         LANE_TEST(every_attempt_asks_where_the_key_is_now),
         LANE_TEST(without_memory_for_a_berth_a_request_ends),
