@@ -29,12 +29,11 @@ bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
     subscription *its = find_subscription(asks);
     if (its == NULL) return false;
     bool is_open = its->state == SUBSCRIPTION_OPEN;
-    bool is_news = its != asks->heard_at || its->changes != asks->heard;
+    if (its == asks->heard_at && its->changes == asks->heard) return true;
     asks->heard_at = its;
     asks->heard = its->changes;
-    if (is_news && (op->inbox_is_open || !is_open))
-        acquire_inbox_lost(op, its->why, its->text.text, now_us);
-    if (is_open && (is_news || op->state == ACQUIRE_SUBSCRIBING)) acquire_inbox_opened(op, now_us);
+    if (op->inbox_is_open || !is_open) acquire_inbox_lost(op, its->why, its->text.text, now_us);
+    if (is_open) acquire_inbox_opened(op, now_us);
     return true;
 }
 
@@ -96,6 +95,8 @@ static void see_to_connections(acquire *op, exchange *asks, int64_t now_us)
         subscription_open(its, now_us);
         bool hears = its->state == SUBSCRIPTION_OPEN;
         asks->look_us = hears ? NEVER : lane_scout(asks->in, now_us);
+        /* It was distrusted for a question that is older than it. */
+        if (hears && op->state == ACQUIRE_SUBSCRIBING) acquire_inbox_opened(op, now_us);
         return;
     }
     inbox_give_way(its->in, now_us);

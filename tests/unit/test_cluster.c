@@ -15,7 +15,7 @@
 
 #include "topology/cluster.h"
 
-enum { THREADS = 8, LAST_SLOT = KEY_SLOTS - 1, EVERY_US = 250000, START_US = 1000000 };
+enum { THREADS = 8, LAST_SLOT = KEY_SLOTS - 1, EVERY_US = 100000, START_US = 1000000 };
 
 /* Of any thread. */
 typedef struct heap {
