@@ -88,6 +88,14 @@ static void follow(route *self, way *by, const node *asked, answer *from, const 
 
 /* ---- Answers ---------------------------------------------------------------------------------*/
 
+/* Who answers elsewhere is the owner. But not whoever was asked by the map: that may have changed
+ * since, and then it was the former one. */
+static bool tells_owner(const route *self, const way *by, int slot)
+{
+    if (by->to != 0) return !by->is_asking;
+    return cluster_owner(self->cluster, (unsigned)slot) == NULL;
+}
+
 static void learn_of_cluster(route *self, way *by, int slot, const node *asked, answer *from,
                              const reply *raw)
 {
@@ -97,7 +105,7 @@ static void learn_of_cluster(route *self, way *by, int slot, const node *asked, 
     case ANSWER_CUT:
     case ANSWER_MISPLACED: route_failed(self, by, asked); return;
     case ANSWER_CODE:
-        if (!by->is_asking) cluster_owns(self->cluster, asked, (unsigned)slot);
+        if (tells_owner(self, by, slot)) cluster_owns(self->cluster, asked, (unsigned)slot);
         break;
     default: cluster_doubt(self->cluster);
     }

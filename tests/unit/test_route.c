@@ -216,6 +216,17 @@ static void who_answers_elsewhere_is_the_owner(void **state)
     assert_ptr_equal(next_of(it), it->second);
 }
 
+/* A primary that was frozen answers what it was asked before it was replaced. */
+static void a_former_owner_that_answers_late_changes_nothing(void **state)
+{
+    town *it = *state;
+    assert_int_equal(hear(it, it->first, ANSWER_CODE, ""), ANSWER_CODE);
+    assert_ptr_equal(cluster_owner(&it->map, SLOT), it->first);
+    cluster_owns(&it->map, it->second, SLOT);
+    assert_int_equal(hear(it, it->first, ANSWER_CODE, ""), ANSWER_CODE);
+    assert_ptr_equal(next_of(it), it->second);
+}
+
 static void what_may_pass_is_asked_where_the_map_says(void **state)
 {
     town *it = *state;
@@ -241,6 +252,7 @@ int main(void)
         IN_TOWN(a_redirect_that_leads_nowhere_may_pass),
         IN_TOWN(who_is_not_answered_asks_another_one),
         IN_TOWN(who_answers_elsewhere_is_the_owner),
+        IN_TOWN(a_former_owner_that_answers_late_changes_nothing),
         IN_TOWN(what_may_pass_is_asked_where_the_map_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
