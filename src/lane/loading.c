@@ -124,17 +124,23 @@ static bool goes_by_source(loading *self, conn *on, enum script_id id, int64_t d
     return !load(on, id, deadline_us, now_us);
 }
 
+static bool submit_question(const loading *self, conn *on, call *asks, const command *cmd,
+                            int64_t now_us)
+{
+    if (!self->is_asking) return conn_submit(on, asks, cmd, now_us);
+    command asking;
+    command_begin(&asking, "ASKING");
+    return conn_submit_behind(on, asks, &asking, cmd, now_us);
+}
+
 bool loading_submit(loading *self, conn *on, call *asks, const question *about, bool *by_source,
                     int64_t now_us)
 {
     if (!*by_source) self->in_vain = 0;
     else *by_source = goes_by_source(self, on, about->script, asks->deadline_us, now_us);
-    command asking, cmd;
-    command_begin(&asking, "ASKING");
+    command cmd;
     question_command(&cmd, about, *by_source);
-    bool is_submitted = self->is_asking ? conn_submit_behind(on, asks, &asking, &cmd, now_us)
-                                        : conn_submit(on, asks, &cmd, now_us);
-    if (!is_submitted) return false;
+    if (!submit_question(self, on, asks, &cmd, now_us)) return false;
     if (*by_source) note_source(on, about->script);
     self->behind = (uint32_t)on->sources_sent;
     return true;
