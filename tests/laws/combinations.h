@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The laws for each mode, policy and transport, by the drivers that are given. Most of their time
+ * The laws for each mode, policy and transport, by the drivers of a plan. Most of their time
  * is waiting for leases to end, so several combinations run at a time, each in a process of its
  * own. */
 #ifndef REDLOCK_TESTS_LAWS_COMBINATIONS_H
@@ -38,32 +38,55 @@ static const char *const policies[] = {[REDLOCK_PREFER_READERS] = "reader prefer
                                        [REDLOCK_FAIR] = "fair",
                                        [REDLOCK_PREFER_WRITERS] = "writer preference"};
 
+static const char *const transports[] = {
+    [LAW_UNIX] = "unix socket", [LAW_TCP] = "tcp", [LAW_CLUSTER] = "cluster"};
+
 enum {
     MODES = sizeof modes / sizeof *modes,
-    POLICIES = 3,
-    TRANSPORTS = 2,
-    EACH = MODES * POLICIES * TRANSPORTS
+    POLICIES = sizeof policies / sizeof *policies,
+    TRANSPORTS = sizeof transports / sizeof *transports,
+    ALL = MODES * POLICIES * TRANSPORTS * LAW_DRIVERS
 };
 
-static int run(const law_driver *drivers, int number)
+/* What a test runs: some of the drivers, over one server or over a cluster. */
+typedef struct law_plan {
+    int first_driver, end_driver;
+    bool is_of_cluster;
+} law_plan;
+
+typedef struct combination {
+    int mode, policy, driver;
+    law_transport transport;
+} combination;
+
+static combination combination_of(int number)
+{
+    return (combination){.mode = number % MODES,
+                         .transport = (law_transport)(number / MODES % TRANSPORTS),
+                         .policy = number / MODES / TRANSPORTS % POLICIES,
+                         .driver = number / MODES / TRANSPORTS / POLICIES};
+}
+
+static int run(int number)
 {
     static char title[128];
-    const law_mode *in = &modes[number % MODES];
+    combination is = combination_of(number);
+    const law_mode *in = &modes[is.mode];
     law_terms terms = {.title = title,
-                       .by_tcp = number / MODES % TRANSPORTS == 1,
+                       .transport = is.transport,
                        .has_owners = in->has_owners,
                        .options = in->options,
-                       .by = &drivers[number / EACH]};
-    terms.options.policy = (redlock_policy)(number / MODES / TRANSPORTS % POLICIES);
+                       .by = &law_drivers[is.driver]};
+    terms.options.policy = (redlock_policy)is.policy;
     terms.rival = terms.options;
     if (terms.options.mode == REDLOCK_SHARED && terms.options.permits != 1)
         terms.rival.mode = REDLOCK_EXCLUSIVE;
-    snprintf(title, sizeof title, "%s, %s, %s, %s", in->title, policies[terms.options.policy],
-             terms.by_tcp ? "tcp" : "unix socket", terms.by->title);
+    snprintf(title, sizeof title, "%s, %s, %s, %s (%d)", in->title, policies[is.policy],
+             transports[is.transport], terms.by->title, number);
     return laws_run(&terms);
 }
 
-static process begin(const law_driver *drivers, int number)
+static process begin(int number)
 {
     process made = {.output = tmpfile()};
     if (made.output == NULL) return made;
@@ -72,7 +95,7 @@ static process begin(const law_driver *drivers, int number)
     if (made.pid != 0) return made;
     dup2(fileno(made.output), STDOUT_FILENO);
     dup2(fileno(made.output), STDERR_FILENO);
-    int failed = run(drivers, number);
+    int failed = run(number);
     fflush(NULL);
     _exit(failed == 0 ? 0 : 1);
 }
@@ -91,26 +114,30 @@ static bool end(process *self)
     return status != 0;
 }
 
-/* An instrument looks for what no mode, policy or transport changes: with one, each pair of mode
- * and policy goes by one of the transports. */
-static bool is_left_out(int number)
+/* Over a cluster the policies take turns, so that each mode meets all of them. An instrument looks
+ * for what no mode, policy or transport changes: with one, each pair of mode and policy goes by one
+ * of the transports. */
+static bool is_left_out(const law_plan *plan, int number)
 {
-    int policy = number / MODES / TRANSPORTS % POLICIES;
-    int sum = number % MODES + policy + number / MODES;
-    return patience_is_instrumented() && sum % TRANSPORTS == 1;
+    combination is = combination_of(number);
+    if (is.driver < plan->first_driver || is.driver >= plan->end_driver) return true;
+    if ((is.transport == LAW_CLUSTER) != plan->is_of_cluster) return true;
+    if (plan->is_of_cluster) return is.policy != (is.mode + is.driver) % POLICIES;
+    int sum = is.mode + is.policy + (int)is.transport;
+    return patience_is_instrumented() && sum % 2 == 1;
 }
 
-/* How many combinations failed. An argument names one of them, for a debugger. */
-static inline int laws_run_all(const law_driver *drivers, int count, const char *only)
+/* How many combinations failed. An argument is the number of one of them, for a debugger. */
+static inline int laws_run_all(law_plan plan, const char *only)
 {
     process running[AT_A_TIME] = {{0}};
-    int failed = 0, begun = 0, all = EACH * count;
-    if (only != NULL) return run(drivers, atoi(only) % all);
-    for (int number = 0; number < all; number++) {
-        if (is_left_out(number)) continue;
+    int failed = 0, begun = 0;
+    if (only != NULL) return run(atoi(only) % ALL);
+    for (int number = 0; number < ALL; number++) {
+        if (is_left_out(&plan, number)) continue;
         process *place = &running[begun % AT_A_TIME];
         if (begun++ >= AT_A_TIME) failed += end(place);
-        *place = begin(drivers, number);
+        *place = begin(number);
     }
     for (int ended = begun > AT_A_TIME ? begun - AT_A_TIME : 0; ended < begun; ended++)
         failed += end(&running[ended % AT_A_TIME]);

@@ -169,4 +169,17 @@ static inline redlock_status law_open_manual(const char *uri, redlock_client **c
     return law_open_on(uri, REDLOCK_HOST_MANUAL, client);
 }
 
+/* ---- All of them ------------------------------------------------------------------------------*/
+
+enum { LAW_BLOCKING_DRIVERS = 2, LAW_DRIVERS = 5 };
+
+/* The blocking ones are the first. */
+static const law_driver law_drivers[LAW_DRIVERS] = {
+    {"blocking", law_open_blocking, redlock_close, redlock_acquire, redlock_release},
+    {"carried", law_open_carried, redlock_close, redlock_acquire, redlock_release},
+    {"on the keeper", law_open_keeper, law_close_looped, law_acquire_async, law_release_async},
+    {"delivered", law_open_delivered, law_close_looped, law_acquire_async, law_release_async},
+    {"manual", law_open_manual, law_close_looped, law_acquire_async, law_release_async},
+};
+
 #endif

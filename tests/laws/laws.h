@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "support/proxy.h"
+#include "support/shards.h"
 #include "support/witness.h"
 
 /* How a lock is taken and given back: at once by the blocking calls; or by others that wait until
@@ -29,9 +30,12 @@ typedef struct law_driver {
     law_release *release;
 } law_driver;
 
+/* How the server is reached. A cluster is one node that owns all slots. */
+typedef enum law_transport { LAW_UNIX, LAW_TCP, LAW_CLUSTER } law_transport;
+
 typedef struct law_terms {
     const char *title;
-    bool by_tcp;
+    law_transport transport;
     bool has_owners;         /* each actor names itself as the owner */
     redlock_options options; /* what every acquisition has, such as a mode ... */
     redlock_options rival;   /* ... and one that it excludes and that excludes it */
@@ -47,7 +51,7 @@ static int64_t law_brief_ms(void) { return patience_is_instrumented() ? 600 : 30
 typedef struct law {
     const law_terms *terms;
     server *server;
-    proxy *proxy; /* between `ours` and the server */
+    proxy *proxy; /* between `ours` and the server, and in a cluster between it and everyone */
     redlock_client *ours, *theirs, *third;
 } law;
 
@@ -391,6 +395,43 @@ static int law_server_stop(void **state)
     return 0;
 }
 
+static shards *law_cluster;
+
+static int law_cluster_start(void **state)
+{
+    (void)state;
+    law_cluster = shards_start(1, 0, NULL);
+    law_server = shards_server(law_cluster, 0);
+    return 0;
+}
+
+static int law_cluster_stop(void **state)
+{
+    (void)state;
+    shards_stop(law_cluster);
+    return 0;
+}
+
+static redlock_status law_connect(const law *self, redlock_client **client, const char *socket,
+                                  int port)
+{
+    static const char *const schemes[] = {[LAW_TCP] = "redis", [LAW_CLUSTER] = "redis+cluster"};
+    char uri[64];
+    law_transport by = self->terms->transport;
+    if (by == LAW_UNIX) return self->terms->by->open(socket, client);
+    snprintf(uri, sizeof uri, "%s://127.0.0.1:%d", schemes[by], port);
+    return self->terms->by->open(uri, client);
+}
+
+/* A node that has two addresses is two nodes to its clients. So the map of a cluster names the
+ * proxy, and nobody goes around it: no law needs that. */
+static int law_announce_proxy(const law *self)
+{
+    int port = proxy_tcp_port(self->proxy);
+    server_order(self->server, "CONFIG SET cluster-announce-port %d", port);
+    return port;
+}
+
 /* Is given the terms, and leaves the law. */
 static int law_start(void **state)
 {
@@ -398,14 +439,14 @@ static int law_start(void **state)
     the = (law){.terms = *state, .server = law_server};
     server_order(the.server, "FLUSHALL");
     the.proxy = proxy_start(the.server);
-    bool by_tcp = the.terms->by_tcp;
-    const char *ours = by_tcp ? proxy_tcp_uri(the.proxy) : proxy_uri(the.proxy);
-    const char *theirs = by_tcp ? server_tcp_uri(the.server) : server_uri(the.server);
-    const law_driver *by = the.terms->by;
-    if (by->open(ours, &the.ours) != REDLOCK_OK || by->open(theirs, &the.third) != REDLOCK_OK)
-        return -1;
+    const char *past = server_uri(the.server);
+    int past_port = the.terms->transport == LAW_CLUSTER ? law_announce_proxy(&the)
+                                                        : server_tcp_port(the.server);
     *state = &the;
-    return by->open(theirs, &the.theirs);
+    if (law_connect(&the, &the.ours, proxy_uri(the.proxy), proxy_tcp_port(the.proxy)) != REDLOCK_OK)
+        return -1;
+    if (law_connect(&the, &the.third, past, past_port) != REDLOCK_OK) return -1;
+    return law_connect(&the, &the.theirs, past, past_port);
 }
 
 static int law_stop(void **state)
@@ -431,7 +472,10 @@ static int law_stop(void **state)
 static inline int laws_run(const law_terms *terms)
 {
     const struct CMUnitTest laws[] = {LAWS(terms)};
-    return cmocka_run_group_tests_name(terms->title, laws, law_server_start, law_server_stop);
+    bool is_cluster = terms->transport == LAW_CLUSTER;
+    return cmocka_run_group_tests_name(terms->title, laws,
+                                       is_cluster ? law_cluster_start : law_server_start,
+                                       is_cluster ? law_cluster_stop : law_server_stop);
 }
 
 #endif
