@@ -28,7 +28,8 @@ bool drive_catch_up(acquire *op, exchange *asks, int64_t now_us)
     if (!op->terms.may_wait) return true;
     subscription *its = find_subscription(asks);
     if (its == NULL) return false;
-    bool is_open = its->state == SUBSCRIPTION_OPEN;
+    /* One that is in doubt is not counted on before that was seen to. */
+    bool is_open = its->state == SUBSCRIPTION_OPEN && !op->distrusts_inbox;
     if (its == asks->heard_at && its->changes == asks->heard) return true;
     asks->heard_at = its;
     asks->heard = its->changes;

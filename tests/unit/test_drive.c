@@ -261,6 +261,32 @@ static void what_the_server_unsubscribes_is_asked_about_again(void **state)
     assert_int_equal(op.status, REDLOCK_OK);
 }
 
+/* ---- Nobody hears it, says the server ---- */
+
+static void say_unheard(int peer) { say_answer(peer, ":5\r\n:#\r\n:1800000000000000\r\n", 0); }
+
+/* Subscribed anew, and asked again at once. */
+static void whom_nobody_hears_opens_its_inbox_anew(void **state)
+{
+    (void)state;
+    cluster_owns(&it.map, it.at[0].is, SLOT);
+    begin_acquire();
+    ends first = queue_at(0);
+    expect_heard(first.commands, "CLUSTER SLOTS, EVALSHA");
+    say_table(first.commands, 0);
+    say_unheard(first.commands);
+    UNTIL(asks.heard_at->changes == 2, advance());
+    expect_end(first.inbox);
+    UNTIL(asks.heard_at->state == SUBSCRIPTION_SUBSCRIBING, advance());
+    (void)lane_flush(&it.lane, clock_now_us());
+    confirm_slot(accept_at(0));
+    UNTIL(op.asks.state == REQUEST_SENT, advance());
+    (void)lane_flush(&it.lane, clock_now_us());
+    expect_heard(first.commands, "EVALSHA");
+    say_queued(first.commands);
+    UNTIL_STATE(ACQUIRE_WAITING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +296,7 @@ int main(void)
         IN_CLUSTER(nor_is_one_that_comes_once_it_waits_elsewhere),
         IN_CLUSTER(another_owner_is_asked_also_where_it_is_heard_already),
         IN_CLUSTER(what_the_server_unsubscribes_is_asked_about_again),
+        IN_CLUSTER(whom_nobody_hears_opens_its_inbox_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
