@@ -88,7 +88,7 @@ static void see_to_connections(acquire *op, exchange *asks, int64_t now_us)
     conn *commands = &asks->at->command;
     if (op->distrusts_inbox) {
         op->distrusts_inbox = false;
-        if (!asks->by.is_asking)
+        if (!asks->was_asking)
             subscription_distrust(its, op->asks.sent_us, op->unheard > 1, now_us);
     }
     if (!acquire_wants_inbox(op)) return;

@@ -100,7 +100,7 @@ static void submit(exchange *self, int64_t now_us)
     self->call.answered = answered;
     self->call.deadline_us = patient_until_us(self, now_us);
     scout_ask(&self->at->scout, on, self->in->terms->route, now_us);
-    self->loading.is_asking = self->by.is_asking;
+    self->loading.is_asking = self->was_asking = self->by.is_asking;
     bool *by_source = &self->request->by_source;
     if (!loading_submit(&self->loading, on, &self->call, &self->question, by_source, now_us))
         request_refused(self->request, REDLOCK_ERR_MEMORY, "out of memory", now_us);

@@ -35,6 +35,7 @@ struct exchange {
     loading loading;
     bool shares_connection; /* with other operations: it is closed when the server is late, not when
                                the caller is */
+    bool was_asking;        /* the latest attempt went with ASKING */
     bool awaits_connection; /* it was on its way to OPEN when we last looked */
     redlock_histogram *round_trip; /* may be NULL; counted with relaxed atomics */
 };

@@ -131,13 +131,19 @@ static ends queue_at(int index)
     return self;
 }
 
-static ends queue_at_first(void)
+static ends ask_first(void)
 {
     cluster_owns(&it.map, it.at[0].is, SLOT);
     begin_acquire();
     ends first = queue_at(0);
     expect_heard(first.commands, "CLUSTER SLOTS, EVALSHA");
     say_table(first.commands, 0);
+    return first;
+}
+
+static ends queue_at_first(void)
+{
+    ends first = ask_first();
     say_queued(first.commands);
     UNTIL_STATE(ACQUIRE_WAITING);
     return first;
@@ -176,11 +182,7 @@ static void a_grant_of_whoever_was_the_owner_is_none(void **state)
 /* Its answer is MOVED, and sends it elsewhere. */
 static ends begin_redirected(void)
 {
-    cluster_owns(&it.map, it.at[0].is, SLOT);
-    begin_acquire();
-    ends first = queue_at(0);
-    expect_heard(first.commands, "CLUSTER SLOTS, EVALSHA");
-    say_table(first.commands, 0);
+    ends first = ask_first();
     say_redirect(first.commands, "MOVED", SLOT, 1);
     UNTIL(op.asks.state != REQUEST_SENT, pump(NEVER));
     return first;
@@ -269,11 +271,7 @@ static void say_unheard(int peer) { say_answer(peer, ":5\r\n:#\r\n:1800000000000
 static void whom_nobody_hears_opens_its_inbox_anew(void **state)
 {
     (void)state;
-    cluster_owns(&it.map, it.at[0].is, SLOT);
-    begin_acquire();
-    ends first = queue_at(0);
-    expect_heard(first.commands, "CLUSTER SLOTS, EVALSHA");
-    say_table(first.commands, 0);
+    ends first = ask_first();
     say_unheard(first.commands);
     UNTIL(asks.heard_at->changes == 2, advance());
     expect_end(first.inbox);
@@ -287,6 +285,66 @@ static void whom_nobody_hears_opens_its_inbox_anew(void **state)
     UNTIL_STATE(ACQUIRE_WAITING);
 }
 
+/* ---- A slot on the move ---- */
+
+static void await_sent(void)
+{
+    UNTIL(op.asks.state == REQUEST_SENT, advance());
+    (void)lane_flush(&it.lane, clock_now_us());
+}
+
+static void say_ask(int peer)
+{
+    say_redirect(peer, "ASK", SLOT, 1);
+    UNTIL(op.asks.state != REQUEST_SENT, pump(NEVER));
+}
+
+/* The first node sends it on to the second, with its question. */
+static int follow_ask(int first)
+{
+    say_ask(first);
+    drive_advance(&op, &asks, INBOX_LENGTH, &nonces, clock_now_us());
+    int second = accept_at(1);
+    await_sent();
+    expect_heard(second, "ASKING, EVALSHA");
+    say(second, "+OK\r\n");
+    return second;
+}
+
+static void a_free_lock_on_the_move_is_there_at_once(void **state)
+{
+    (void)state;
+    ends first = ask_first();
+    say_granted(follow_ask(first.commands));
+    UNTIL_STATE(ACQUIRE_DONE);
+    assert_int_equal(op.status, REDLOCK_OK);
+    expect_silence(first.inbox);
+}
+
+/* That nobody hears it where it was asked for says nothing of where it is heard. */
+static void a_taken_one_is_waited_for_where_it_comes_from(void **state)
+{
+    (void)state;
+    ends first = ask_first();
+    int second = follow_ask(first.commands);
+    say_unheard(second);
+    UNTIL(op.asks.state != REQUEST_SENT, pump(NEVER));
+    await_sent();
+    expect_heard(first.commands, "EVALSHA");
+    say_ask(first.commands);
+    await_sent();
+    expect_heard(second, "ASKING, EVALSHA");
+    say(second, "+OK\r\n");
+    say_unheard(second);
+    UNTIL_STATE(ACQUIRE_WAITING);
+    assert_int_equal(asks.heard_at->changes, 1);
+    assert_ptr_equal(asks.heard_at->in, &berth_at(0)->inbox);
+    expect_silence(first.inbox);
+    say_message(first.inbox);
+    UNTIL_STATE(ACQUIRE_DONE);
+    assert_int_equal(op.status, REDLOCK_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +355,8 @@ int main(void)
         IN_CLUSTER(another_owner_is_asked_also_where_it_is_heard_already),
         IN_CLUSTER(what_the_server_unsubscribes_is_asked_about_again),
         IN_CLUSTER(whom_nobody_hears_opens_its_inbox_anew),
+        IN_CLUSTER(a_free_lock_on_the_move_is_there_at_once),
+        IN_CLUSTER(a_taken_one_is_waited_for_where_it_comes_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
