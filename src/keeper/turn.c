@@ -184,9 +184,9 @@ static void follow_moves(keeper *self)
 {
     assert(mutex_is_mine(&self->locks.mutex));
     const cluster *map = self->terms.lane_terms->route->cluster;
-    unsigned moves = map == NULL ? 0 : atomic_load(&map->moves);
-    if (moves == self->moves_seen) return;
-    self->moves_seen = moves;
+    unsigned seen = map == NULL ? 0 : atomic_load(&map->moves);
+    if (seen == self->moves_seen) return;
+    self->moves_seen = seen;
     self->locks.to_hasten = self->locks.first;
     self->locks.step_us = 0;
 }

@@ -103,21 +103,21 @@ static void *take_room(codec_reader *reader, size_t size)
 
 /* ---- hiredis's builders ----------------------------------------------------------------------- *
  *
- * A task's parent is an array that we built, whose items exist already: the node's place follows
+ * A task's parent is an array that we built, whose items exist already: the made's place follows
  * from its index. NULL from a builder makes hiredis refuse the stream for good. */
 
 static reply *place_node(const redisReadTask *task, enum reply_kind kind)
 {
     codec_reader *reader = task->privdata;
-    reply *node;
+    reply *made;
     if (task->parent == NULL) {
-        node = take_room(reader, sizeof *node);
+        made = take_room(reader, sizeof *made);
     } else {
         const reply *parent = task->parent->obj;
-        node = (reply *)parent->items + task->idx;
+        made = (reply *)parent->items + task->idx;
     }
-    if (node != NULL) *node = (reply){.kind = kind};
-    return node;
+    if (made != NULL) *made = (reply){.kind = kind};
+    return made;
 }
 
 static void *build_string(const redisReadTask *task, char *bytes, size_t length)
@@ -129,14 +129,14 @@ static void *build_string(const redisReadTask *task, char *bytes, size_t length)
     case REDIS_REPLY_ERROR: kind = REPLY_ERROR; break;
     default: return NULL; /* of RESP3, which was not asked for */
     }
-    reply *node = place_node(task, kind);
+    reply *made = place_node(task, kind);
     char *text = take_room(task->privdata, length + 1);
-    if (node == NULL || text == NULL) return NULL;
+    if (made == NULL || text == NULL) return NULL;
     memcpy(text, bytes, length);
     text[length] = '\0';
-    node->text = text;
-    node->length = length;
-    return node;
+    made->text = text;
+    made->length = length;
+    return made;
 }
 
 static size_t depth(const redisReadTask *task)
@@ -156,25 +156,25 @@ static void *build_items(const redisReadTask *task, size_t count)
     if (count > most || reader->elements > most - count) return NULL;
     reader->elements += count;
 
-    reply *node = place_node(task, REPLY_ARRAY);
+    reply *made = place_node(task, REPLY_ARRAY);
     reply *items = take_room(reader, count * sizeof *items);
-    if (node == NULL || items == NULL) return NULL;
-    node->items = items;
-    node->count = count;
-    return node;
+    if (made == NULL || items == NULL) return NULL;
+    made->items = items;
+    made->count = count;
+    return made;
 }
 
 static void *build_integer(const redisReadTask *task, long long integer)
 {
-    reply *node = place_node(task, REPLY_INTEGER);
-    if (node != NULL) node->integer = integer;
-    return node;
+    reply *made = place_node(task, REPLY_INTEGER);
+    if (made != NULL) made->integer = integer;
+    return made;
 }
 
 static void *build_nil(const redisReadTask *task) { return place_node(task, REPLY_NIL); }
 
 /* The nodes belong to the reader's chunks. */
-static void free_nothing(void *node) { (void)node; }
+static void free_nothing(void *made) { (void)made; }
 
 #if HIREDIS_MAJOR >= 1
 static void *build_array(const redisReadTask *task, size_t count)

@@ -14,10 +14,10 @@ enum { TABLE_EVERY_US = 100000 };
 enum { WATCHED_EVERY_US = 1000000 };
 
 /* A node with its address. */
-typedef struct place {
+typedef struct placed_node {
     node is; /* first */
     endpoint server;
-} place;
+} placed_node;
 
 void cluster_init(cluster *self, const memory *from, const outage *begins)
 {
@@ -57,7 +57,7 @@ static node *add_node(cluster *self, const endpoint *server)
 {
     assert(mutex_is_mine(&self->mutex));
     unsigned count = atomic_load(&self->count);
-    place *made = count < CLUSTER_NODES_MOST ? memory_new(self->memory, sizeof *made) : NULL;
+    placed_node *made = count < CLUSTER_NODES_MOST ? memory_new(self->memory, sizeof *made) : NULL;
     if (made == NULL) return NULL;
     made->server = *server;
     made->is.server = &made->server;
