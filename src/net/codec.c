@@ -103,7 +103,7 @@ static void *take_room(codec_reader *reader, size_t size)
 
 /* ---- hiredis's builders ----------------------------------------------------------------------- *
  *
- * A task's parent is an array that we built, whose items exist already: the made's place follows
+ * A task's parent is an array that we built, whose items exist already: the item's place follows
  * from its index. NULL from a builder makes hiredis refuse the stream for good. */
 
 static reply *place_node(const redisReadTask *task, enum reply_kind kind)
