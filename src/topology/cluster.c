@@ -5,10 +5,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "wire/answer.h"
 #include "wire/slots.h"
 
 /* A table is asked for this often at the most. */
 enum { TABLE_EVERY_US = 100000 };
+
+/* Where it is refused, and no patience helps. */
+enum { REFUSED_TABLE_EVERY_US = 60 * 1000000 };
 
 /* And this often at the least, while somebody depends on it. */
 enum { WATCHED_EVERY_US = 1000000 };
@@ -146,7 +150,8 @@ bool cluster_is_to_be_asked(cluster *self, int64_t now_us)
 {
     if (!cluster_is_doubted(self)) return false;
     int64_t asked_us = atomic_load(&self->asked_us);
-    if (asked_us != 0 && now_us < asked_us + TABLE_EVERY_US) return false;
+    int64_t every_us = atomic_load(&self->is_refused) ? REFUSED_TABLE_EVERY_US : TABLE_EVERY_US;
+    if (asked_us != 0 && now_us < asked_us + every_us) return false;
     if (atomic_exchange(&self->is_asked, true)) return false;
     atomic_store(&self->asked_us, now_us);
     /* What is said from here on is perhaps not in it. */
@@ -167,6 +172,12 @@ static bool take_range(cluster *self, const node *asked, const slot_range *told)
     return has_moved;
 }
 
+static bool is_for_good(const reply *refusal)
+{
+    return refusal != NULL && refusal->kind == REPLY_ERROR &&
+           !answer_may_pass(answer_error_kind(refusal->text, refusal->length));
+}
+
 void cluster_told(cluster *self, const node *asked, const reply *table)
 {
     bool is_table = table != NULL && slots_is_table(table);
@@ -177,5 +188,6 @@ void cluster_told(cluster *self, const node *asked, const reply *table)
     }
     if (has_moved) tell_move(self);
     if (!is_table) cluster_doubt(self);
+    atomic_store(&self->is_refused, is_for_good(table));
     atomic_store(&self->is_asked, false);
 }

@@ -35,6 +35,7 @@ typedef struct cluster {
     const wake *wake;                   /* raised then; NULL: nobody has to know */
     _Atomic uint16_t suspect;           /* the number of the node that failed last, and 1 */
     _Atomic bool is_outdated;           /* something was said that the table does not know */
+    _Atomic bool is_refused;            /* the latest one was, for good */
     _Atomic bool is_asked;              /* a table is on its way */
     _Atomic int64_t asked_us;           /* when the latest was asked for; 0: never */
 } cluster;
@@ -63,7 +64,7 @@ bool cluster_is_suspect(const cluster *self, const node *which);
 /* ---- The table ---- */
 
 /* Something does not agree with it: it is asked for anew, though not more often than servers that
- * are in trouble can bear. */
+ * are in trouble can bear; and where the user may not ask for it, once in a minute. */
 void cluster_doubt(cluster *self);
 bool cluster_is_doubted(const cluster *self);
 

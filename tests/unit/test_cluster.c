@@ -378,6 +378,22 @@ static void what_is_no_table_changes_nothing_and_is_asked_for_anew(void **state)
 
 /* ---- When it is asked for ---- */
 
+static void whoever_may_not_have_it_asks_once_in_a_minute(void **state)
+{
+    enum { MINUTE_US = 60 * 1000000 };
+    static const char refused[] = "NOPERM this user has no permissions";
+    const reply error = {.kind = REPLY_ERROR, .text = refused, .length = sizeof refused - 1};
+    (void)state;
+    const node *asked = node_at("10.0.0.1", 7001);
+    assert_true(is_to_be_asked(START_US));
+    cluster_told(&map, asked, &error);
+    cluster_doubt(&map);
+    assert_false(is_to_be_asked(START_US + MINUTE_US - 1));
+    assert_true(is_to_be_asked(START_US + MINUTE_US));
+    cluster_told(&map, asked, NULL);
+    assert_true(is_to_be_asked(START_US + MINUTE_US + EVERY_US));
+}
+
 static void a_table_is_asked_for_first_of_all_and_then_when_in_doubt(void **state)
 {
     (void)state;
@@ -449,6 +465,7 @@ int main(void)
         CLUSTER_TEST(what_cannot_be_reached_spoils_nothing_else),
         CLUSTER_TEST(without_memory_for_a_node_the_others_are_known),
         CLUSTER_TEST(what_is_no_table_changes_nothing_and_is_asked_for_anew),
+        CLUSTER_TEST(whoever_may_not_have_it_asks_once_in_a_minute),
         CLUSTER_TEST(a_table_is_asked_for_first_of_all_and_then_when_in_doubt),
         CLUSTER_TEST(however_many_doubt_it_is_not_asked_for_too_often),
         CLUSTER_TEST(one_table_is_on_its_way_at_a_time),
