@@ -291,8 +291,8 @@ static bool work(keeper *self, int64_t *until_us)
     open_connections(self, now_us);
     if (closes && !self->is_taking) operations_stop_all(&self->operations, false, now_us);
     int64_t operations_until_us = operations_turn(&self->operations, now_us, BUDGET_US);
-    int64_t look_us = scout_for_locks(self, now_us);
     if (fork_guard_is_child(self->terms.fork)) return false;
+    int64_t look_us = scout_for_locks(self, now_us);
     mutex_lock(&self->locks.mutex);
     if (closes) take_all(self, now_us);
     follow_moves(self);
