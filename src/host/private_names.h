@@ -93,6 +93,7 @@
 #define cluster_is_suspect redlock_private_cluster_is_suspect
 #define cluster_is_to_be_asked redlock_private_cluster_is_to_be_asked
 #define cluster_node redlock_private_cluster_node
+#define cluster_node_told redlock_private_cluster_node_told
 #define cluster_numbered redlock_private_cluster_numbered
 #define cluster_other redlock_private_cluster_other
 #define cluster_owner redlock_private_cluster_owner

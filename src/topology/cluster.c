@@ -3,6 +3,7 @@
 #include "topology/cluster.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/answer.h"
@@ -84,6 +85,14 @@ node *cluster_node(cluster *self, const endpoint *server)
     return found;
 }
 
+node *cluster_node_told(cluster *self, const node *by, const char *host, uint16_t port)
+{
+    endpoint server = *by->server;
+    if (host[0] != '\0') snprintf(server.host, sizeof server.host, "%s", host);
+    server.port = port;
+    return cluster_node(self, &server);
+}
+
 node *cluster_other(const cluster *self, const node *than)
 {
     return cluster_numbered(self, (than->number + 1u) % atomic_load(&self->count));
@@ -163,10 +172,7 @@ bool cluster_is_to_be_asked(cluster *self, int64_t now_us)
 static bool take_range(cluster *self, const node *asked, const slot_range *told)
 {
     bool has_moved = false;
-    endpoint server = *asked->server;
-    if (told->host[0] != '\0') memcpy(server.host, told->host, sizeof server.host);
-    server.port = told->port;
-    const node *owner = cluster_node(self, &server);
+    const node *owner = cluster_node_told(self, asked, told->host, told->port);
     for (unsigned slot = told->first; owner != NULL && slot <= told->last; slot++)
         has_moved |= set_owner(self, owner, slot);
     return has_moved;

@@ -47,6 +47,10 @@ void cluster_destroy(cluster *self);
  */
 node *cluster_node(cluster *self, const endpoint *server);
 
+/* The same for an address as the node `by` tells it: without a host it means itself, and in all
+ * else the other is reached as it is. */
+node *cluster_node_told(cluster *self, const node *by, const char *host, uint16_t port);
+
 /* The node of that number. */
 node *cluster_numbered(const cluster *self, unsigned number);
 

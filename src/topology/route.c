@@ -58,22 +58,13 @@ static void name_the_cluster(answer *from)
              "this server is part of a cluster: use redis+cluster:// (%.60s)", told);
 }
 
-/* NULL: it leads nowhere. */
-static node *find_target(cluster *self, const redirect *told, const node *asked)
-{
-    endpoint server = *asked->server;
-    if (told->host[0] != '\0') memcpy(server.host, told->host, sizeof server.host);
-    server.port = told->port;
-    return cluster_node(self, &server);
-}
-
 static void follow(route *self, way *by, const node *asked, answer *from, const reply *raw)
 {
     redirect told;
     node *target = NULL;
     cluster_doubt(self->cluster);
     if (by->hops < HOPS_MOST && redirect_read(&told, raw->text, raw->length))
-        target = find_target(self->cluster, &told, asked);
+        target = cluster_node_told(self->cluster, asked, told.host, told.port);
     if (target == NULL) {
         from->kind = ANSWER_TRANSIENT;
         *by = by_map;
