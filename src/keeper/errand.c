@@ -27,8 +27,8 @@ static void errand_answered(call *back, const reply *from, int64_t now_us);
 berth *errand_berth(keeper *self, const redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->locks.mutex));
-    return lane_berth(&self->lane,
-                      route_next(self->terms.lane_terms->route, &lock->errand.by, lock->slot));
+    node *to = route_next(keeper_route(self), &lock->errand.by, lock->slot);
+    return lane_berth(&self->lane, to);
 }
 
 enum { USUAL_ANSWERS = 4 };
@@ -94,7 +94,7 @@ static bool submit_renewal(keeper *self, berth *at, redlock_lock *lock, int64_t 
     out->nonce = ask.nonce;
     out->call.answered = errand_answered;
     out->call.deadline_us = now_us + patience_us(self, on, lock, now_us);
-    if (on->state == CONN_OPEN) scout_ask(&at->scout, on, self->terms.lane_terms->route, now_us);
+    if (on->state == CONN_OPEN) scout_ask(&at->scout, on, keeper_route(self), now_us);
     if (!loading_submit(&out->loading, on, &out->call, &ask, &out->by_source, now_us)) return false;
     out->state = undoes ? ERRAND_UNDO : ERRAND_RENEWAL;
     lock->tenure.pins++;
@@ -123,7 +123,7 @@ void errand_send(keeper *self, redlock_lock *lock, int64_t now_us)
         bool was_sent = at != NULL && at->command.state != CONN_CLOSED &&
                         submit_renewal(self, at, lock, ttl_ms, now_us);
         if (!was_sent && at != NULL && at->command.failures > 0)
-            route_failed(self->terms.lane_terms->route, &lock->errand.by, at->command.to);
+            route_failed(keeper_route(self), &lock->errand.by, at->command.to);
         if (!was_sent) hold_retry(&lock->hold, not_before_us(self, lock, now_us), now_us);
         if (!was_sent && renews) counter_add(&self->terms.stats->renewal_retried, 1);
     }
@@ -215,7 +215,7 @@ static void errand_answered(call *back, const reply *from, int64_t now_us)
     answer read;
     mutex_lock(&self->locks.mutex);
     answer_to(&read, from, lock->errand.nonce);
-    route *by = self->terms.lane_terms->route;
+    route *by = keeper_route(self);
     route_learn(by, &lock->errand.by, lock->slot, route_numbered(by, lock->errand.asked), &read,
                 from);
     look_at_clock(self, lock, &read, now_us);

@@ -6,6 +6,8 @@
 
 #include "keeper/keeper.h"
 
+static inline route *keeper_route(const keeper *self) { return self->terms.lane_terms->route; }
+
 /* Where the errands of the lock go; NULL: no memory. Called with the mutex. */
 berth *errand_berth(keeper *self, const redlock_lock *lock);
 

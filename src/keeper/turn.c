@@ -150,17 +150,19 @@ static void attend_all(keeper *self, int64_t now_us)
 /* Is it renewed, or undone, and its slot not where it was asked about last? */
 static bool has_moved(const keeper *self, const redlock_lock *lock)
 {
-    const route *by = self->terms.lane_terms->route;
-    bool is_asked_about = lock->hold.renew_at_us != NEVER;
-    return is_asked_about && route_owner(by, lock->slot)->number != lock->errand.asked;
+    assert(mutex_is_mine(&self->locks.mutex));
+    bool is_undone = tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO;
+    bool is_asked_about = (tenure_is_held(&lock->tenure) || is_undone) &&
+                          lock->hold.renew_at_us != NEVER;
+    return is_asked_about &&
+           route_owner(keeper_route(self), lock->slot)->number != lock->errand.asked;
 }
 
-static bool is_to_be_seen_to(const keeper *self, const redlock_lock *lock)
+static bool feels_the_step(const keeper *self, const redlock_lock *lock)
 {
     assert(mutex_is_mine(&self->locks.mutex));
-    if (tenure_wants(&lock->tenure) == TENURE_WANTS_UNDO) return has_moved(self, lock);
-    bool has_stepped = server_clock_step_matters(self->locks.step_us, lock->hold.ttl_ms);
-    return tenure_is_held(&lock->tenure) && (has_stepped || has_moved(self, lock));
+    return tenure_is_held(&lock->tenure) &&
+           server_clock_step_matters(self->locks.step_us, lock->hold.ttl_ms);
 }
 
 /* The server's clock was set: leases end by it; or slots have moved. */
@@ -170,10 +172,10 @@ static void hasten_all(keeper *self, int64_t now_us)
     for (int n = 0; n < ATTENDED_MOST && self->locks.to_hasten != NULL; n++) {
         redlock_lock *lock = self->locks.to_hasten;
         self->locks.to_hasten = lock->next;
-        if (!is_to_be_seen_to(self, lock)) continue;
         if (has_moved(self, lock))
             lock->hold.renew_at_us = earliest(lock->hold.renew_at_us, now_us);
-        else hold_hasten(&lock->hold, now_us);
+        else if (feels_the_step(self, lock)) hold_hasten(&lock->hold, now_us);
+        else continue;
         lock_plan(lock);
     }
 }
@@ -183,7 +185,7 @@ static void hasten_all(keeper *self, int64_t now_us)
 static void follow_moves(keeper *self)
 {
     assert(mutex_is_mine(&self->locks.mutex));
-    const cluster *map = self->terms.lane_terms->route->cluster;
+    const cluster *map = keeper_route(self)->cluster;
     unsigned seen = map == NULL ? 0 : atomic_load(&map->moves);
     if (seen == self->moves_seen) return;
     self->moves_seen = seen;
@@ -217,6 +219,14 @@ static void open_keepers(conn *on, int64_t hurry_us, int64_t now_us)
     if (now_us >= retry_us || is_urgent) conn_open(on, now_us);
 }
 
+/* Is there a connection to be had before a renewal is due? In a cluster nobody knows to which of
+ * the nodes. */
+static bool connects_early(const keeper *self)
+{
+    assert(mutex_is_mine(&self->locks.mutex));
+    return self->locks.renewing > 0 && keeper_route(self)->cluster == NULL;
+}
+
 /* For what is due, and for what will be renewed. */
 static void open_connections(keeper *self, int64_t now_us)
 {
@@ -224,8 +234,7 @@ static void open_connections(keeper *self, int64_t now_us)
     const redlock_lock *due = next_due(self, now_us);
     const berth *needed = due == NULL ? NULL : errand_berth(self, due);
     int64_t hurry_us = due == NULL ? NEVER : lock_hurry_us(due, now_us);
-    /* In a cluster nobody knows which of the nodes will be needed. */
-    bool renews = self->locks.renewing > 0 && self->terms.lane_terms->route->cluster == NULL;
+    bool renews = connects_early(self);
     mutex_unlock(&self->locks.mutex);
     for (berth *each = &self->lane.home; each != NULL; each = each->next)
         if (renews || each == needed)
@@ -262,8 +271,7 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
     if (has_more) until_us = INT64_MIN;
     int64_t connections_us = connections_due_us(self);
     self->locks.lacks_connection = connections_us != NEVER;
-    bool awaits_them = self->locks.renewing > 0 && self->terms.lane_terms->route->cluster == NULL;
-    if (awaits_them) until_us = earliest(until_us, connections_us);
+    if (connects_early(self)) until_us = earliest(until_us, connections_us);
     if (self->locks.is_closing) until_us = earliest(until_us, self->locks.closing_until_us);
     self->locks.armed_us = until_us;
     return until_us;
@@ -272,7 +280,7 @@ static int64_t arm(keeper *self, int64_t operations_until_us)
 /* While something depends on it. A server that is replaced while it is silent tells nobody. */
 static int64_t scout_for_locks(keeper *self, int64_t now_us)
 {
-    cluster *map = self->terms.lane_terms->route->cluster;
+    cluster *map = keeper_route(self)->cluster;
     if (map == NULL) return NEVER;
     mutex_lock(&self->locks.mutex);
     bool is_needed = self->locks.first != NULL;
