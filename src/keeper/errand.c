@@ -94,7 +94,7 @@ static bool submit_renewal(keeper *self, berth *at, redlock_lock *lock, int64_t 
     out->nonce = ask.nonce;
     out->call.answered = errand_answered;
     out->call.deadline_us = now_us + patience_us(self, on, lock, now_us);
-    if (on->state == CONN_OPEN) scout_ask(&at->scout, on, keeper_route(self), now_us);
+    scout_ask(&at->scout, on, keeper_route(self), now_us);
     if (!loading_submit(&out->loading, on, &out->call, &ask, &out->by_source, now_us)) return false;
     out->state = undoes ? ERRAND_UNDO : ERRAND_RENEWAL;
     lock->tenure.pins++;

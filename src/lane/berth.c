@@ -29,7 +29,7 @@ void berth_refresh(berth *self, int64_t now_us)
 {
     look_after_rest(&self->command, now_us);
     look_after_rest(&self->inbox.conn, now_us);
-    inbox_notice(&self->inbox, now_us);
+    inbox_notice(&self->inbox);
 }
 
 bool berth_flush(berth *self, int64_t now_us)
@@ -38,7 +38,7 @@ bool berth_flush(berth *self, int64_t now_us)
     conn_flush(&self->command, now_us);
     conn_flush(&self->inbox.conn, now_us);
     if (generations == self->command.generation + self->inbox.conn.generation) return true;
-    inbox_notice(&self->inbox, now_us);
+    inbox_notice(&self->inbox);
     return false;
 }
 
@@ -95,7 +95,7 @@ void berth_ready(berth *self, const struct pollfd polled[BERTH_CONNS], int64_t n
     notice_failure(self, generation);
     settle(&self->inbox.conn, polled[1].revents, now_us);
     keep_deadlines(self, now_us);
-    inbox_notice(&self->inbox, now_us);
+    inbox_notice(&self->inbox);
 }
 
 /* ---- Its end ---- */

@@ -48,9 +48,8 @@ berth *exchange_berth(exchange *self)
 static void cut(exchange *self, int64_t now_us)
 {
     const conn *on = &self->at->command;
-    redlock_status why = on->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : on->failure;
     route_failed(self->in->terms->route, &self->by, on->to);
-    request_cut(self->request, why, on->failure_detail.text, now_us);
+    request_cut(self->request, conn_why_cut(on), on->failure_detail.text, now_us);
     if (self->on_moved != NULL) self->on_moved(self);
 }
 

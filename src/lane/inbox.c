@@ -12,6 +12,9 @@
 #include "engine/request.h"
 #include "wire/identity.h"
 
+/* A subscription that is there before anybody wanted one. */
+enum { SLOT_UNUSED = NO_SLOT - 1 };
+
 static void move(subscription *self, enum subscription_state to)
 {
     static const bool allowed[4][4] = {
@@ -59,7 +62,7 @@ static void subscription_ended(conn *from, const reply *channel, int64_t now_us)
 void inbox_init(inbox *self, const conn_config *config, node *to, route *by, const char *channel)
 {
     *self = (inbox){.route = by, .channel = channel};
-    self->first = (subscription){.in = self, .slot = NO_SLOT - 1};
+    self->first = (subscription){.in = self, .slot = SLOT_UNUSED};
     conn_init(&self->conn, config, to);
     self->conn.on_message = message_arrived;
     self->conn.on_unsubscribed = subscription_ended;
@@ -78,7 +81,7 @@ void inbox_destroy(inbox *self)
 subscription *inbox_subscription(inbox *self, int slot)
 {
     subscription *last = &self->first;
-    if (last->slot == NO_SLOT - 1) last->slot = slot;
+    if (last->slot == SLOT_UNUSED) last->slot = slot;
     while (last->slot != slot && last->next != NULL) last = last->next;
     if (last->slot == slot) return last;
     subscription *made = memory_new(self->conn.config->memory, sizeof *made);
@@ -120,11 +123,12 @@ static void lose_for(subscription *self, redlock_status why, const char *text)
 static void lose(subscription *self)
 {
     const conn *on = &self->in->conn;
-    if (on->state == CONN_CLOSED) route_suspect(self->in->route, on->to);
-    if (on->state != CONN_CLOSED)
+    if (on->state != CONN_CLOSED) {
         lose_for(self, REDLOCK_ERR_UNAVAILABLE, "another server has the lock now");
-    else if (on->failure != REDLOCK_OK) lose_for(self, on->failure, on->failure_detail.text);
-    else lose_for(self, REDLOCK_ERR_CONNECT, "");
+        return;
+    }
+    route_suspect(self->in->route, on->to);
+    lose_for(self, conn_why_cut(on), on->failure_detail.text);
 }
 
 /* In SUBSCRIBING the answer tells, or that there will be none. */
@@ -134,9 +138,8 @@ static void notice(subscription *self)
     if (self->in->conn.state == CONN_CLOSED && was_there) lose(self);
 }
 
-void inbox_notice(inbox *self, int64_t now_us)
+void inbox_notice(inbox *self)
 {
-    (void)now_us;
     for (subscription *each = &self->first; each != NULL; each = each->next) notice(each);
 }
 
@@ -144,7 +147,7 @@ void inbox_notice(inbox *self, int64_t now_us)
 static void end_for_all(inbox *self, redlock_status why, const char *text, int64_t now_us)
 {
     conn_close(&self->conn, why, text, now_us);
-    inbox_notice(self, now_us);
+    inbox_notice(self);
 }
 
 void inbox_give_way(inbox *self, int64_t now_us)
@@ -220,7 +223,7 @@ void subscription_open(subscription *self, int64_t now_us)
     if (self->state == SUBSCRIPTION_CLOSED && now_us >= subscription_wake_us(self)) {
         move(self, SUBSCRIPTION_CONNECTING);
         conn_open(on, now_us);
-        inbox_notice(self->in, now_us);
+        inbox_notice(self->in);
     }
     if (self->state == SUBSCRIPTION_CONNECTING && on->state == CONN_OPEN) subscribe(self, now_us);
 }

@@ -40,7 +40,7 @@ typedef struct subscription subscription;
 struct subscription {
     subscription *next; /* of the same inbox */
     inbox *in;
-    int slot; /* of its channel; NO_SLOT: none; NO_SLOT - 1: it is not in use yet */
+    int slot; /* of its channel; NO_SLOT: none */
     enum subscription_state state;
     int64_t not_before_us; /* it was refused by itself, and is not asked for again until then */
     call asks;             /* its sent_us: since when the inbox may be counted on */
@@ -69,7 +69,7 @@ subscription *inbox_subscription(inbox *self, int slot);
 bool inbox_is_coming(const inbox *self);
 
 /* After the connection was pumped: tells of what is gone. */
-void inbox_notice(inbox *self, int64_t now_us);
+void inbox_notice(inbox *self);
 
 /* Its connection ends, so that there is room for another one. */
 void inbox_give_way(inbox *self, int64_t now_us);

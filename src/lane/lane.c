@@ -104,7 +104,7 @@ int64_t lane_scout(lane *self, int64_t now_us)
     if (at == NULL) return NEVER;
     conn *on = &at->command;
     if (on->state == CONN_CLOSED && now_us >= conn_retry_us(on)) conn_open(on, now_us);
-    if (on->state == CONN_OPEN) scout_ask(&at->scout, on, by, now_us);
+    scout_ask(&at->scout, on, by, now_us);
     if (on->state == CONN_OPEN || on->state == CONN_CLOSED) self->scouted++;
     return now_us + LOOK_EVERY_US;
 }
@@ -243,7 +243,7 @@ void lane_pump(lane *self, int64_t until_us, lane_stops *stops)
     if (!lane_flush(self, now_us)) return;
     until_us = earliest(until_us, lane_wake_us(self));
     if (receive_soon(self, until_us, now_us)) {
-        inbox_notice(&self->at->inbox, clock_now_us());
+        inbox_notice(&self->at->inbox);
         return;
     }
     now_us = clock_now_us(); /* that may have taken its few milliseconds */

@@ -2,8 +2,6 @@
  * CLUSTER SLOTS, and its answer. */
 #include "lane/scout.h"
 
-#include <assert.h>
-
 static void came_back(call *back, const reply *from, int64_t now_us)
 {
     scout *self = (scout *)back;
@@ -14,8 +12,8 @@ static void came_back(call *back, const reply *from, int64_t now_us)
 
 void scout_ask(scout *self, conn *on, const route *by, int64_t now_us)
 {
-    assert(on->state == CONN_OPEN);
-    if (by->cluster == NULL || !cluster_is_to_be_asked(by->cluster, now_us)) return;
+    bool may_ask = by->cluster != NULL && on->state == CONN_OPEN;
+    if (!may_ask || !cluster_is_to_be_asked(by->cluster, now_us)) return;
     command cmd;
     command_begin(&cmd, "CLUSTER");
     command_add_text(&cmd, "SLOTS");

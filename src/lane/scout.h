@@ -16,8 +16,8 @@ typedef struct scout {
     conn *on;
 } scout;
 
-/* Sends it on an open connection, if it is its time. The scout stays where it is for as long as the
- * connection does. */
+/* Sends it, if it is its time and the connection is open. The scout stays where it is for as long
+ * as the connection does. */
 void scout_ask(scout *self, conn *on, const route *by, int64_t now_us);
 
 #endif

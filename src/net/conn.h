@@ -172,6 +172,12 @@ static inline bool conn_found_no_room(const conn *self)
     return self->state == CONN_CLOSED && self->is_crowded;
 }
 
+/* CLOSED: why, for whoever was cut. */
+static inline redlock_status conn_why_cut(const conn *self)
+{
+    return self->failure == REDLOCK_OK ? REDLOCK_ERR_CONNECT : self->failure;
+}
+
 /* CLOSED: from when on it may be opened. A connection that did not serve us backs off, with jitter,
  * up to 2 s; but another one to that server that was served since is news, and ends that. */
 int64_t conn_retry_us(const conn *self);
