@@ -81,9 +81,7 @@ question acquisition_question(redlock_client *client, redlock_lock *lock, const 
     if (o->wait_ms == 0) return asked;
     lock->inbox_number = on->number;
     asked.inbox = inbox_field;
-    char channel[SLOT_CHANNEL_SIZE];
-    channel_of_slot(channel, on->channel, lock->slot);
-    asked.inbox_length = inbox_write(inbox_field, o->claim_ms, channel);
+    asked.inbox_length = inbox_write(inbox_field, o->claim_ms, on->channel, lock->slot);
     return asked;
 }
 

@@ -15,11 +15,10 @@
 static size_t write_inbox(char out[INBOX_SIZE], const keeper *self, const redlock_lock *lock)
 {
     if (lock->inbox_number == 0) return 0;
-    char channel[CHANNEL_SIZE], its[SLOT_CHANNEL_SIZE];
+    char channel[CHANNEL_SIZE];
     const lane_terms *terms = self->terms.lane_terms;
     identity_channel(channel, terms->key_prefix, terms->who, lock->inbox_number);
-    channel_of_slot(its, channel, lock->slot);
-    return inbox_write(out, lock->claim_ms, its);
+    return inbox_write(out, lock->claim_ms, channel, lock->slot);
 }
 
 static void errand_answered(call *back, const reply *from, int64_t now_us);

@@ -86,14 +86,23 @@ size_t identity_channel(char out[CHANNEL_SIZE], const char *prefix, const identi
     return written(length, CHANNEL_SIZE);
 }
 
-size_t channel_of_slot(char out[SLOT_CHANNEL_SIZE], const char *channel, int slot)
+/* What a channel of that slot has behind it: "{tag}", or nothing. */
+static const char *tag_behind(char out[SLOT_TAG_SIZE + 2], int slot)
 {
     char tag[SLOT_TAG_SIZE];
 
-    if (slot == NO_SLOT)
-        return written(snprintf(out, SLOT_CHANNEL_SIZE, "%s", channel), SLOT_CHANNEL_SIZE);
+    if (slot == NO_SLOT) return "";
     slot_tag_write(tag, (uint16_t)slot);
-    return written(snprintf(out, SLOT_CHANNEL_SIZE, "%s{%s}", channel, tag), SLOT_CHANNEL_SIZE);
+    snprintf(out, SLOT_TAG_SIZE + 2, "{%s}", tag);
+    return out;
+}
+
+size_t channel_of_slot(char out[SLOT_CHANNEL_SIZE], const char *channel, int slot)
+{
+    char tag[SLOT_TAG_SIZE + 2];
+
+    return written(snprintf(out, SLOT_CHANNEL_SIZE, "%s%s", channel, tag_behind(tag, slot)),
+                   SLOT_CHANNEL_SIZE);
 }
 
 size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id,
@@ -116,9 +125,13 @@ size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *
     return at;
 }
 
-size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel)
+size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel, int slot)
 {
-    return written(snprintf(out, INBOX_SIZE, "%" PRId64 " %s", claim_ms, channel), INBOX_SIZE);
+    char tag[SLOT_TAG_SIZE + 2];
+
+    return written(
+        snprintf(out, INBOX_SIZE, "%" PRId64 " %s%s", claim_ms, channel, tag_behind(tag, slot)),
+        INBOX_SIZE);
 }
 
 /* Takes one field and the space that ends it off the front; false when it is empty or has no

@@ -45,9 +45,9 @@ size_t channel_of_slot(char out[SLOT_CHANNEL_SIZE], const char *channel, int slo
 size_t holder_write(char out[HOLDER_SIZE], const char *owner_field, const char *hold_id,
                     const char *who);
 
-/* "<claim ms> <channel>": where a waiter is told, and what begins its member; returns the
- * length. */
-size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel);
+/* "<claim ms> <channel>", the channel being that of the slot: where a waiter is told, and what
+ * begins its member; returns the length. */
+size_t inbox_write(char out[INBOX_SIZE], int64_t claim_ms, const char *channel, int slot);
 
 /* The parts of a member as read back from a server. The pointers go into the member. */
 typedef struct member_parts {

@@ -192,7 +192,7 @@ static void check_written(const identity *self, const owner *whose, const char *
     check_owner(whose, &got);
     size_t channel_length = identity_channel(channel, prefix, self, take_byte(from));
     must(strlen(channel) == channel_length && strchr(channel, ' ') == NULL);
-    must(inbox_write(inbox, claim_ms, channel) == strlen(inbox));
+    must(inbox_write(inbox, claim_ms, channel, NO_SLOT) == strlen(inbox));
     check_waiter(inbox, &wanted, holder);
     check_message(holder, hold_id, from);
 }

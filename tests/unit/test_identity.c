@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,8 +205,13 @@ static void an_inbox_is_claim_and_channel(void **state)
     char out[INBOX_SIZE];
 
     (void)state;
-    assert_int_equal(inbox_write(out, 2000, "inbox:c.0"), 14);
+    assert_int_equal(inbox_write(out, 2000, "inbox:c.0", NO_SLOT), 14);
     assert_string_equal(out, "2000 inbox:c.0");
+    char channel[SLOT_CHANNEL_SIZE], expected[INBOX_SIZE];
+    channel_of_slot(channel, "inbox:c.0", 3999);
+    snprintf(expected, sizeof expected, "2000 %s", channel);
+    assert_int_equal(inbox_write(out, 2000, "inbox:c.0", 3999), 14 + SLOT_TAG_SIZE + 1);
+    assert_string_equal(out, expected);
 }
 
 static void the_longest_inbox_fits(void **state)
@@ -214,7 +220,7 @@ static void the_longest_inbox_fits(void **state)
 
     (void)state;
     memset(channel, 'c', CHANNEL_SIZE - 1);
-    assert_int_equal(inbox_write(inbox, INT64_MAX, channel), 19 + 1 + CHANNEL_SIZE - 1);
+    assert_int_equal(inbox_write(inbox, INT64_MAX, channel, NO_SLOT), 19 + 1 + CHANNEL_SIZE - 1);
     assert_int_equal(strlen(inbox), 19 + 1 + CHANNEL_SIZE - 1);
     assert_string_equal(inbox + 20, channel);
 }
@@ -231,7 +237,7 @@ static void what_is_too_long_is_cut_and_its_length_told(void **state)
                      1 + 1 + HOLD_ID_SIZE - 1 + 1 + WHO_SIZE - 1);
     assert_int_equal(holder_write(holder, longest, longest, longest), HOLDER_SIZE - 1);
     assert_int_equal(strlen(holder), HOLDER_SIZE - 1);
-    assert_int_equal(inbox_write(inbox, INT64_MIN, longest), INBOX_SIZE - 1);
+    assert_int_equal(inbox_write(inbox, INT64_MIN, longest, NO_SLOT), INBOX_SIZE - 1);
     assert_int_equal(strlen(inbox), INBOX_SIZE - 1);
 }
 
