@@ -445,6 +445,7 @@
 #define tenure_voids redlock_private_tenure_voids
 #define tenure_wants redlock_private_tenure_wants
 #define text_escape redlock_private_text_escape
+#define text_is_host_byte redlock_private_text_is_host_byte
 #define thread_number redlock_private_thread_number
 #define thread_start redlock_private_thread_start
 #define tls_context_free redlock_private_tls_context_free

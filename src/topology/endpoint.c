@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "wire/decimal.h"
+#include "wire/text.h"
 
 enum { DEFAULT_PORT = 6379, SUN_PATH_MAX = 107 };
 
@@ -52,12 +53,6 @@ static const char *find_last(uri_part in, char byte)
 }
 
 static bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
-
-static bool is_host_byte(char byte)
-{
-    return is_digit(byte) || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           byte == '-' || byte == '.' || byte == '_';
-}
 
 static int hex_value(char byte)
 {
@@ -138,7 +133,7 @@ static bool copy_host(const parser *self, endpoint *out, uri_part from)
 static bool parse_name(const parser *self, endpoint *out, uri_part from)
 {
     for (const char *at = from.at; at < from.end; at++) {
-        if (!is_host_byte(*at))
+        if (!text_is_host_byte(*at))
             return refuse_uri(self, at, "the host contains a byte that no host has");
     }
     return copy_host(self, out, from);
@@ -161,7 +156,7 @@ static bool parse_address(const parser *self, endpoint *out, uri_part from)
     if (zone == NULL) return copy_host(self, out, from);
     if (zone + 1 == from.end) return refuse_uri(self, zone, "the IPv6 zone is empty");
     for (const char *at = zone + 1; at < from.end; at++) {
-        if (!is_host_byte(*at)) return refuse_uri(self, at, "the IPv6 zone is malformed");
+        if (!text_is_host_byte(*at)) return refuse_uri(self, at, "the IPv6 zone is malformed");
     }
     return copy_host(self, out, from);
 }

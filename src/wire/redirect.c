@@ -7,13 +7,12 @@
 
 #include "wire/decimal.h"
 #include "wire/key.h"
+#include "wire/text.h"
 
-/* A byte of a name, or of an address and its zone; so "?" is no host. */
+/* Of a name, or of an address and its zone; so "?" is no host. */
 static bool is_endpoint_byte(char byte)
 {
-    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
-           (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '.' || byte == '_' ||
-           byte == ':' || byte == '%';
+    return text_is_host_byte(byte) || byte == ':' || byte == '%';
 }
 
 bool redirect_read_host(char out[REDIRECT_HOST_SIZE], const char *text, size_t length)

@@ -41,3 +41,9 @@ char *text_escape(char *out, size_t out_size, const void *bytes, size_t length)
     out[used] = '\0';
     return out;
 }
+
+bool text_is_host_byte(char byte)
+{
+    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+           (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '.' || byte == '_';
+}
