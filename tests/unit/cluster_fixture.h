@@ -22,6 +22,7 @@
 
 #include "host/clock.h"
 #include "lane/drive.h"
+#include "unit/counted_memory.h"
 
 enum { SERVERS = 3, CONNS_MOST = 8, PATIENCE_US = 10 * 1000 * 1000, ROUND_US = 20 * 1000 };
 enum { SLOT = 15495, OTHER_SLOT = 3300 }; /* of the keys {a} and {b} */
@@ -45,25 +46,8 @@ static struct stage {
     identity who;
     lane_terms terms;
     lane lane;
-    int blocks_allowed; /* until out of memory; -1: for ever */
-    int blocks_live;
+    counted_blocks blocks;
 } it;
-
-static void *take_block(void *arg, size_t size)
-{
-    (void)arg;
-    if (it.blocks_allowed == 0) return NULL;
-    if (it.blocks_allowed > 0) it.blocks_allowed--;
-    it.blocks_live++;
-    return malloc(size);
-}
-
-static void give_block(void *arg, void *block)
-{
-    (void)arg;
-    it.blocks_live--;
-    free(block);
-}
 
 /* ---- The stage ---- */
 
@@ -92,8 +76,8 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&it, 0, sizeof it);
-    it.blocks_allowed = -1;
-    it.memory = (memory){.allocate = take_block, .release = give_block};
+    it.blocks.allowed = -1;
+    it.memory = counted_memory(&it.blocks);
     it.log.level = REDLOCK_LOG_SILENT;
     it.config = (conn_config){
         .connect_timeout_us = PATIENCE_US, .memory = &it.memory, .log = &it.log, .jitter_seed = 7};
@@ -117,7 +101,7 @@ static int tear_down(void **state)
     for (int i = 0; i < it.peer_count; i++)
         if (it.peers[i] >= 0) close(it.peers[i]);
     for (int i = 0; i < SERVERS; i++) close(it.at[i].listener);
-    return it.blocks_live != 0;
+    return it.blocks.live != 0;
 }
 
 static inline berth *berth_at(int index) { return lane_berth(&it.lane, it.at[index].is); }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "net/conn.h"
+#include "unit/counted_memory.h"
 
 enum { TIMEOUT_US = 2000 * 1000, START_US = 1000 * 1000, HEARD_SIZE = 4096 };
 
@@ -33,8 +34,7 @@ typedef struct fixture {
     conn conn;
     int64_t now_us;
     int listener, peer;
-    int blocks_allowed; /* until out of memory; -1: for ever */
-    int blocks_live;
+    counted_blocks blocks;
     char logged[4096];
     char heard[HEARD_SIZE];
 } fixture;
@@ -67,22 +67,6 @@ static void remember(call *back, const reply *from, int64_t now_us)
     if (from->text != NULL) snprintf(self->text, sizeof self->text, "%s", from->text);
 }
 
-static void *take_block(void *arg, size_t size)
-{
-    (void)arg;
-    if (it.blocks_allowed == 0) return NULL;
-    if (it.blocks_allowed > 0) it.blocks_allowed--;
-    it.blocks_live++;
-    return malloc(size);
-}
-
-static void give_block(void *arg, void *block)
-{
-    (void)arg;
-    it.blocks_live--;
-    free(block);
-}
-
 static void keep_line(void *arg, redlock_level level, const char *line)
 {
     (void)arg, (void)level;
@@ -93,7 +77,7 @@ static void keep_line(void *arg, redlock_level level, const char *line)
 static int set_up(void **state)
 {
     (void)state;
-    it = (fixture){.listener = -1, .peer = -1, .now_us = START_US, .blocks_allowed = -1};
+    it = (fixture){.listener = -1, .peer = -1, .now_us = START_US, .blocks.allowed = -1};
     snprintf(it.directory, sizeof it.directory, "/tmp/redlock-conn-XXXXXX");
     if (mkdtemp(it.directory) == NULL) return -1;
     snprintf(it.server.host, sizeof it.server.host, "%s/socket", it.directory);
@@ -106,7 +90,7 @@ static int set_up(void **state)
         listen(it.listener, 8) != 0)
         return -1;
 
-    it.memory = (memory){.allocate = take_block, .release = give_block};
+    it.memory = counted_memory(&it.blocks);
     it.log = (event_log){.write = keep_line, .level = REDLOCK_LOG_DEBUG};
     it.node.server = &it.server;
     it.config = (conn_config){.connect_timeout_us = TIMEOUT_US,
@@ -126,7 +110,7 @@ static int tear_down(void **state)
     if (it.listener >= 0) close(it.listener);
     unlink(it.server.host);
     rmdir(it.directory);
-    return it.blocks_live != 0;
+    return it.blocks.live != 0;
 }
 
 static void open_and_accept(void)

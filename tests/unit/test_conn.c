@@ -268,7 +268,7 @@ static void a_command_without_memory_is_not_queued(void **state)
     command cmd;
     open_and_accept();
     command_begin(&cmd, "PING");
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     assert_false(conn_submit(&it.conn, &none, &cmd, it.now_us));
     assert_null(it.conn.first);
     assert_int_equal(conn_poll_events(&it.conn), POLLIN);

@@ -143,7 +143,7 @@ static void an_undo_without_memory_is_a_reset(void **state)
     ask(&ping);
     command_begin(&cmd, "UNDO");
     command_add(&cmd, much, sizeof much);
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     assert_false(conn_close_behind(&it.conn, &cmd, it.now_us));
     assert_told_once(&ping);
     assert_int_equal(end_for_the_server(), ECONNRESET);

@@ -168,14 +168,14 @@ static void a_greeting_that_finds_no_memory_leaves_nothing_behind(void **state)
     set_credentials("", password);
     it.config.client_name = "redlock";
     for (int allowed = 0; allowed < 4; allowed++) {
-        it.blocks_allowed = allowed;
+        it.blocks.allowed = allowed;
         conn_open(&it.conn, it.now_us);
         assert_closed(REDLOCK_ERR_MEMORY);
         close(accept(it.listener, NULL, NULL));
         codec_reader_free(it.conn.reader);
         it.conn.reader = NULL;
     }
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     open_and_accept();
     assert_int_equal(strlen(hear()), 14 + 6 + 460 + 2 + 42);
 }
@@ -432,7 +432,7 @@ static void credentials_that_find_no_memory_are_none(void **state)
     (void)state;
     assert_true((it.conn.reader = codec_reader_new(&it.memory)) != NULL);
     for (int allowed = 0; allowed < 3; allowed++) {
-        it.blocks_allowed = allowed;
+        it.blocks.allowed = allowed;
         ask_for_credentials(&both);
         open_and_accept();
         assert_closed(REDLOCK_ERR_MEMORY);

@@ -136,9 +136,9 @@ static void without_memory_for_the_first_nothing_is_queued(void **state)
     (void)state;
     static probe none, ping;
     open_and_accept();
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     assert_false(try_to_submit_behind(&none, "ASKING", "PING"));
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     assert_int_equal(it.conn.state, CONN_OPEN);
     submit(&ping, "PING");
     conn_flush(&it.conn, it.now_us);
@@ -157,9 +157,9 @@ static void without_memory_for_the_second_the_first_does_not_leave(void **state)
     memset(verb, 'x', sizeof verb - 1);
     open_and_accept();
     submit(&before, "BEFORE");
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     assert_false(try_to_submit_behind(&none, "ASKING", verb));
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     assert_closed(REDLOCK_ERR_MEMORY);
     assert_true(before.was_cut);
     assert_int_equal(before.answers, 1);

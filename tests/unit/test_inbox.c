@@ -115,10 +115,10 @@ static void confirm(int peer, const subscription *self)
     await_state(self, SUBSCRIPTION_OPEN);
 }
 
-/* Two slots, both open. */
 static subscription *one, *other;
 
-static int open_two(void)
+/* Two slots: the first is open, the second asked for. */
+static int open_one_and_ask_for_other(void)
 {
     one = of_slot(SLOT);
     other = of_slot(OTHER_SLOT);
@@ -126,6 +126,13 @@ static int open_two(void)
     confirm(peer, one);
     open_now(other);
     expect_subscribing(peer, OTHER_SLOT);
+    return peer;
+}
+
+/* Both open. */
+static int open_two(void)
+{
+    int peer = open_one_and_ask_for_other();
     confirm(peer, other);
     return peer;
 }
@@ -190,10 +197,10 @@ static void without_memory_there_is_no_second_slot(void **state)
 {
     (void)state;
     subscription *its = of_slot(SLOT);
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     assert_null(inbox_subscription(box(), OTHER_SLOT));
     assert_ptr_equal(inbox_subscription(box(), SLOT), its);
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     confirm(open_first(its), its);
 }
 
@@ -242,12 +249,7 @@ static int64_t refused_us; /* or a little earlier */
 /* The second of two slots is refused so. */
 static int refuse_other(const char *words)
 {
-    one = of_slot(SLOT);
-    other = of_slot(OTHER_SLOT);
-    int peer = open_first(one);
-    confirm(peer, one);
-    open_now(other);
-    expect_subscribing(peer, OTHER_SLOT);
+    int peer = open_one_and_ask_for_other();
     refused_us = clock_now_us();
     if (words != NULL) say(peer, words);
     else say_redirect(peer, "MOVED", OTHER_SLOT, 1);
@@ -434,11 +436,11 @@ static void without_memory_to_subscribe_all_are_lost_at_once(void **state)
     enum { MORE = 16 };
     subscription *more[MORE]; /* more than there is room for without taking more */
     for (int i = 0; i < MORE; i++) more[i] = of_slot(i);
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     int sent = 0;
     while (sent < MORE && box()->conn.state == CONN_OPEN)
         subscription_open(more[sent++], clock_now_us());
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     assert_int_equal(box()->conn.state, CONN_CLOSED);
     for (int i = 0; i < sent; i++) assert_lost(more[i], 1, REDLOCK_ERR_MEMORY, words);
     assert_lost(one, 2, REDLOCK_ERR_MEMORY, words);

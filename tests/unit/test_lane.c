@@ -16,6 +16,7 @@
 
 #include "host/clock.h"
 #include "lane/exchange.h"
+#include "unit/counted_memory.h"
 
 enum { SERVERS = 3, PATIENCE_US = 2000 * 1000 };
 
@@ -35,25 +36,8 @@ static struct stage {
     identity who;
     lane_terms terms;
     lane lane;
-    int blocks_allowed; /* until out of memory; -1: for ever */
-    int blocks_live;
+    counted_blocks blocks;
 } it;
-
-static void *allocate_counted(void *arg, size_t size)
-{
-    (void)arg;
-    if (it.blocks_allowed == 0) return NULL;
-    if (it.blocks_allowed > 0) it.blocks_allowed--;
-    it.blocks_live++;
-    return malloc(size);
-}
-
-static void release_counted(void *arg, void *block)
-{
-    (void)arg;
-    it.blocks_live--;
-    free(block);
-}
 
 static int listen_at(place *self, int index)
 {
@@ -71,12 +55,12 @@ static int listen_at(place *self, int index)
 static int set_up(void **state)
 {
     (void)state;
-    it = (struct stage){.blocks_allowed = -1};
+    it = (struct stage){.blocks.allowed = -1};
     snprintf(it.directory, sizeof it.directory, "/tmp/redlock-lane-XXXXXX");
     if (mkdtemp(it.directory) == NULL) return -1;
     for (int i = 0; i < SERVERS; i++)
         if (listen_at(&it.at[i], i) != 0) return -1;
-    it.memory = (memory){.allocate = allocate_counted, .release = release_counted};
+    it.memory = counted_memory(&it.blocks);
     it.log.level = REDLOCK_LOG_SILENT;
     it.config = (conn_config){
         .connect_timeout_us = PATIENCE_US, .memory = &it.memory, .log = &it.log, .jitter_seed = 7};
@@ -98,7 +82,7 @@ static int tear_down(void **state)
         unlink(it.at[i].server.host);
     }
     rmdir(it.directory);
-    return it.blocks_live != 0;
+    return it.blocks.live != 0;
 }
 
 static berth *berth_at(int index) { return lane_berth(&it.lane, &it.at[index].node); }
@@ -174,10 +158,10 @@ static void without_memory_there_is_no_berth_and_the_lane_is_whole(void **state)
 {
     (void)state;
     for (int blocks = 0; blocks < 2; blocks++) {
-        it.blocks_allowed = blocks;
+        it.blocks.allowed = blocks;
         assert_null(berth_at(1));
     }
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     ping(1);
     say_at(1, "+PONG\r\n");
     while (pings[1].answers == 0) pump_once(-1, NULL);
@@ -299,7 +283,7 @@ static void without_memory_for_a_berth_a_request_ends(void **state)
     exchange_begin(&asks, &state_of_it, &about);
     assert_ptr_equal(exchange_enter(&asks, &it.lane), &it.lane.home);
     it.route.home = &it.at[1].node;
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     exchange_advance(&asks, clock_now_us());
     assert_int_equal(state_of_it.state, REQUEST_DONE);
     assert_int_equal(state_of_it.status, REDLOCK_ERR_MEMORY);

@@ -425,11 +425,11 @@ static void without_memory_nothing_is_queued(void **state)
     (void)state;
     open_and_accept();
     ask_in_vain(&askers[0], SCRIPT_ACQUIRE);
-    it.blocks_allowed = 0;
+    it.blocks.allowed = 0;
     assert_false(try_to_ask(&askers[0], SCRIPT_ACQUIRE));
     assert_null(it.conn.first);
     expect_heard("");
-    it.blocks_allowed = -1;
+    it.blocks.allowed = -1;
     ask(&askers[1], SCRIPT_ACQUIRE);
     expect_heard("D");
     answer_with(OK);

@@ -56,14 +56,21 @@ static void expect_answered(void)
     assert_int_equal(its.code, CODE);
 }
 
-/* Asked, with the table ahead; that server is the owner of all slots. Returns its end. */
-static int ask_first(int index)
+/* Asked, with the question for the table ahead. Returns the server's end. */
+static int ask_a_stranger(int index)
 {
     begin_question();
     exchange_advance(&asks, clock_now_us());
     int peer = accept_at(index);
     send_it();
     expect_heard(peer, "CLUSTER SLOTS, EVALSHA");
+    return peer;
+}
+
+/* And that server says that it is the owner of all slots. */
+static int ask_first(int index)
+{
+    int peer = ask_a_stranger(index);
     say_table(peer, index);
     return peer;
 }
@@ -107,11 +114,7 @@ static void the_table_fills_the_map_and_the_answer_is_that_to_the_question(void 
 static void who_must_not_ask_for_it_is_answered_all_the_same(void **state)
 {
     (void)state;
-    begin_question();
-    exchange_advance(&asks, clock_now_us());
-    int peer = accept_at(0);
-    send_it();
-    expect_heard(peer, "CLUSTER SLOTS, EVALSHA");
+    int peer = ask_a_stranger(0);
     say(peer, NOPERM);
     say_code(peer);
     expect_answered();
@@ -135,11 +138,7 @@ static void say_long_table(int peer)
 static void a_long_table_is_borne_and_another_long_reply_is_not(void **state)
 {
     (void)state;
-    begin_question();
-    exchange_advance(&asks, clock_now_us());
-    int peer = accept_at(0);
-    send_it();
-    expect_heard(peer, "CLUSTER SLOTS, EVALSHA");
+    int peer = ask_a_stranger(0);
     say_long_table(peer);
     say_code(peer);
     expect_answered();
@@ -157,11 +156,7 @@ static void a_long_table_is_borne_and_another_long_reply_is_not(void **state)
 static void a_table_that_never_came_is_asked_for_anew(void **state)
 {
     (void)state;
-    begin_question();
-    exchange_advance(&asks, clock_now_us());
-    int peer = accept_at(0);
-    send_it();
-    expect_heard(peer, "CLUSTER SLOTS, EVALSHA");
+    int peer = ask_a_stranger(0);
     hang_up(peer);
     await_answer();
     UNTIL(its.state == REQUEST_READY && asks.at == berth_at(1),
