@@ -6,6 +6,7 @@
 #define REDLOCK_TESTS_LIVE_STAGE_H
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -313,6 +314,13 @@ static inline bool renewals_were_made(void *arg)
 {
     const renewals *self = arg;
     return stats_of(self->client).renewed >= self->least;
+}
+
+/* Is there something to be told in redlock_process? */
+static inline bool is_posted(void *client)
+{
+    struct pollfd look = {.fd = redlock_fd(client), .events = POLLIN};
+    return poll(&look, 1, 0) > 0;
 }
 
 /* ---- Punctuality ------------------------------------------------------------------------------*/

@@ -85,13 +85,6 @@ static void what_is_lost_before_it_is_delivered_is_told_by_its_status(void **sta
     assert_int_equal(seen.told, 0);
 }
 
-static bool is_readable(void *arg)
-{
-    const loop *self = arg;
-    struct pollfd look = {.fd = redlock_fd(self->client), .events = POLLIN};
-    return poll(&look, 1, 0) > 0;
-}
-
 /* It was good when the keeper made it, and is not when it is told: whoever entered has no entry. */
 static void an_entry_that_is_lost_before_it_is_delivered_is_none(void **state)
 {
@@ -100,7 +93,7 @@ static void an_entry_that_is_lost_before_it_is_delivered_is_none(void **state)
     deed *inner = deed_new(on), *given = deed_new(on);
     redlock_lock *outer = take(on->client, "r", MINE(.ttl_ms = 1000));
     deed_acquire(inner, "r", MINE(.ttl_ms = 100));
-    eventually(is_readable, on);
+    eventually(is_posted, on->client);
     eventually(is_unheld, outer);
     COMPLETES(inner, REDLOCK_LOST);
     deed_release(given, outer);

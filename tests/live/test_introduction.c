@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What is lost while the completion that hands it out still runs: its user is told behind that, and
  * not before, however long the completion takes. The client's thread is another one here. */
-#include <poll.h>
-
 #include "live/modes_stage.h"
 
 enum { TTL_MS = 600 };
@@ -70,12 +68,6 @@ static void has_set(void *arg, redlock_status status, redlock_set *set)
     outlast(self, redlock_set_lock(set, 1));
     if (self->lets_go) (void)redlock_release_set_async(set, has_given_back, self);
     else self->set = set;
-}
-
-static bool is_posted(void *client)
-{
-    struct pollfd look = {.fd = redlock_fd(client), .events = POLLIN};
-    return poll(&look, 1, 0) > 0;
 }
 
 static const redlock_name_bytes two[] = {{"a", 1}, {"b", 1}};
